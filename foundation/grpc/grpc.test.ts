@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { test } from 'node:test';
+import { connectCri } from '#contracts/cri/client.ts';
+import { RuntimeService } from '#contracts/cri/runtime_pb.ts';
+import { isSkiffError, SkiffError } from '#foundation/base/errors.ts';
+import { createRpcServer } from './server.ts';
+
+test('a service answers, streams, fails with its code, and says what it has not', async () => {
+  const directory = mkdtempSync('/tmp/skiff-grpc-');
+  const socket = `${directory}/s.sock`;
+  const calls: string[] = [];
+  const server = createRpcServer((call) => calls.push(call.method));
+  server.add(RuntimeService, {
+    version: async (request) => ({ version: request.version, runtimeName: 'skiff' }),
+    stopContainer: async () => {
+      throw new SkiffError('NOT_FOUND', 'Cannot stop container "x": no such container');
+    },
+    streamContainers: async function* () {
+      yield { containers: [{ id: 'a' }] };
+      yield { containers: [{ id: 'b' }] };
+    },
+  });
+  await server.listen(`unix://${socket}`);
+  using client = connectCri(socket);
+  const version = await client.runtime.version({ version: '0.1.0' });
+  assert.equal(version.runtimeName, 'skiff');
+  await assert.rejects(client.runtime.stopContainer({ containerId: 'x' }), (error) => {
+    return isSkiffError(error, 'NOT_FOUND') && error.message.includes('no such container');
+  });
+  await assert.rejects(client.runtime.execSync({}), (error) => isSkiffError(error, 'UNIMPLEMENTED'));
+  const ids: string[] = [];
+  for await (const batch of client.runtime.streamContainers({})) {
+    ids.push(...batch.containers.map((each) => each.id));
+  }
+  assert.deepEqual(ids, ['a', 'b']);
+  await assert.rejects(client.runtime.version({}, { signal: AbortSignal.abort() }));
+  await server.close(100);
+  rmSync(directory, { recursive: true });
+  assert.deepEqual(calls.slice(0, 3), ['Version', 'StopContainer', 'ExecSync']);
+});

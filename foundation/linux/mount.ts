@@ -1,0 +1,137 @@
+/** Mounts by system call: mount(2), umount2(2), and the table of what is mounted. */
+import { readFileSync } from 'node:fs';
+import { isSkiffError } from '#foundation/base/errors.ts';
+import { check, declare } from './libc.ts';
+
+const mount2 = declare(
+  'int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)',
+);
+const umount2 = declare('int umount2(const char *target, int flags)');
+
+/** Flags of mount(2), from <linux/mount.h>. */
+export const MountFlag = {
+  readOnly: 1,
+  noSuid: 2,
+  noDev: 4,
+  noExec: 8,
+  remount: 32,
+  bind: 4096,
+  recursive: 16384,
+  unbindable: 1 << 17,
+  private: 1 << 18,
+  slave: 1 << 19,
+  shared: 1 << 20,
+} as const;
+
+/** umount2(2)'s MNT_DETACH: gone from the tree now, freed when no longer in use. */
+const MNT_DETACH = 2;
+/** umount2(2)'s UMOUNT_NOFOLLOW: never follow a symbolic link at the target. */
+const UMOUNT_NOFOLLOW = 8;
+
+/** What to mount where. */
+export interface MountRequest {
+  /** A device, directory, or any word for file systems without one. */
+  source: string;
+  /** An existing directory, or file for a bind mount of one. */
+  target: string;
+  /** `overlay`, `tmpfs`, ...; left out for bind mounts and propagation changes. */
+  type?: string;
+  /** Bits of `MountFlag`. */
+  flags?: number;
+  /** File-system options: `lowerdir=...`; at most one page. */
+  data?: string;
+}
+
+/**
+ * mount(2).
+ *
+ * @throws SkiffError with the errno's code and name.
+ */
+export function mount({ source, target, type, flags = 0, data }: MountRequest): void {
+  check(
+    mount2(source, target, type ?? null, flags, data ?? null),
+    `Cannot mount ${type ?? 'bind'} "${source}" on "${target}"`,
+  );
+}
+
+/** Bind-mounts `source` on `target`; a read-only bind mount takes two calls, as mount(2) says. */
+export function bindMount(source: string, target: string, options: { readOnly?: boolean } = {}): void {
+  mount({ source, target, flags: MountFlag.bind });
+  if (options.readOnly !== true) return;
+  try {
+    mount({ source, target, flags: MountFlag.bind | MountFlag.remount | MountFlag.readOnly });
+  } catch (error) {
+    unmount(target, { lazy: true });
+    throw error;
+  }
+}
+
+/**
+ * Unmounts what is on top at `target`; nothing mounted there, or no such path, is success.
+ *
+ * @param options.lazy detach now even when busy (MNT_DETACH).
+ */
+export function unmount(target: string, options: { lazy?: boolean } = {}): void {
+  const flags = UMOUNT_NOFOLLOW | (options.lazy === true ? MNT_DETACH : 0);
+  try {
+    check(umount2(target, flags), `Cannot unmount "${target}"`);
+  } catch (error) {
+    if (isSkiffError(error) && (error.errno === 'EINVAL' || error.errno === 'ENOENT')) return;
+    throw error;
+  }
+}
+
+/** One line of /proc/PID/mountinfo (proc(5)). */
+export interface MountEntry {
+  /** The device, `8:1`. */
+  device: string;
+  /** The path within the file system that is the root of this mount. */
+  root: string;
+  target: string;
+  type: string;
+  source: string;
+  /** The options of this mount. */
+  options: string[];
+  /** The options of the file system. */
+  superOptions: string[];
+  /** `shared:N`, `master:N`, `unbindable`: optional fields. */
+  propagation: string[];
+}
+
+/** The mounts of a process as it sees them, in the kernel's order. */
+export function listMounts(pid: number | 'self' = 'self'): MountEntry[] {
+  return readFileSync(`/proc/${pid}/mountinfo`, 'utf8').trimEnd().split('\n').map(parseMountLine);
+}
+
+/** The mounts at `path` or below it, deepest first, as they must be unmounted. */
+export function mountsBelow(path: string): MountEntry[] {
+  const inside = listMounts().filter((entry) => entry.target === path || entry.target.startsWith(`${path}/`));
+  return inside.reverse();
+}
+
+/** Unmounts everything at `path` and below it. */
+export function unmountTree(path: string): void {
+  for (const entry of mountsBelow(path)) unmount(entry.target, { lazy: true });
+}
+
+/** Parses one line of mountinfo; exported for the tests. */
+export function parseMountLine(line: string): MountEntry {
+  const [left = '', right = ''] = line.split(' - ');
+  const [, , device = '', root = '', target = '', options = '', ...propagation] = left.split(' ');
+  const [type = '', source = '', superOptions = ''] = right.split(' ');
+  return {
+    device,
+    root: unescape8(root),
+    target: unescape8(target),
+    type,
+    source: unescape8(source),
+    options: options.split(','),
+    superOptions: superOptions.split(','),
+    propagation,
+  };
+}
+
+/** The kernel writes space, tab, newline and backslash in octal. */
+function unescape8(text: string): string {
+  return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+}

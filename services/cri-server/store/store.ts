@@ -1,0 +1,121 @@
+/**
+ * The CRI server's durable records: JSON rows in SQLite, one table for all kinds. A write that returned is
+ * on disk (synchronous=FULL); a kind carries the version of its shape and refuses rows of a newer one.
+ */
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { SkiffError } from '#foundation/base/errors.ts';
+
+/** The rows of one kind, by key. */
+export interface Records<T> {
+  put(key: string, value: T): void;
+  get(key: string): T | undefined;
+  delete(key: string): void;
+  /** All rows, oldest key first. */
+  all(): { key: string; value: T }[];
+}
+
+/** The open store. */
+export interface Store extends Disposable {
+  /**
+   * The rows of `kind`, whose values have the shape of `version`.
+   *
+   * @param upgrade turns a value of an older version into this one.
+   */
+  records<T>(kind: string, version: number, upgrade?: (value: unknown, from: number) => T): Records<T>;
+  /** Runs `work` as one transaction: all of its writes or none. */
+  transaction<T>(work: () => T): T;
+  close(): void;
+}
+
+/**
+ * Opens the store at `path`, made if absent; `:memory:` for tests.
+ *
+ * @throws SkiffError INTERNAL if it cannot be opened (locked by another server, damaged).
+ */
+export function openStore(path: string): Store {
+  const database = openDatabase(path);
+  database.exec(`
+    CREATE TABLE IF NOT EXISTS records (
+      kind TEXT NOT NULL, key TEXT NOT NULL, version INTEGER NOT NULL, value TEXT NOT NULL,
+      PRIMARY KEY (kind, key)
+    ) WITHOUT ROWID, STRICT`);
+  return {
+    records: (kind, version, upgrade) => recordsOf(database, kind, version, upgrade),
+    transaction: (work) => transaction(database, work),
+    close: () => database.close(),
+    [Symbol.dispose]: () => database.close(),
+  };
+}
+
+function openDatabase(path: string): DatabaseSync {
+  try {
+    if (path !== ':memory:') mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    const database = new DatabaseSync(path);
+    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 2000');
+    return database;
+  } catch (error) {
+    throw new SkiffError('INTERNAL', `Cannot open the store ${path}: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+}
+
+function transaction<T>(database: DatabaseSync, work: () => T): T {
+  database.exec('BEGIN IMMEDIATE');
+  try {
+    const result = work();
+    database.exec('COMMIT');
+    return result;
+  } catch (error) {
+    database.exec('ROLLBACK');
+    throw error;
+  }
+}
+
+function recordsOf<T>(
+  database: DatabaseSync,
+  kind: string,
+  version: number,
+  upgrade?: (value: unknown, from: number) => T,
+): Records<T> {
+  const put = database.prepare(
+    'INSERT OR REPLACE INTO records (kind, key, version, value) VALUES (?, ?, ?, ?)',
+  );
+  const get = database.prepare('SELECT version, value FROM records WHERE kind = ? AND key = ?');
+  const remove = database.prepare('DELETE FROM records WHERE kind = ? AND key = ?');
+  const all = database.prepare('SELECT key, version, value FROM records WHERE kind = ? ORDER BY key');
+  const decode = (key: string, from: number, text: string): T => {
+    const value: unknown = JSON.parse(text, reviveBigint);
+    if (from === version) return value as T;
+    if (from < version && upgrade !== undefined) return upgrade(value, from);
+    throw new SkiffError(
+      'FAILED_PRECONDITION',
+      `The ${kind} record "${key}" has version ${from}; this Skiff reads ${version}`,
+    );
+  };
+  return {
+    put: (key, value) => void put.run(kind, key, version, JSON.stringify(value, replaceBigint)),
+    get: (key) => {
+      const row = get.get(kind, key) as { version: number; value: string } | undefined;
+      return row === undefined ? undefined : decode(key, row.version, row.value);
+    },
+    delete: (key) => void remove.run(kind, key),
+    all: () =>
+      (all.all(kind) as { key: string; version: number; value: string }[]).map((row) => ({
+        key: row.key,
+        value: decode(row.key, row.version, row.value),
+      })),
+  };
+}
+
+/** JSON has no bigint: one is written as `{"$bigint": "123"}`. */
+function replaceBigint(_key: string, value: unknown): unknown {
+  return typeof value === 'bigint' ? { $bigint: value.toString() } : value;
+}
+
+function reviveBigint(_key: string, value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || !('$bigint' in value)) return value;
+  return BigInt(String(value.$bigint));
+}
