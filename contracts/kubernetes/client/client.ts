@@ -1,0 +1,220 @@
+/**
+ * A small REST client for any Kubernetes API server: JSON in, JSON out, failures as SkiffErrors that carry
+ * the server's own Status. https://kubernetes.io/docs/reference/using-api/api-concepts/
+ */
+import { createInterface } from 'node:readline';
+import { Agent, type Dispatcher, request } from 'undici';
+import { type ErrorCode, messageOf, SkiffError, wrapError } from '#foundation/base/errors.ts';
+import type { Connection } from './kubeconfig.ts';
+
+/** Query parameters; undefined ones are left out. */
+export type Query = Record<string, string | number | boolean | undefined>;
+
+/** How a PATCH body is meant. */
+export type PatchType = 'json-patch' | 'merge-patch' | 'strategic-merge-patch' | 'apply-patch';
+
+/** One event of a watch. */
+export interface WatchEvent<T> {
+  type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR';
+  object: T;
+}
+
+/** How to call. */
+export interface ApiCallOptions {
+  query?: Query;
+  signal?: AbortSignal;
+  /** Milliseconds until the call fails with DEADLINE_EXCEEDED; 30,000 unless told. Not for watches. */
+  timeoutMs?: number;
+}
+
+/** Calls of one API server as one identity. `path` is absolute: `/api/v1/namespaces/default/pods`. */
+export interface ApiClient extends AsyncDisposable {
+  get<T>(path: string, options?: ApiCallOptions): Promise<T>;
+  /** A GET that answers text: logs, healthz. */
+  text(path: string, options?: ApiCallOptions): Promise<string>;
+  create<T>(path: string, body: unknown, options?: ApiCallOptions): Promise<T>;
+  update<T>(path: string, body: unknown, options?: ApiCallOptions): Promise<T>;
+  patch<T>(path: string, type: PatchType, body: unknown, options?: ApiCallOptions): Promise<T>;
+  delete<T>(path: string, body?: unknown, options?: ApiCallOptions): Promise<T>;
+  /** Events of a collection until the server ends the watch or `signal` aborts. @throws ABORTED on 410 Gone. */
+  watch<T>(path: string, query: Query, signal?: AbortSignal): AsyncIterable<WatchEvent<T>>;
+  /** A response whose body is streamed: followed logs. */
+  stream(path: string, options?: ApiCallOptions): Promise<Dispatcher.ResponseData['body']>;
+  close(): Promise<void>;
+}
+
+/** An error that the API server answered, with its Status. */
+export class ApiError extends SkiffError {
+  /** The HTTP status. */
+  readonly status: number;
+  /** The Status's reason: `NotFound`, `Conflict`, `AlreadyExists`, `Expired`... */
+  readonly reason: string;
+
+  constructor(status: number, reason: string, message: string) {
+    super(codeOf(status, reason), message);
+    this.status = status;
+    this.reason = reason;
+  }
+}
+
+/** Whether `error` is an answer of the API server with this reason. */
+export function hasReason(error: unknown, reason: string): boolean {
+  return error instanceof ApiError && error.reason === reason;
+}
+
+function codeOf(status: number, reason: string): ErrorCode {
+  if (reason === 'AlreadyExists') return 'ALREADY_EXISTS';
+  const codes: Record<number, ErrorCode> = {
+    400: 'INVALID_ARGUMENT',
+    401: 'UNAUTHENTICATED',
+    403: 'PERMISSION_DENIED',
+    404: 'NOT_FOUND',
+    409: 'ABORTED',
+    410: 'ABORTED',
+    422: 'INVALID_ARGUMENT',
+    429: 'RESOURCE_EXHAUSTED',
+    501: 'UNIMPLEMENTED',
+    503: 'UNAVAILABLE',
+    504: 'DEADLINE_EXCEEDED',
+  };
+  return codes[status] ?? (status >= 500 ? 'INTERNAL' : 'FAILED_PRECONDITION');
+}
+
+/** Opens a client; connections are kept alive and made on demand. */
+export function openApi(connection: Connection): ApiClient {
+  const agent = new Agent({
+    connect: {
+      ca: connection.ca,
+      cert: connection.cert,
+      key: connection.key,
+      servername: connection.serverName,
+      rejectUnauthorized: connection.insecure !== true,
+      timeout: 10_000,
+    },
+    bodyTimeout: 0,
+    pipelining: 1,
+  });
+  const send = sender(connection, agent);
+  const json = async <T>(
+    method: string,
+    path: string,
+    options?: ApiCallOptions,
+    body?: unknown,
+    type?: string,
+  ) => {
+    const response = await send(method, path, options, body, type);
+    return (await response.body.json()) as T;
+  };
+  return {
+    get: (path, options) => json('GET', path, options),
+    text: async (path, options) => (await send('GET', path, options)).body.text(),
+    create: (path, body, options) => json('POST', path, options, body),
+    update: (path, body, options) => json('PUT', path, options, body),
+    patch: (path, type, body, options) => json('PATCH', path, options, body, patchMediaType(type)),
+    delete: (path, body, options) => json('DELETE', path, options, body),
+    watch: (path, query, signal) => watchEvents(send, path, query, signal),
+    stream: async (path, options) => (await send('GET', path, { timeoutMs: 0, ...options })).body,
+    close: () => agent.destroy(),
+    [Symbol.asyncDispose]: () => agent.destroy(),
+  };
+}
+
+function patchMediaType(type: PatchType): string {
+  return `application/${type}+${type === 'apply-patch' ? 'yaml' : 'json'}`;
+}
+
+type Send = (
+  method: string,
+  path: string,
+  options?: ApiCallOptions,
+  body?: unknown,
+  type?: string,
+) => Promise<Dispatcher.ResponseData>;
+
+function sender(connection: Connection, agent: Agent): Send {
+  return async (method, path, options = {}, body, type = 'application/json') => {
+    const url = `${connection.server}${path}${queryText(options.query)}`;
+    const token = connection.token?.();
+    const headers: Record<string, string> = { accept: 'application/json', 'user-agent': 'skiff' };
+    if (token !== undefined) headers.authorization = `Bearer ${token}`;
+    if (body !== undefined) headers['content-type'] = type;
+    const timeout = options.timeoutMs ?? 30_000;
+    const limits = timeout > 0 ? [AbortSignal.timeout(timeout)] : [];
+    const signal = AbortSignal.any([...limits, ...(options.signal ? [options.signal] : [])]);
+    const text = body === undefined ? undefined : JSON.stringify(body);
+    const response = await request(url, {
+      method: method as Dispatcher.HttpMethod,
+      headers,
+      body: text,
+      dispatcher: agent,
+      signal,
+      headersTimeout: timeout > 0 ? timeout : 0,
+    }).catch((error: unknown) => {
+      throw unreachable(error, method, path, connection.server);
+    });
+    if (response.statusCode >= 400) throw await answerError(response, method, path);
+    return response;
+  };
+}
+
+function unreachable(error: unknown, method: string, path: string, server: string): SkiffError {
+  const wrapped = wrapError(error, `Cannot ${method} ${path} at ${server}`);
+  if (wrapped.code === 'CANCELLED' || wrapped.code === 'DEADLINE_EXCEEDED') return wrapped;
+  return new SkiffError('UNAVAILABLE', wrapped.message, { cause: error });
+}
+
+async function answerError(
+  response: Dispatcher.ResponseData,
+  method: string,
+  path: string,
+): Promise<ApiError> {
+  const text = await response.body.text().catch(() => '');
+  try {
+    const status = JSON.parse(text) as { reason?: string; message?: string };
+    return new ApiError(response.statusCode, status.reason ?? '', status.message ?? text);
+  } catch {
+    const shown = text.trim().slice(0, 500) || 'no message';
+    return new ApiError(response.statusCode, '', `${method} ${path}: HTTP ${response.statusCode}: ${shown}`);
+  }
+}
+
+function queryText(query: Query | undefined): string {
+  const pairs = Object.entries(query ?? {}).filter(([, value]) => value !== undefined);
+  if (pairs.length === 0) return '';
+  return `?${new URLSearchParams(pairs.map(([key, value]) => [key, String(value)]))}`;
+}
+
+async function* watchEvents<T>(
+  send: Send,
+  path: string,
+  query: Query,
+  signal?: AbortSignal,
+): AsyncGenerator<WatchEvent<T>> {
+  const response = await send('GET', path, { query: { ...query, watch: true }, signal, timeoutMs: 0 });
+  const lines = createInterface({ input: response.body, crlfDelay: Number.POSITIVE_INFINITY });
+  try {
+    for await (const line of lines) {
+      if (line === '') continue;
+      const event = JSON.parse(line) as WatchEvent<T>;
+      if (event.type === 'ERROR') throw watchError(event.object);
+      yield event;
+    }
+  } catch (error) {
+    if (signal?.aborted) return;
+    throw error instanceof SkiffError
+      ? error
+      : new SkiffError('UNAVAILABLE', `The watch of ${path} broke: ${messageOf(error)}`);
+  } finally {
+    lines.close();
+    response.body.destroy();
+  }
+}
+
+function watchError(object: unknown): ApiError {
+  const status = object as { code?: number; reason?: string; message?: string };
+  return new ApiError(
+    status.code ?? 500,
+    status.reason ?? '',
+    status.message ?? 'the watch ended with an error',
+  );
+}
