@@ -1,0 +1,142 @@
+/** IP addresses and routes over rtnetlink. See rtnetlink(7), <linux/if_addr.h>, <linux/rtnetlink.h>. */
+import { isIPv6 } from 'node:net';
+import { isSkiffError } from '#foundation/base/errors.ts';
+import { formatAddress, parseAddress } from '#foundation/base/ip.ts';
+import { attribute, NetlinkFlag, type NetlinkSocket, readAttributes } from './netlink.ts';
+
+const RTM_NEWADDR = 20;
+const RTM_DELADDR = 21;
+const RTM_GETADDR = 22;
+const RTM_NEWROUTE = 24;
+const RTM_GETROUTE = 26;
+const AF_INET = 2;
+const AF_INET6 = 10;
+const IFA_ADDRESS = 1;
+const IFA_LOCAL = 2;
+const IFA_BROADCAST = 4;
+/** No duplicate address detection: the address works at once, not a second later. */
+const IFA_F_NODAD = 2;
+const RTA_DST = 1;
+const RTA_OIF = 4;
+const RTA_GATEWAY = 5;
+const RTA_PREFSRC = 7;
+const RT_TABLE_MAIN = 254;
+const RTPROT_BOOT = 3;
+const RTN_UNICAST = 1;
+const SCOPE_LINK = 253;
+
+/** An address on an interface. */
+export interface InterfaceAddress {
+  index: number;
+  address: string;
+  /** Length of the network's prefix, in bits. */
+  prefix: number;
+}
+
+/** A route of the main table. */
+export interface Route {
+  /** Index of the outgoing interface. */
+  index: number;
+  /** `10.0.0.0/8`; `0.0.0.0/0` or `::/0` for the default route. */
+  destination: string;
+  /** Left out for networks that are on the link. */
+  gateway?: string;
+  /** The address to send from. */
+  source?: string;
+}
+
+/** Adds an address. @throws SkiffError (errno EEXIST) if the interface has it. */
+export function addAddress(
+  socket: NetlinkSocket,
+  { index, address, prefix, broadcast }: InterfaceAddress & { broadcast?: string },
+): void {
+  const attributes = [attribute(IFA_LOCAL, bytesOf(address)), attribute(IFA_ADDRESS, bytesOf(address))];
+  if (broadcast !== undefined) attributes.push(attribute(IFA_BROADCAST, bytesOf(broadcast)));
+  const flags = isIPv6(address) ? IFA_F_NODAD : 0;
+  const body = Buffer.concat([addressHeader(index, address, prefix, flags), ...attributes]);
+  socket.request(`Cannot add the address ${address}/${prefix} to interface ${index}`, {
+    type: RTM_NEWADDR,
+    flags: NetlinkFlag.create | NetlinkFlag.exclusive,
+    body,
+  });
+}
+
+/** Removes an address; one that is not there is success. */
+export function removeAddress(socket: NetlinkSocket, { index, address, prefix }: InterfaceAddress): void {
+  const body = Buffer.concat([
+    addressHeader(index, address, prefix, 0),
+    attribute(IFA_LOCAL, bytesOf(address)),
+  ]);
+  try {
+    socket.request(`Cannot remove the address ${address}`, { type: RTM_DELADDR, body });
+  } catch (error) {
+    if (!isSkiffError(error) || error.errno !== 'EADDRNOTAVAIL') throw error;
+  }
+}
+
+/** All addresses of the namespace. */
+export function listAddresses(socket: NetlinkSocket): InterfaceAddress[] {
+  const request = { type: RTM_GETADDR, flags: NetlinkFlag.dump, body: Buffer.alloc(8) };
+  return socket.request('Cannot list addresses', request).map(({ body }) => {
+    const attributes = readAttributes(body.subarray(8));
+    const bytes = attributes.get(IFA_LOCAL) ?? attributes.get(IFA_ADDRESS) ?? Buffer.alloc(4);
+    return { index: body.readUInt32LE(4), address: formatAddress(bytes), prefix: body.readUInt8(1) };
+  });
+}
+
+/** Adds a route to the main table. @throws SkiffError (errno EEXIST) if it is there. */
+export function addRoute(socket: NetlinkSocket, route: Route): void {
+  const [network = '', prefix = '0'] = route.destination.split('/');
+  const attributes = [attribute(RTA_OIF, route.index)];
+  if (prefix !== '0') attributes.push(attribute(RTA_DST, bytesOf(network)));
+  if (route.gateway !== undefined) attributes.push(attribute(RTA_GATEWAY, bytesOf(route.gateway)));
+  if (route.source !== undefined) attributes.push(attribute(RTA_PREFSRC, bytesOf(route.source)));
+  const header = Buffer.alloc(12);
+  header.writeUInt8(isIPv6(network) ? AF_INET6 : AF_INET, 0);
+  header.writeUInt8(Number(prefix), 1);
+  header.writeUInt8(RT_TABLE_MAIN, 4);
+  header.writeUInt8(RTPROT_BOOT, 5);
+  header.writeUInt8(route.gateway === undefined ? SCOPE_LINK : 0, 6);
+  header.writeUInt8(RTN_UNICAST, 7);
+  socket.request(`Cannot add the route to ${route.destination}`, {
+    type: RTM_NEWROUTE,
+    flags: NetlinkFlag.create | NetlinkFlag.exclusive,
+    body: Buffer.concat([header, ...attributes]),
+  });
+}
+
+/** The routes of the main table. */
+export function listRoutes(socket: NetlinkSocket, family: 4 | 6): Route[] {
+  const header = Buffer.alloc(12);
+  header.writeUInt8(family === 6 ? AF_INET6 : AF_INET, 0);
+  const request = { type: RTM_GETROUTE, flags: NetlinkFlag.dump, body: header };
+  return socket
+    .request('Cannot list routes', request)
+    .filter(({ body }) => body.readUInt8(4) === RT_TABLE_MAIN)
+    .map(({ body }) => {
+      const attributes = readAttributes(body.subarray(12));
+      const any = Buffer.alloc(family === 6 ? 16 : 4);
+      const gateway = attributes.get(RTA_GATEWAY);
+      const source = attributes.get(RTA_PREFSRC);
+      return {
+        index: attributes.get(RTA_OIF)?.readUInt32LE(0) ?? 0,
+        destination: `${formatAddress(attributes.get(RTA_DST) ?? any)}/${body.readUInt8(1)}`,
+        gateway: gateway === undefined ? undefined : formatAddress(gateway),
+        source: source === undefined ? undefined : formatAddress(source),
+      };
+    });
+}
+
+/** struct ifaddrmsg. */
+function addressHeader(index: number, address: string, prefix: number, flags: number): Buffer {
+  const bytes = Buffer.alloc(8);
+  bytes.writeUInt8(isIPv6(address) ? AF_INET6 : AF_INET, 0);
+  bytes.writeUInt8(prefix, 1);
+  bytes.writeUInt8(flags, 2);
+  bytes.writeUInt32LE(index, 4);
+  return bytes;
+}
+
+function bytesOf(address: string): Buffer {
+  return parseAddress(address);
+}
