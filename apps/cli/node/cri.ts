@@ -1,0 +1,27 @@
+/** The CRI connection of the verbs that talk to a running node. */
+import { existsSync } from 'node:fs';
+import { type CriClient, connectCri } from '#contracts/cri/client.ts';
+import { SkiffError } from '#foundation/base/errors.ts';
+import type { Context } from '../context.ts';
+import { requireRoot } from '../context.ts';
+
+/**
+ * Connects to the CRI server of this root.
+ *
+ * @param verb the verb, for the message.
+ * @throws SkiffError PERMISSION_DENIED without root, UNAVAILABLE if no node runs.
+ */
+export function connectNode(context: Context, verb: string): CriClient {
+  requireRoot(verb, "to use the node's socket");
+  if (!existsSync(context.paths.criSocket)) throw notRunning(context);
+  return connectCri(context.paths.criSocket);
+}
+
+/** The error that says that nothing runs and what starts it. */
+export function notRunning(context: Context): SkiffError {
+  const where = context.paths.root === '/' ? '' : ` --root ${context.paths.root}`;
+  return new SkiffError(
+    'UNAVAILABLE',
+    `no node runs here (no ${context.paths.criSocket}): start one with \`skiff${where} up MANIFEST\` or \`skiff${where} node\``,
+  );
+}

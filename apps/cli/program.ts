@@ -1,0 +1,138 @@
+/**
+ * The command line: every verb with its arguments, options and one line of help. A verb's code is imported
+ * when it runs, so that `skiff version` starts quickly.
+ */
+import { Command, CommanderError, Option } from 'commander';
+import { SkiffError } from '#foundation/base/errors.ts';
+import { type Context, createContext, type GlobalOptions } from './context.ts';
+
+/** What a verb's file exports: `run(context, arguments..., options)`. */
+type Run = (context: Context, ...rest: never[]) => Promise<void>;
+
+/** Builds the program; parsing it runs the verb. */
+export function createProgram(): Command {
+  const program = new Command('skiff')
+    .description('A whole Kubernetes node in one process.')
+    .option('--root <dir>', 'keep all state, sockets and logs below this directory instead of /')
+    .helpCommand('help [verb]', 'show the help of a verb')
+    .showHelpAfterError('(skiff help lists the verbs)')
+    .enablePositionalOptions()
+    .configureHelp({ sortSubcommands: false });
+  podVerbs(program);
+  containerVerbs(program);
+  imageVerbs(program);
+  nodeVerbs(program);
+  return program;
+}
+
+function action(load: () => Promise<{ run: Run }>) {
+  return async function (this: Command, ...given: unknown[]): Promise<void> {
+    const context = createContext(this.optsWithGlobals<GlobalOptions>());
+    const { run } = await load();
+    // Commander ends the list with the command itself, which no verb needs.
+    await run(context, ...(given.slice(0, -1) as never[]));
+  };
+}
+
+const json = () => new Option('--json', 'print JSON');
+
+function podVerbs(program: Command): void {
+  program
+    .command('up <manifest...>')
+    .description('run the pods of manifests and follow them; Ctrl-C ends them')
+    .option('-d, --detach', 'return when the pods are ready and leave them running')
+    .option('--timeout <seconds>', 'how long to wait for the pods to be ready', '120')
+    .action(action(() => import('./verbs/up.ts')));
+  program
+    .command('down [manifest...]')
+    .description('end the pods of manifests, or all that `up` started, and the node with the last of them')
+    .option('--grace <seconds>', "seconds between SIGTERM and SIGKILL instead of the pods' own")
+    .action(action(() => import('./verbs/down.ts')));
+  program
+    .command('pods')
+    .description('list pods')
+    .addOption(json())
+    .action(action(() => import('./verbs/pods.ts')));
+}
+
+function containerVerbs(program: Command): void {
+  program
+    .command('ps')
+    .description('list containers')
+    .option('-a, --all', 'also those that have ended')
+    .addOption(json())
+    .action(action(() => import('./verbs/ps.ts')));
+  program
+    .command('logs <pod> [container]')
+    .description('print the logs of a pod or of one of its containers')
+    .option('-f, --follow', 'go on as they grow')
+    .option('-p, --previous', 'of the container before the last restart')
+    .option('-t, --timestamps', 'with the time of each line')
+    .option('--tail <lines>', 'only the last lines')
+    .option('--since <duration>', 'only what is younger: 30s, 5m, 2h')
+    .action(action(() => import('./verbs/logs.ts')));
+  program
+    .command('exec <pod> <command...>')
+    .description('run a command in a container')
+    .option('-i, --stdin', 'pass standard input on')
+    .option('-t, --tty', 'with a terminal')
+    .option('-c, --container <name>', 'which container; the first unless told')
+    .passThroughOptions()
+    .action(action(() => import('./verbs/exec.ts')));
+  program
+    .command('stop <name...>')
+    .description('stop containers, or end pods with their grace period')
+    .option('--time <seconds>', 'seconds between SIGTERM and SIGKILL')
+    .action(action(() => import('./verbs/stop.ts')));
+  program
+    .command('rm <name...>')
+    .description('remove containers or pods')
+    .option('-f, --force', 'also running ones, at once')
+    .action(action(() => import('./verbs/rm.ts')));
+  program
+    .command('inspect <name>')
+    .description('all that is known of a container, pod or image, as JSON')
+    .action(action(() => import('./verbs/inspect.ts')));
+  program
+    .command('events')
+    .description('print what happens to pods and containers')
+    .option('-f, --follow', 'go on as it happens')
+    .addOption(json())
+    .action(action(() => import('./verbs/events.ts')));
+}
+
+function imageVerbs(program: Command): void {
+  program
+    .command('images')
+    .description('list images')
+    .addOption(json())
+    .action(action(() => import('./verbs/images.ts')));
+  program
+    .command('pull <image...>')
+    .description('pull images')
+    .option('--creds <user:password>', 'credentials for the registry')
+    .action(action(() => import('./verbs/pull.ts')));
+  program
+    .command('rmi <image...>')
+    .description('remove images')
+    .action(action(() => import('./verbs/rmi.ts')));
+}
+
+function nodeVerbs(program: Command): void {
+  program
+    .command('version')
+    .description('print the versions of Skiff and of what it runs on')
+    .addOption(json())
+    .action(action(() => import('./verbs/version.ts')));
+  program
+    .command('doctor')
+    .description('check what this machine offers and what is missing')
+    .addOption(json())
+    .action(action(() => import('./verbs/doctor.ts')));
+}
+
+/** Turns commander's own failures (unknown option, missing argument) into a usage error. */
+export function usageError(error: unknown): SkiffError | undefined {
+  if (!(error instanceof CommanderError) || error.exitCode === 0) return undefined;
+  return new SkiffError('INVALID_ARGUMENT', error.message);
+}
