@@ -1,0 +1,181 @@
+/**
+ * Keeps volumes mounted for the pods that want them, and unmounted for all others. Each kind of volume is a
+ * plugin; this file drives them: it waits and tries again for a pod that starts, refreshes content at every
+ * sync, and takes away what no pod wants, reading what there is from the disk, so that a crash leaves nothing.
+ */
+import { mkdirSync } from 'node:fs';
+import { rmdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { Pod, Volume } from '#contracts/kubernetes/types.ts';
+import { messageOf, SkiffError } from '#foundation/base/errors.ts';
+import { keyedLocks } from '#foundation/base/locks.ts';
+import type { Logger } from '#foundation/base/log.ts';
+import type { Clock } from '#foundation/base/time.ts';
+import { mountsBelow } from '#foundation/linux/mount.ts';
+import type { EventRecorder, MountedVolume, Mounts, VolumeManager } from '../ports.ts';
+import type { VolumePlugin } from './plugin.ts';
+import { type PodPaths, podPaths, volumeDirectory } from './pod-paths.ts';
+import { entriesOf, removeVolume, unmountBelow } from './remove.ts';
+import { releaseSubPaths } from './sub-path.ts';
+
+/** Milliseconds a pod's start waits for its volumes: the original's. */
+const mountWaitMs = 123_000;
+const firstRetryMs = 500;
+const longestRetryMs = 122_000;
+
+/** What the volume manager needs. */
+export interface VolumesDeps {
+  kubeletRoot: string;
+  plugins: readonly VolumePlugin[];
+  clock: Clock;
+  events: Pick<EventRecorder, 'pod'>;
+  log: Logger;
+  /** Told when all of a pod's volumes are gone. */
+  onGone?: (podUid: string) => void;
+}
+
+/** Makes the volume manager. */
+export function createVolumeManager(deps: VolumesDeps): VolumeManager {
+  const locks = keyedLocks();
+  const mounted = new Map<string, Map<string, MountedVolume>>();
+  const stopping = new AbortController();
+  let wanted: ReadonlySet<string> | undefined;
+  const pathsOf = (uid: string) => podPaths(deps.kubeletRoot, uid);
+  const unmountAll = (uid: string, signal: AbortSignal) =>
+    locks.run(
+      uid,
+      async () => {
+        await removeAll(deps.plugins, pathsOf(uid), signal);
+        mounted.delete(uid);
+        deps.onGone?.(uid);
+      },
+      signal,
+    );
+  const collect = async () => {
+    for (const uid of entriesOf(join(deps.kubeletRoot, 'pods'))) {
+      if (wanted === undefined || wanted.has(uid) || !leftOnDisk(pathsOf(uid))) continue;
+      await unmountAll(uid, stopping.signal).catch((error: unknown) =>
+        deps.log.warn({ podUid: uid, err: error }, 'cannot remove the volumes of a pod that is gone'),
+      );
+    }
+  };
+  return {
+    start: async () => {
+      mkdirSync(join(deps.kubeletRoot, 'pods'), { recursive: true, mode: 0o750 });
+    },
+    stop: async () => stopping.abort(new SkiffError('CANCELLED', 'the kubelet stops')),
+    reconcile(pods) {
+      wanted = new Set(pods.map((pod) => pod.metadata.uid ?? ''));
+      void collect();
+    },
+    waitForMounts: (pod, signal) => waitForMounts(deps, locks, mounted, pod, signal),
+    unmountAll,
+    hasMounts: async (uid) => leftOnDisk(pathsOf(uid)),
+    volumesInUse: () => [],
+  };
+}
+
+async function waitForMounts(
+  deps: VolumesDeps,
+  locks: ReturnType<typeof keyedLocks>,
+  mounted: Map<string, Map<string, MountedVolume>>,
+  pod: Pod,
+  signal: AbortSignal,
+): Promise<Mounts> {
+  const uid = pod.metadata.uid ?? '';
+  const known = mounted.get(uid) ?? new Map<string, MountedVolume>();
+  mounted.set(uid, known);
+  const deadline = deps.clock.monotonic() + mountWaitMs;
+  for (let pause = firstRetryMs; ; pause = Math.min(pause * 2, longestRetryMs)) {
+    const failures = await locks.run(uid, () => mountMissing(deps, pod, known, signal), signal);
+    const refused = failures.filter(([name]) => !known.has(name));
+    if (refused.length === 0) return known;
+    if (deps.clock.monotonic() + pause > deadline) throw timedOut(refused);
+    await deps.clock.sleep(pause, signal);
+  }
+}
+
+function timedOut(failures: [string, unknown][]): SkiffError {
+  const names = failures.map(([name]) => name).join(' ');
+  const [, cause] = failures[0] ?? [];
+  return new SkiffError(
+    'DEADLINE_EXCEEDED',
+    `unmounted volumes=[${names}], unattached volumes=[], failed to process volumes=[]: ${messageOf(cause)}`,
+    { cause },
+  );
+}
+
+/** One pass over all volumes of a pod. @returns those that failed, with why. */
+async function mountMissing(
+  deps: VolumesDeps,
+  pod: Pod,
+  known: Map<string, MountedVolume>,
+  signal: AbortSignal,
+): Promise<[string, unknown][]> {
+  const failures: [string, unknown][] = [];
+  for (const volume of pod.spec.volumes ?? []) {
+    try {
+      const plugin = pluginFor(deps.plugins, volume);
+      if (known.has(volume.name) && plugin.refreshes !== true) continue;
+      known.set(volume.name, await mountOne(deps, plugin, pod, volume, signal));
+    } catch (error) {
+      signal.throwIfAborted();
+      failures.push([volume.name, error]);
+      const message = `MountVolume.SetUp failed for volume "${volume.name}" : ${messageOf(error)}`;
+      deps.events.pod(pod, 'Warning', 'FailedMount', message);
+    }
+  }
+  return failures;
+}
+
+async function mountOne(
+  deps: VolumesDeps,
+  plugin: VolumePlugin,
+  pod: Pod,
+  volume: Volume,
+  signal: AbortSignal,
+): Promise<MountedVolume> {
+  const paths = podPaths(deps.kubeletRoot, pod.metadata.uid ?? '');
+  const directory = volumeDirectory(paths, plugin.name, volume.name);
+  mkdirSync(dirname(directory), { recursive: true, mode: 0o750 });
+  return plugin.mount({ pod, volume, paths, directory, signal });
+}
+
+function pluginFor(plugins: readonly VolumePlugin[], volume: Volume): VolumePlugin {
+  const found = plugins.find((plugin) => plugin.handles(volume));
+  if (found !== undefined) return found;
+  const kind = Object.keys(volume).find((key) => key !== 'name') ?? 'none';
+  throw new SkiffError(
+    'UNIMPLEMENTED',
+    `no volume plugin matched: volumes of kind ${kind} are not supported`,
+  );
+}
+
+async function removeAll(
+  plugins: readonly VolumePlugin[],
+  paths: PodPaths,
+  signal: AbortSignal,
+): Promise<void> {
+  releaseSubPaths(paths);
+  for (const kind of entriesOf(paths.volumes)) {
+    const plugin = plugins.find((each) => `kubernetes.io~${each.name}` === kind);
+    for (const name of entriesOf(join(paths.volumes, kind))) {
+      const directory = join(paths.volumes, kind, name);
+      if (plugin?.unmount === undefined) removeVolume(directory);
+      else await plugin.unmount(directory, paths, signal);
+    }
+    await rmdir(join(paths.volumes, kind)).catch(() => {}); // Not empty: reported by the check that follows.
+  }
+  unmountBelow(paths.volumes);
+  if (entriesOf(paths.volumes).length === 0) return removeVolume(paths.volumes);
+  throw new SkiffError('FAILED_PRECONDITION', `Cannot remove "${paths.volumes}": something is left in it`);
+}
+
+/** Whether the disk or the mount table holds anything of a pod's volumes. */
+function leftOnDisk(paths: PodPaths): boolean {
+  return (
+    entriesOf(paths.volumes).length > 0 ||
+    entriesOf(paths.subpaths).length > 0 ||
+    mountsBelow(paths.root).length > 0
+  );
+}
