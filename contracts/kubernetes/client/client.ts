@@ -139,7 +139,7 @@ function sender(connection: Connection, agent: Agent): Send {
     if (token !== undefined) headers.authorization = `Bearer ${token}`;
     if (body !== undefined) headers['content-type'] = type;
     const timeout = options.timeoutMs ?? 30_000;
-    const limits = timeout > 0 ? [AbortSignal.timeout(timeout)] : [];
+    const limits = timeout === 0 ? [] : [AbortSignal.timeout(timeout)];
     const signal = AbortSignal.any([...limits, ...(options.signal ? [options.signal] : [])]);
     const text = body === undefined ? undefined : JSON.stringify(body);
     const response = await request(url, {
@@ -148,7 +148,7 @@ function sender(connection: Connection, agent: Agent): Send {
       body: text,
       dispatcher: agent,
       signal,
-      headersTimeout: timeout > 0 ? timeout : 0,
+      headersTimeout: timeout,
     }).catch((error: unknown) => {
       throw unreachable(error, method, path, connection.server);
     });

@@ -1,0 +1,52 @@
+/** The schema of Skiff's own configuration file, `/etc/skiff/config.yaml`. The kubelet's has Kubernetes' format. */
+import { z } from 'zod';
+
+const port = z.number().int().min(0).max(65535);
+
+const runtime = z.strictObject({
+  /** The OCI runtime's binary. */
+  path: z.string(),
+});
+
+const cri = z.strictObject({
+  /** The runtime handler that pods without a RuntimeClass get; `auto` takes crun where it runs, else runc. */
+  defaultRuntime: z.string().default('auto'),
+  /** More runtime handlers, by name; crun and runc are found on PATH by themselves. */
+  runtimes: z.record(z.string(), runtime).default({}),
+  /** Directory with CNI configurations; one is written there when it is empty. */
+  cniConfigDirectory: z.string().optional(),
+  /** Directories with CNI plugins. */
+  cniPluginDirectories: z.array(z.string()).default(['/usr/lib/cni', '/opt/cni/bin']),
+  /** The IPv4 subnet of the network that is made when there is no CNI configuration; `auto` takes a free one. */
+  podSubnet: z.string().default('auto'),
+  /** Directory with a folder per registry host, each with a hosts.toml, as containerd has it. */
+  registryHostsDirectory: z.string().optional(),
+  streamingAddress: z.string().default('127.0.0.1'),
+  streamingPort: port.default(0),
+});
+
+const kubelet = z.strictObject({
+  /** A KubeletConfiguration file (kubelet.config.k8s.io/v1beta1). */
+  configFile: z.string().optional(),
+  /** Manifests of static pods are picked up here. */
+  manifestDirectory: z.string().optional(),
+});
+
+const api = z.strictObject({
+  address: z.string().default('127.0.0.1'),
+  /** 0 takes a free port. */
+  port: port.optional(),
+});
+
+/** The whole file. */
+export const configSchema = z.strictObject({
+  /** The node's name; the host name in lower case unless told. */
+  nodeName: z.string().optional(),
+  logLevel: z.enum(['trace', 'debug', 'info', 'warn', 'error']).default('info'),
+  cri: cri.prefault({}),
+  kubelet: kubelet.prefault({}),
+  api: api.prefault({}),
+});
+
+/** Skiff's configuration with every default filled in. */
+export type Config = z.infer<typeof configSchema>;
