@@ -1,0 +1,52 @@
+/** TLS contexts: the machine's authorities, a host's own, and its client certificates. */
+import { readFile } from 'node:fs/promises';
+import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls';
+import { messageOf, SkiffError } from '#foundation/base/errors.ts';
+import type { TlsSettings } from '../hosts/host.ts';
+
+/** Where distributions keep their authorities as one file: Debian, Fedora, openSUSE, Alpine. */
+const machineBundles = [
+  '/etc/ssl/certs/ca-certificates.crt',
+  '/etc/pki/tls/certs/ca-bundle.crt',
+  '/etc/ssl/ca-bundle.pem',
+  '/etc/ssl/cert.pem',
+];
+
+/** Makes TLS contexts; the machine's bundle is read once per object. */
+export interface Trust {
+  /** @throws SkiffError FAILED_PRECONDITION if OpenSSL cannot use a certificate or key. */
+  contextFor(tls: TlsSettings): Promise<SecureContext>;
+}
+
+/** Makes a `Trust`. */
+export function createTrust(): Trust {
+  let machine: Promise<readonly string[]> | undefined;
+  return {
+    async contextFor(tls) {
+      machine ??= readMachineBundle();
+      const authorities = tls.skipVerify ? [] : [...(await machine), ...tls.ca];
+      try {
+        return createSecureContext({
+          ca: authorities,
+          cert: tls.clients.map((client) => client.cert),
+          key: tls.clients.map((client) => client.key),
+        });
+      } catch (error) {
+        throw new SkiffError(
+          'FAILED_PRECONDITION',
+          `Cannot use the certificates configured for this registry: ${messageOf(error)}`,
+          { cause: error },
+        );
+      }
+    },
+  };
+}
+
+/** The machine's authorities, so that one that an administrator added counts; else those inside Node. */
+async function readMachineBundle(): Promise<readonly string[]> {
+  for (const path of machineBundles) {
+    const text = await readFile(path, 'utf8').catch(() => '');
+    if (text.includes('-----BEGIN CERTIFICATE-----')) return [text];
+  }
+  return rootCertificates;
+}
