@@ -1,0 +1,68 @@
+/** What the verbs of this folder work with. Each port has one real implementation, and fakes in the tests. */
+
+import type { KeyedLocks } from '#foundation/base/locks.ts';
+import type { Logger } from '#foundation/base/log.ts';
+import type { PodNetwork } from '../network/index.ts';
+import type { SandboxContainers, SandboxNamespaces, SandboxView } from '../ports.ts';
+import type { Sandbox } from './lifecycle.ts';
+import type { NamespaceRequest } from './namespaces.ts';
+import type { SandboxRecords } from './records.ts';
+import type { SandboxRegistry } from './registry.ts';
+import type { NamespacePlan } from './validate.ts';
+
+/** What a sandbox takes of the machine besides its network. Releasing what is not there is success. */
+export interface SandboxHost {
+  makeDirectories(sandbox: Sandbox): void;
+  removeDirectories(id: string): void;
+  makeNamespaces(id: string, request: NamespaceRequest, signal: AbortSignal): Promise<SandboxNamespaces>;
+  releaseNamespaces(id: string): void;
+  namespacesAlive(namespaces: SandboxNamespaces): boolean;
+  /** Host name, resolv.conf and /dev/shm. */
+  makeFiles(sandbox: Sandbox, hostname: string, plan: NamespacePlan): void;
+  /** /etc/hosts, when the addresses are known. */
+  writeHosts(id: string, hostname: string, ips: readonly string[]): void;
+  unmountShm(id: string): void;
+  /** Starts the process that holds the pod's PID namespace, and pins that. */
+  startPause(sandbox: Sandbox, plan: NamespacePlan, signal: AbortSignal): Promise<PauseProcess>;
+  stopPause(sandbox: Sandbox): Promise<void>;
+  pauseAlive(sandbox: Sandbox): boolean;
+  /** Ids that directories of the run directory name: what a crash may have left. */
+  leftovers(): string[];
+}
+
+/** A started pause process. */
+export interface PauseProcess {
+  pid: number;
+  /** Field 22 of /proc/PID/stat: tells it from a later process of the same number. */
+  startTime: string;
+  /** Pin of its PID namespace. */
+  namespace: string;
+}
+
+/** What others want to do or veto when a sandbox changes (NRI). */
+export interface SandboxHooks {
+  run(sandbox: SandboxView, signal: AbortSignal): Promise<void>;
+  stop(sandbox: SandboxView, signal: AbortSignal): Promise<void>;
+  remove(sandbox: SandboxView, signal: AbortSignal): Promise<void>;
+}
+
+/** What happened to a sandbox. */
+export type SandboxEvent = 'created' | 'started' | 'stopped' | 'deleted';
+
+/** Everything the verbs need. */
+export interface SandboxDeps {
+  /** The run directory: `/run/skiff`. */
+  run: string;
+  registry: SandboxRegistry;
+  records: SandboxRecords;
+  locks: KeyedLocks;
+  host: SandboxHost;
+  network: PodNetwork;
+  /** Asked at each use: containers are wired after sandboxes. */
+  containers: () => SandboxContainers;
+  hooks: SandboxHooks;
+  /** The name of the runtime handler to use. @throws SkiffError INVALID_ARGUMENT for one that is not configured. */
+  resolveHandler(name: string): string;
+  emit(event: SandboxEvent, sandbox: SandboxView): void;
+  log: Logger;
+}

@@ -1,0 +1,43 @@
+/** The real `SandboxHost`: directories, namespaces, mounts and the pause process on this machine. */
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { unmount } from '#foundation/linux/mount.ts';
+import type { SandboxHost } from './deps.ts';
+import { mountShm, writeHosts, writeNameFiles } from './files.ts';
+import { makeNamespaces, namespacesAlive, releaseNamespaces } from './namespaces.ts';
+import { sandboxPaths } from './paths.ts';
+import type { PauseDriver } from './pause.ts';
+
+/** Makes the host port for sandboxes below the run directory. */
+export function createSandboxHost(run: string, pause: PauseDriver): SandboxHost {
+  const at = (id: string) => sandboxPaths(run, id);
+  return {
+    makeDirectories({ id, config }) {
+      mkdirSync(at(id).shm, { recursive: true, mode: 0o711 });
+      if (config.logDirectory !== '') mkdirSync(config.logDirectory, { recursive: true, mode: 0o755 });
+    },
+    removeDirectories: (id) => rmSync(at(id).directory, { recursive: true, force: true }),
+    makeNamespaces: async (id, request) => makeNamespaces(at(id), request),
+    releaseNamespaces: (id) => releaseNamespaces(at(id)),
+    namespacesAlive,
+    makeFiles({ id, config }, hostname, plan) {
+      writeNameFiles(at(id), hostname, config);
+      const owner = { uid: plan.user?.uid.hostId ?? 0, gid: plan.user?.gid.hostId ?? 0 };
+      if (!plan.hostIpc) mountShm(at(id), owner);
+    },
+    writeHosts: (id, hostname, ips) => writeHosts(at(id), hostname, ips),
+    unmountShm: (id) => unmount(at(id).shm, { lazy: true }),
+    startPause: (sandbox, _plan, signal) => pause.start(sandbox, at(sandbox.id), signal),
+    stopPause: (sandbox) => pause.stop(sandbox, at(sandbox.id)),
+    pauseAlive: (sandbox) => sandbox.resources.pause === undefined || pause.alive(sandbox.resources.pause),
+    leftovers: () => [...new Set(['sandboxes', 'ns'].flatMap((directory) => namesIn(join(run, directory))))],
+  };
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return []; // Not made yet.
+  }
+}
