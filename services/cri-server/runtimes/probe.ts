@@ -1,0 +1,199 @@
+/**
+ * Finds out which OCI runtimes work on this machine, by running a container with each: version numbers do not
+ * tell (crun 1.8 refuses machines whose version 2 cgroup tree holds a controller beside version 1 ones).
+ */
+import {
+  accessSync,
+  constants,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { ociVersion, type RuntimeSpec } from '#contracts/oci/runtime.ts';
+import type { MonitorPaths, RuntimeFeatures, RuntimeProbe } from '#contracts/oci/runtime-driver.ts';
+import { messageOf, SkiffError } from '#foundation/base/errors.ts';
+import type { Spawner } from '#foundation/linux/spawn.ts';
+import { runSpawned, type SpawnedResult } from '#foundation/linux/spawn-command.ts';
+import { commandLineDriver } from './command-line.ts';
+import { runtimeMessage } from './conmon.ts';
+
+/** What the probe needs. */
+export interface ProbeDeps {
+  spawner: Spawner;
+  paths: MonitorPaths;
+  /** Each runtime keeps its state in a directory of its name below this. */
+  stateRoot: string;
+  /** Six hex digits that tell this root's cgroups from others. */
+  tag: string;
+  /** Path of conmon; looked up on PATH if left out. */
+  conmon?: string;
+  /** Runtimes to try, the preferred first; crun and runc unless told. */
+  candidates?: readonly RuntimeCandidate[];
+  /** Milliseconds a runtime may take for one command; 120,000 unless told. */
+  timeoutMs?: number;
+}
+
+/** A runtime that may be there. */
+export interface RuntimeCandidate {
+  name: string;
+  /** Path, or a name looked up on PATH; the candidate's name if left out. */
+  path?: string;
+}
+
+/** What Skiff looks for unless told: crun starts a container in two thirds of runc's time. */
+export const defaultCandidates: readonly RuntimeCandidate[] = [{ name: 'crun' }, { name: 'runc' }];
+
+/** Milliseconds for the trial container. */
+const trialTimeoutMs = 10_000;
+
+/** Tries each runtime; the answer has one entry for each candidate, in their order. */
+export async function probeRuntimes(deps: ProbeDeps): Promise<RuntimeProbe[]> {
+  const conmon = deps.conmon ?? findProgram('conmon');
+  const candidates = deps.candidates ?? defaultCandidates;
+  return Promise.all(candidates.map((candidate) => probeOne(deps, candidate, conmon)));
+}
+
+async function probeOne(
+  deps: ProbeDeps,
+  candidate: RuntimeCandidate,
+  conmon: string | undefined,
+): Promise<RuntimeProbe> {
+  const { name } = candidate;
+  const path = findProgram(candidate.path ?? name);
+  if (path === undefined)
+    return {
+      name,
+      usable: false,
+      reason: `no program ${candidate.path ?? name}`,
+      remedy: `apt-get install ${name}`,
+    };
+  const env = { PATH: process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin' };
+  const run = (args: string[]) =>
+    runSpawned(deps.spawner, {
+      file: path,
+      args,
+      env,
+      timeoutMs: Math.min(trialTimeoutMs, deps.timeoutMs ?? trialTimeoutMs),
+    });
+  let version: string | undefined;
+  try {
+    version = (await run(['--version'])).stdout.split('\n')[0]?.trim() || undefined;
+    if (version === undefined) throw new SkiffError('FAILED_PRECONDITION', 'it does not tell its version');
+    if (conmon === undefined) throw new SkiffError('FAILED_PRECONDITION', 'conmon is not installed');
+    await tryContainer(deps, name, run);
+  } catch (error) {
+    const reason = messageOf(error);
+    return { name, path, usable: false, version, reason, remedy: remedyFor(name, reason) };
+  }
+  const stateDirectory = join(deps.stateRoot, name);
+  mkdirSync(stateDirectory, { recursive: true, mode: 0o700 });
+  const features = featuresOf(name, version);
+  const timeoutMs = deps.timeoutMs ?? 120_000;
+  const { spawner, paths } = deps;
+  const driver = commandLineDriver({
+    spawner,
+    paths,
+    conmon,
+    name,
+    path,
+    version,
+    features,
+    stateDirectory,
+    timeoutMs,
+  });
+  return { name, path, usable: true, version, driver };
+}
+
+/** Runs `/bin/true` of this machine in a container. */
+async function tryContainer(
+  deps: ProbeDeps,
+  name: string,
+  run: (args: string[]) => Promise<SpawnedResult>,
+): Promise<void> {
+  mkdirSync(deps.stateRoot, { recursive: true, mode: 0o700 });
+  const directory = mkdtempSync(join(deps.stateRoot, 'probe-'));
+  const root = `--root=${join(directory, 'state')}`;
+  const id = `probe-${name}-${directory.slice(-6)}`;
+  try {
+    mkdirSync(join(directory, 'rootfs'));
+    writeFileSync(join(directory, 'config.json'), JSON.stringify(trialSpec(`/skiff-${deps.tag}-${id}`)));
+    const result = await run([root, 'run', '--bundle', directory, id]);
+    if (result.exitCode !== 0)
+      throw new SkiffError('FAILED_PRECONDITION', runtimeMessage(result.stderr || result.stdout));
+  } finally {
+    await run([root, 'delete', '--force', id]).catch(() => {});
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** The smallest container that shows that a runtime works: this machine's programs, read-only. */
+function trialSpec(cgroupsPath: string): RuntimeSpec {
+  const shared = ['/bin', '/lib', '/lib64', '/usr'].flatMap((destination) => {
+    try {
+      return [{ destination, type: 'bind', source: realpathSync(destination), options: ['rbind', 'ro'] }];
+    } catch {
+      return [];
+    }
+  });
+  return {
+    ociVersion,
+    process: { user: { uid: 0, gid: 0 }, args: ['/bin/true'], cwd: '/', env: ['PATH=/bin:/usr/bin'] },
+    root: { path: 'rootfs' },
+    mounts: [{ destination: '/proc', type: 'proc', source: 'proc' }, ...shared],
+    linux: { namespaces: [{ type: 'pid' }, { type: 'mount' }, { type: 'ipc' }], cgroupsPath },
+  };
+}
+
+function featuresOf(name: string, version: string): RuntimeFeatures {
+  const [major = 0, minor = 0] = (/(\d+)\.(\d+)/.exec(version) ?? []).slice(1).map(Number);
+  const atLeast = (a: number, b: number) => major > a || (major === a && minor >= b);
+  const known = name === 'crun' ? atLeast(1, 4) : name === 'runc' && atLeast(1, 1);
+  return {
+    recursiveReadOnly: known && kernelAtLeast(5, 12),
+    userNamespaces: known && numberIn('/proc/sys/user/max_user_namespaces') > 0,
+    idMappedMounts:
+      kernelAtLeast(5, 12) && (name === 'crun' ? atLeast(1, 5) : name === 'runc' && atLeast(1, 2)),
+    compiledSeccomp: name === 'crun' && atLeast(1, 5),
+  };
+}
+
+function kernelAtLeast(major: number, minor: number): boolean {
+  const [a = 0, b = 0] = readFileSync('/proc/sys/kernel/osrelease', 'utf8').split('.').map(Number);
+  return a > major || (a === major && b >= minor);
+}
+
+function numberIn(path: string): number {
+  try {
+    return Number(readFileSync(path, 'utf8'));
+  } catch {
+    return 0;
+  }
+}
+
+function remedyFor(name: string, reason: string): string {
+  if (/hybrid mode/.test(reason))
+    return 'boot with version 2 cgroups only (systemd.unified_cgroup_hierarchy=1), or use runc';
+  if (/conmon/.test(reason)) return 'apt-get install conmon';
+  return `run "${name} --debug run" by hand to see why, or use another runtime`;
+}
+
+/** The path of a program on PATH; undefined if there is none. */
+export function findProgram(name: string): string | undefined {
+  const directories = name.includes('/')
+    ? ['']
+    : (process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin').split(':');
+  return directories.map((directory) => (directory === '' ? name : join(directory, name))).find(isExecutable);
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
