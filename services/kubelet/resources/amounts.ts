@@ -1,17 +1,17 @@
 /** Quantities as the kubelet counts with them: thousandths of a CPU, and whole bytes or pieces. */
-import { parseQuantity } from '#contracts/kubernetes/quantity.ts';
+import { milliUnits, parseQuantity, quantity, wholeUnits } from '#contracts/kubernetes/quantity.ts';
 
 /** Thousandths of a CPU, rounded up. @throws SkiffError INVALID_ARGUMENT for text that is no quantity. */
-export function milliCpuOf(quantity: string | number): number {
-  return Math.ceil(Number((parseQuantity(String(quantity)) * 1000).toFixed(6)));
+export function milliCpuOf(text: string | number): number {
+  return Number(milliUnits(quantity(String(text))));
 }
 
 /** The whole number of a quantity, rounded up: bytes, devices, inodes. */
-export function amountOf(quantity: string | number): number {
-  return Math.ceil(Number(parseQuantity(String(quantity))));
+export function amountOf(text: string | number): number {
+  return Number(wholeUnits(quantity(String(text))));
 }
 
 /** The quantity as a number, fractions kept: for comparing. */
-export function exactOf(quantity: string | number): number {
-  return Number(parseQuantity(String(quantity)));
+export function exactOf(text: string | number): number {
+  return parseQuantity(String(text));
 }

@@ -1,10 +1,10 @@
 /** emptyDir: a directory, tmpfs or huge pages that live as long as the pod. Disk size limits are eviction's. */
 import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { parseQuantity } from '#contracts/kubernetes/quantity.ts';
 import type { Pod, Volume } from '#contracts/kubernetes/types.ts';
 import { SkiffError } from '#foundation/base/errors.ts';
 import { mount } from '#foundation/linux/mount.ts';
+import { amountOf } from '../resources/amounts.ts';
 import { setOwnership } from './ownership.ts';
 import type { VolumePlugin, VolumeRequest } from './plugin.ts';
 import type { PodPaths } from './pod-paths.ts';
@@ -61,19 +61,19 @@ export function memorySize(pod: Pod, volume: Volume, allocatable: number): numbe
   const podLimit = podMemoryLimit(pod);
   if (podLimit !== undefined) sizes.push(podLimit);
   const asked = volume.emptyDir?.sizeLimit;
-  if (asked !== undefined) sizes.push(Number(parseQuantity(asked)));
+  if (asked !== undefined) sizes.push(amountOf(asked));
   return Math.min(...sizes.filter((size) => size > 0));
 }
 
 /** What all containers together may use; undefined as soon as one has no limit. */
 function podMemoryLimit(pod: Pod): number | undefined {
   const own = pod.spec.resources?.limits?.memory;
-  if (own !== undefined) return Number(parseQuantity(own));
+  if (own !== undefined) return amountOf(own);
   let sum = 0;
   for (const container of pod.spec.containers) {
     const limit = container.resources?.limits?.memory;
     if (limit === undefined) return undefined;
-    sum += Number(parseQuantity(limit));
+    sum += amountOf(limit);
   }
   return sum;
 }
@@ -81,7 +81,7 @@ function podMemoryLimit(pod: Pod): number | undefined {
 function ensureHugePages(directory: string, pod: Pod, medium: string): void {
   if (isFileSystemRoot(directory)) return;
   const size = medium === 'HugePages' ? onlyPageSize(pod) : medium.slice('HugePages-'.length);
-  const bytes = Number(parseQuantity(size));
+  const bytes = amountOf(size);
   mount({ source: 'nodev', target: directory, type: 'hugetlbfs', data: `pagesize=${bytes}` });
 }
 

@@ -2,7 +2,7 @@
  * Gives a volume to the pod's fsGroup (core/v1 PodSecurityContext.fsGroup): every file belongs to the group,
  * may be read (and written, unless the volume is read-only) by it, and directories hand the group on (setgid).
  */
-import { chmodSync, chownSync, lchownSync, lstatSync, readdirSync } from 'node:fs';
+import { chmodSync, lchownSync, lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** Whom a volume is for. */
@@ -27,12 +27,12 @@ export function setOwnership(root: string, ownership: Ownership): void {
   walk(root, ownership);
 }
 
-/** Children first: the root's own change says that the whole tree is done. */
 function walk(path: string, ownership: Ownership): void {
   const status = lstatSync(path);
-  if (status.isSymbolicLink()) return lchownSync(path, status.uid, ownership.group);
+  lchownSync(path, status.uid, ownership.group);
+  if (status.isSymbolicLink()) return;
   if (status.isDirectory()) for (const name of readdirSync(path)) walk(join(path, name), ownership);
-  chownSync(path, status.uid, ownership.group);
+  // After the children, so that a right root says that the whole tree is done.
   chmodSync(path, (status.mode & 0o7777) | bits(status.isDirectory(), ownership.readOnly));
 }
 

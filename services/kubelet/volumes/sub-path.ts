@@ -71,6 +71,6 @@ function hold(request: SubPathRequest): HeldPath {
 
 /** Removes the sub-path mounts of one container, or of all; success if there are none. */
 export function releaseSubPaths(paths: PodPaths, container?: string): void {
-  if (container === undefined) return removeVolume(paths.subpaths);
-  for (const volume of entriesOf(paths.subpaths)) removeVolume(join(paths.subpaths, volume, container));
+  if (container === undefined) removeVolume(paths.subpaths);
+  else for (const volume of entriesOf(paths.subpaths)) removeVolume(join(paths.subpaths, volume, container));
 }

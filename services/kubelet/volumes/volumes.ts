@@ -90,8 +90,9 @@ async function waitForMounts(
     const failures = await locks.run(uid, () => mountMissing(deps, pod, known, signal), signal);
     const refused = failures.filter(([name]) => !known.has(name));
     if (refused.length === 0) return known;
-    if (deps.clock.monotonic() + pause > deadline) throw timedOut(refused);
-    await deps.clock.sleep(pause, signal);
+    const left = deadline - deps.clock.monotonic();
+    if (left <= 0) throw timedOut(refused);
+    await deps.clock.sleep(Math.min(pause, left), signal);
   }
 }
 
