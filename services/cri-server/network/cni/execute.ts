@@ -20,12 +20,13 @@ export interface ExecuteDeps {
 export function createExecutingRunner({ binDirs, timeoutMs }: ExecuteDeps): PluginRunner {
   return {
     async run(call, signal) {
+      signal.throwIfAborted();
+      // A caller that leaves does not kill the plugin: what its children still do after DEL would stay for ever.
       const result = await tryCommand({
         file: findPlugin(call.config.type, binDirs),
         env: environmentOf(call, binDirs),
         input: JSON.stringify(call.config),
         timeoutMs,
-        signal,
       });
       if (result.exitCode !== 0) throw failureOf(call, result);
       return call.verb === 'ADD' ? resultOf(call, result) : undefined;
