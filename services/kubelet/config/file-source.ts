@@ -1,0 +1,150 @@
+/**
+ * Static pods from a manifest file, or a flat directory of them. inotify tells of changes at once; the whole
+ * is read again every so often all the same, since events can be lost (kubelet-facts 1).
+ */
+import { type FSWatcher, watch } from 'node:fs';
+import { open, readdir, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import type { Pod } from '#contracts/kubernetes/types.ts';
+import { errnoOf, messageOf, SkiffError } from '#foundation/base/errors.ts';
+import type { Logger } from '#foundation/base/log.ts';
+import type { Clock } from '#foundation/base/time.ts';
+import { toStaticPod } from './static-pod.ts';
+
+/** Bytes of a manifest; larger files are refused. */
+const maxManifestBytes = 10 * 1024 * 1024;
+/** Milliseconds to wait after an event: editors write, rename and remove in one go. */
+const settleMs = 15;
+
+export interface FileSourceDeps {
+  path: string;
+  nodeName: string;
+  /** Decodes, defaults and validates one Pod. @throws SkiffError with line and field. */
+  decodePod(text: string, name: string): Pod;
+  /** Takes the full set. */
+  emit(pods: Pod[]): void;
+  /** Milliseconds between full reads: `fileCheckFrequency`. */
+  everyMs: number;
+  clock: Clock;
+  logger: Logger;
+}
+
+/** Reads until the signal aborts. */
+export async function runFileSource(deps: FileSourceDeps, signal: AbortSignal): Promise<void> {
+  const known = new Map<string, Known>();
+  const complained = new Map<string, string>();
+  let wakeUp = Promise.withResolvers<void>();
+  using watcher = watchPath(deps, () => wakeUp.resolve());
+  while (!signal.aborted) {
+    wakeUp = Promise.withResolvers<void>();
+    watcher.ensure();
+    deps.emit(await readAll(deps, known, complained));
+    const timer = new AbortController();
+    const wait = deps.clock.sleep(deps.everyMs, AbortSignal.any([signal, timer.signal])).catch(() => {});
+    await Promise.race([wait, wakeUp.promise]);
+    timer.abort();
+    if (!signal.aborted) await deps.clock.sleep(settleMs, signal).catch(() => {});
+  }
+}
+
+/** What a file held when it was last read: an unchanged one is not parsed again. */
+interface Known {
+  stamp: string;
+  pod: Pod | undefined;
+}
+
+async function readAll(
+  deps: FileSourceDeps,
+  known: Map<string, Known>,
+  complained: Map<string, string>,
+): Promise<Pod[]> {
+  const pods: Pod[] = [];
+  const files = await listFiles(deps);
+  for (const path of [...known.keys()]) if (!files.includes(path)) known.delete(path);
+  for (const path of files) {
+    try {
+      const pod = await readPod(deps, path, known);
+      if (pod !== undefined) pods.push(pod);
+      complained.delete(path);
+    } catch (error) {
+      // One bad file must not keep the others from running; it is reported once for each of its contents.
+      const message = messageOf(error);
+      if (complained.get(path) !== message)
+        deps.logger.error({ path, error: message }, 'Cannot use a manifest');
+      complained.set(path, message);
+    }
+  }
+  return pods;
+}
+
+async function listFiles({ path, logger }: FileSourceDeps): Promise<string[]> {
+  try {
+    if (!(await stat(path)).isDirectory()) return [path];
+    const entries = await readdir(path, { withFileTypes: true });
+    const names = entries.filter((entry) => !entry.name.startsWith('.') && !entry.isDirectory());
+    return names.map((entry) => join(path, entry.name)).sort();
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') logger.error({ path, error: messageOf(error) }, 'Cannot read manifests');
+    return [];
+  }
+}
+
+async function readPod(
+  { decodePod, nodeName }: FileSourceDeps,
+  path: string,
+  known: Map<string, Known>,
+): Promise<Pod | undefined> {
+  await using file = await open(path, 'r');
+  const stats = await file.stat({ bigint: true });
+  if (!stats.isFile()) return undefined;
+  const stamp = `${stats.ino} ${stats.size} ${stats.mtimeNs} ${stats.ctimeNs}`;
+  const before = known.get(path);
+  if (before?.stamp === stamp) return before.pod;
+  if (stats.size > maxManifestBytes) {
+    throw new SkiffError(
+      'INVALID_ARGUMENT',
+      `it has ${stats.size} bytes; at most ${maxManifestBytes} are read`,
+    );
+  }
+  const text = await file.readFile('utf8');
+  if (text.trim() === '') throw new SkiffError('INVALID_ARGUMENT', `it is empty`);
+  const pod = toStaticPod(decodePod(text, path), nodeName, { source: 'file', path });
+  known.set(path, { stamp, pod });
+  return pod;
+}
+
+/** Watches a path that may not exist yet: then its parent. */
+function watchPath({ path, logger }: FileSourceDeps, changed: () => void) {
+  const watchers: FSWatcher[] = [];
+  const close = () => {
+    for (const watcher of watchers.splice(0)) watcher.close();
+  };
+  const add = (target: string, matters: (name: string | null) => boolean) => {
+    const watcher = watch(target, { persistent: false }, (_, name) => {
+      if (matters(name)) changed();
+    });
+    watcher.on('error', (error) => {
+      logger.warn({ path, error: messageOf(error) }, 'The watch of the manifests broke; polling goes on');
+      close();
+    });
+    watchers.push(watcher);
+  };
+  return {
+    /** Watches again if the last watch broke, or could not begin. */
+    ensure() {
+      if (watchers.length > 1) return;
+      close();
+      tryAdd(() => add(dirname(path), (name) => name === basename(path)));
+      tryAdd(() => add(path, (name) => name === null || !name.startsWith('.')));
+    },
+    [Symbol.dispose]: close,
+  };
+}
+
+function tryAdd(add: () => void): void {
+  try {
+    add();
+  } catch {
+    // Not there yet, or out of watches: polling finds it.
+  }
+}

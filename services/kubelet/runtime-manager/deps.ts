@@ -1,0 +1,43 @@
+/** What the runtime manager is made of. */
+import type { Logger } from '#foundation/base/log.ts';
+import type { Clock } from '#foundation/base/time.ts';
+import type { ImageManager } from '../images/ensure-image.ts';
+import type {
+  ContainerConfigBuilder,
+  EventRecorder,
+  HookRunner,
+  PodResources,
+  ProbeManager,
+} from '../ports.ts';
+import type { Backoff } from './backoff.ts';
+import type { RuntimeCalls } from './runtime-calls.ts';
+
+export interface RuntimeManagerDeps {
+  runtime: RuntimeCalls;
+  images: ImageManager;
+  builder: ContainerConfigBuilder;
+  hooks: HookRunner;
+  probes: Pick<ProbeManager, 'result'>;
+  resources: Pick<PodResources, 'updatePodCgroup' | 'memoryUsage'>;
+  events: EventRecorder;
+  clock: Clock;
+  logger: Logger;
+  /** Restart back-off of containers. */
+  backoff: Backoff;
+  /** `/var/log/pods` and `/var/log/containers`. */
+  podLogs: string;
+  containerLogs: string;
+  /** Milliseconds a CRI call may take: `runtimeRequestTimeout`. */
+  requestTimeoutMs: number;
+  /** Counts what was started; see `metrics.ts`. */
+  counters: StartCounters;
+}
+
+/** Metrics of starts. */
+export interface StartCounters {
+  containerStarted(type: string): void;
+  containerFailed(type: string, code: string): void;
+  podStarted(): void;
+  podFailed(): void;
+  sandboxSeconds(handler: string, seconds: number): void;
+}

@@ -1,0 +1,58 @@
+/** Makes a pod's sandbox, or describes the one it has. */
+import { mkdirSync } from 'node:fs';
+import type { Pod } from '#contracts/kubernetes/types.ts';
+import { messageOf, wrapError } from '#foundation/base/errors.ts';
+import { title } from '../pods/identity.ts';
+import type { RuntimeManagerDeps } from './deps.ts';
+import { logDirectory, sandboxLabels } from './labels.ts';
+import type { RuntimePodStatus } from './model.ts';
+import { toSandboxRecord } from './pod-status.ts';
+import type { SandboxInUse } from './start-container.ts';
+
+/**
+ * Makes and starts a sandbox.
+ *
+ * @throws SkiffError; the event FailedCreatePodSandBox is recorded.
+ */
+export async function createSandbox(
+  deps: RuntimeManagerDeps,
+  pod: Pod,
+  attempt: number,
+  signal: AbortSignal,
+): Promise<SandboxInUse> {
+  try {
+    const { config, runtimeHandler } = await configFor(deps, pod, attempt);
+    mkdirSync(config.logDirectory, { recursive: true, mode: 0o755 });
+    const { podSandboxId: id } = await deps.runtime.runPodSandbox({ config, runtimeHandler }, { signal });
+    const { status } = await deps.runtime.podSandboxStatus({ podSandboxId: id }, { signal });
+    return { id, config, runtimeHandler, ips: status === undefined ? [] : toSandboxRecord(status).ips };
+  } catch (error) {
+    if (!signal.aborted) {
+      const message = `Failed to create pod sandbox: ${messageOf(error)}`;
+      deps.events.pod(pod, 'Warning', 'FailedCreatePodSandBox', message);
+    }
+    throw wrapError(error, `Cannot create the sandbox of pod ${title(pod)}`);
+  }
+}
+
+/** The config a sandbox was, or would be, made from. */
+function configFor(deps: RuntimeManagerDeps, pod: Pod, attempt: number) {
+  return deps.builder.sandboxConfig(pod, {
+    attempt,
+    labels: sandboxLabels(pod),
+    annotations: { ...pod.metadata?.annotations },
+    logDirectory: logDirectory(deps.podLogs, pod),
+  });
+}
+
+/** The sandbox a pod has already. */
+export async function sandboxInUse(
+  deps: RuntimeManagerDeps,
+  pod: Pod,
+  status: RuntimePodStatus,
+): Promise<SandboxInUse> {
+  const record = status.sandboxes[0];
+  if (record === undefined) throw new Error(`Pod ${title(pod)} has no sandbox to start containers in`);
+  const { config } = await configFor(deps, pod, record.attempt);
+  return { id: record.id, config, runtimeHandler: record.runtimeHandler, ips: status.ips };
+}
