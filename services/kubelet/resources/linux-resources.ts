@@ -41,11 +41,6 @@ export function quotaFor(milliCpu: number, period: number): number {
   return milliCpu === 0 ? 0 : Math.max(minQuota, Math.floor((milliCpu * period) / 1000));
 }
 
-/** cpu.weight (v2) for cpu.shares (v1): the kubelet's line between the ends of both ranges. */
-export function weightFor(shares: number): number {
-  return 1 + Math.floor(((shares - 2) * 9999) / 262_142);
-}
-
 /** The resources of a container for CreateContainer and UpdateContainerResources. */
 export function linuxResources(
   pod: Pod,
@@ -109,7 +104,7 @@ function hugePages(
 }
 
 /** The kernel writes `2MB` where Kubernetes writes `2Mi`. */
-function kernelPageSize(size: string): string {
+export function kernelPageSize(size: string): string {
   return size.replace(/([KMG])i$/, '$1B');
 }
 
