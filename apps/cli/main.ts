@@ -1,4 +1,5 @@
 /** The entry of the command line: parses, runs one verb, turns what it throws into one line and an exit status. */
+import { CommanderError } from 'commander';
 import { codeRow, firstCause, isSkiffError, messageOf, SkiffError } from '#foundation/base/errors.ts';
 import { createProgram } from './program.ts';
 
@@ -15,6 +16,11 @@ function report(error: unknown): void {
     process.stderr.write(`${cause.stack}\n`);
 }
 
+function fail(error: unknown): void {
+  report(error);
+  process.exitCode = exitStatus(error);
+}
+
 // A reader that went away (`skiff logs | head`) is an ordinary end.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0);
@@ -23,6 +29,8 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 try {
   await createProgram().parseAsync(process.argv);
 } catch (error) {
-  report(error);
-  process.exitCode = exitStatus(error);
+  // Commander has printed its own words already: the help (0), or what is wrong with the usage.
+  if (error instanceof CommanderError)
+    process.exitCode = error.exitCode === 0 ? 0 : codeRow('INVALID_ARGUMENT').exit;
+  else fail(error);
 }

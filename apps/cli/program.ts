@@ -2,8 +2,7 @@
  * The command line: every verb with its arguments, options and one line of help. A verb's code is imported
  * when it runs, so that `skiff version` starts quickly.
  */
-import { Command, CommanderError, Option } from 'commander';
-import { SkiffError } from '#foundation/base/errors.ts';
+import { Command, Option } from 'commander';
 import { type Context, createContext, type GlobalOptions } from './context.ts';
 
 /** What a verb's file exports: `run(context, arguments..., options)`. */
@@ -17,6 +16,7 @@ export function createProgram(): Command {
     .helpCommand('help [verb]', 'show the help of a verb')
     .showHelpAfterError('(skiff help lists the verbs)')
     .enablePositionalOptions()
+    .exitOverride()
     .configureHelp({ sortSubcommands: false });
   podVerbs(program);
   containerVerbs(program);
@@ -129,10 +129,4 @@ function nodeVerbs(program: Command): void {
     .description('check what this machine offers and what is missing')
     .addOption(json())
     .action(action(() => import('./verbs/doctor.ts')));
-}
-
-/** Turns commander's own failures (unknown option, missing argument) into a usage error. */
-export function usageError(error: unknown): SkiffError | undefined {
-  if (!(error instanceof CommanderError) || error.exitCode === 0) return undefined;
-  return new SkiffError('INVALID_ARGUMENT', error.message);
 }
