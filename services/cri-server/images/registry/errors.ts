@@ -156,12 +156,17 @@ export function wireFailure(what: string, from: string, error: unknown): WireFai
     return fixed(`the certificate of ${from} is not valid: ${messageOf(error)}`);
   const why = `${from} ${describeWire(code, error)}`;
   if (/^(ERR_SSL|EPROTO)/.test(code)) return { ...fixed(why), notTls: !code.includes('ALERT') };
-  if (code.startsWith('HPE_') || code === 'UND_ERR_HEADERS_OVERFLOW') return fixed(why);
+  if (isProtocolError(code, error)) return fixed(why);
   return {
     error: unavailable(what, why, error),
     retryable: true,
     notTls: code !== 'UND_ERR_CONNECT_TIMEOUT',
   };
+}
+
+/** What undici's parser throws for answers that are no HTTP, or whose headers do not end. */
+function isProtocolError(code: string, error: unknown): boolean {
+  return code === 'UND_ERR_HEADERS_OVERFLOW' || (error instanceof Error && error.name === 'HTTPParserError');
 }
 
 const wireWords: Record<string, string> = {
@@ -178,7 +183,7 @@ const wireWords: Record<string, string> = {
 };
 
 function describeWire(code: string, error: unknown): string {
-  if (code.startsWith('HPE_')) return `does not answer in HTTP: ${messageOf(error)}`;
+  if (isProtocolError(code, error)) return `does not answer in proper HTTP: ${messageOf(error)}`;
   if (code.startsWith('ERR_SSL_') || code === 'EPROTO') return `failed the TLS handshake: ${code}`;
   const words = wireWords[code] ?? 'failed';
   const detail = messageOf(error);

@@ -90,7 +90,7 @@ async function askWith(
     if ('error' in answer) return answer;
     const authorized = authorization !== undefined && credentials.kind !== 'anonymous';
     const challenged = answer.status === 401 && own && !answer.foreign;
-    if (!challenged || logins === maxLogins) return { ...answer, authorized };
+    if (!challenged || logins === maxLogins) return { ...answer, authorized: authorized && !answer.foreign };
     const next = await untilAborted(
       deps.authorizer.answer(
         target,
@@ -100,7 +100,7 @@ async function askWith(
       ),
       question,
     );
-    if (next === undefined) return { ...answer, authorized };
+    if (next === undefined) return { ...answer, authorized: authorized && !answer.foreign };
     await discard(answer.body);
     authorization = next;
   }

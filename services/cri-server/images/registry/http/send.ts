@@ -5,7 +5,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
-import { SkiffError } from '#foundation/base/errors.ts';
+import { SkiffError, wrapError } from '#foundation/base/errors.ts';
 import { aborted, headerOf, unfit, type WireFailure, wireFailure } from '../errors.ts';
 import type { RegistryHost } from '../hosts/host.ts';
 import { maxRedirects } from '../limits.ts';
@@ -107,7 +107,7 @@ async function sendOnce(
     return { status: answer.statusCode, headers: answer.headers, body: answer.body };
   } catch (error) {
     if (signal?.aborted) throw aborted(what, signal);
-    if (error instanceof SkiffError) throw error;
+    if (error instanceof SkiffError) throw wrapError(error, `Cannot ${what}`);
     return wireFailure(what, url.host, error);
   }
 }

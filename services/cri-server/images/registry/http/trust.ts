@@ -34,7 +34,7 @@ export function createTrust(): Trust {
       } catch (error) {
         throw new SkiffError(
           'FAILED_PRECONDITION',
-          `Cannot use the certificates configured for this registry: ${messageOf(error)}`,
+          `the certificates configured for the registry are of no use: ${messageOf(error)}`,
           { cause: error },
         );
       }

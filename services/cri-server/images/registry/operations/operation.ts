@@ -1,7 +1,7 @@
 /** What every operation of the client has in common: its hosts, asked one after another, and its credentials. */
-import { firstCause, isSkiffError, SkiffError } from '#foundation/base/errors.ts';
+import { firstCause, isSkiffError, SkiffError, wrapError } from '#foundation/base/errors.ts';
 import type { Clock } from '#foundation/base/time.ts';
-import { formatReference, type Reference } from '../../reference.ts';
+import type { Reference } from '../../reference.ts';
 import { anonymous, type Credentials, fromRequest } from '../auth/credentials.ts';
 import { fromDockerConfigs } from '../auth/docker-config.ts';
 import { statusError, throwIfAborted } from '../errors.ts';
@@ -52,19 +52,28 @@ export async function overHosts<T>(
 ): Promise<T> {
   const { deps, reference, options, what } = operation;
   throwIfAborted(what, options.signal);
-  const all = await findHosts(deps.certsDirs, reference.domain);
+  const all = await told(what, findHosts(deps.certsDirs, reference.domain));
   const hosts = all.filter((host) => host.capabilities.has(capability));
   const failures: { host: string; error: unknown }[] = [];
   for (const [index, host] of hosts.entries()) {
     try {
       const attempts = index === hosts.length - 1 ? deps.limits.attempts : 1;
-      return await work(await placeAt(operation, host, attempts));
+      return await work(await told(what, placeAt(operation, host, attempts)));
     } catch (error) {
       throwIfAborted(what, options.signal);
       failures.push({ host: host.address, error: firstCause(error) });
     }
   }
   throw hosts.length === 0 ? noHost(what, reference.domain, capability) : summary(failures);
+}
+
+/** Adds to a failure of the configuration what could not be done for it. */
+async function told<T>(what: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw wrapError(error, `Cannot ${what}`);
+  }
 }
 
 async function placeAt(
@@ -182,9 +191,4 @@ export async function failedAnswer(what: string, answer: Answer): Promise<SkiffE
   const text = await readErrorText(answer.body);
   const { status, headers, authorized, url } = answer;
   return statusError(what, { status, headers, text, from: url.host, authorized });
-}
-
-/** For messages: what is pulled, by its whole name. */
-export function pullOf(reference: Reference): string {
-  return `pull ${formatReference(reference)}`;
 }
