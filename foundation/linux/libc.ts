@@ -24,6 +24,22 @@ export function declare(prototype: string): Native {
   return library.func(prototype) as unknown as Native;
 }
 
+const ownBinary = koffi.load(null);
+
+/**
+ * Declares a function that Node's own binary exports for its addons: zlib and zstd, which it is built with.
+ *
+ * @param prototype its C prototype.
+ */
+export function declareInNode(prototype: string): Native {
+  return ownBinary.func(prototype) as unknown as Native;
+}
+
+/** Where memory lies, for structures that hold pointers. Valid as long as the caller keeps `memory` referenced. */
+export function addressOf(memory: Uint8Array): bigint {
+  return BigInt(koffi.address(memory));
+}
+
 /** The name of an errno value: `ENOENT`. */
 export function errnoName(number: number): string {
   return errnoNames.get(number) ?? `errno ${number}`;

@@ -1,0 +1,36 @@
+/** What the verbs of the image store are made from; `index.ts` wires it. */
+import type { Platform } from '#contracts/oci/image.ts';
+import type { KeyedLocks } from '#foundation/base/locks.ts';
+import type { Logger } from '#foundation/base/log.ts';
+import type { Limiter } from './limiter.ts';
+import type { ProgressBoard } from './progress.ts';
+import type { RegistryClient } from './registry/types.ts';
+import type { SharedWork } from './shared-work.ts';
+import type { Catalog } from './store/catalog.ts';
+import type { Content } from './store/content.ts';
+import type { Layers, UnpackedLayer } from './store/layers.ts';
+import type { Leases } from './store/leases.ts';
+import type { UnpackLimits } from './unpack/tar-stream.ts';
+import type { WorkerPool } from './workers/pool.ts';
+
+/** The parts of the image store. */
+export interface ImageParts {
+  /** Everything lies below it. */
+  directory: string;
+  logger: Logger;
+  registry: RegistryClient;
+  catalog: Catalog;
+  content: Content;
+  layers: Layers;
+  leases: Leases;
+  pool: WorkerPool;
+  board: ProgressBoard;
+  /** Bounds downloads under way. */
+  downloads: Limiter;
+  /** Layers being fetched, so that no two pulls fetch the same. */
+  layerWork: SharedWork<UnpackedLayer | undefined>;
+  /** Held while a layer is put in place. */
+  locks: KeyedLocks;
+  platform: Platform;
+  limits: UnpackLimits;
+}

@@ -1,0 +1,157 @@
+/**
+ * The image store: pulls images, keeps their blobs and unpacked layers, makes roots for containers.
+ *
+ * A pull resolves the reference through `registry/`, downloads missing blobs into files that worker threads
+ * (`workers/`, `unpack/`) follow as they grow, and unpacks each layer in the same pass into a directory of its
+ * own (`store/`). Names, layers and roots are records in the CRI server's SQLite store. `roots/` mounts layers
+ * for containers; `collect.ts` removes what nobody needs; `rpc.ts` and `admin.ts` are the edges.
+ */
+import { mkdirSync } from 'node:fs';
+import type { Platform } from '#contracts/oci/image.ts';
+import { keyedLocks } from '#foundation/base/locks.ts';
+import type { Logger } from '#foundation/base/log.ts';
+import type { ImageSource, LocalImage } from '../ports.ts';
+import type { Store } from '../store/store.ts';
+import { collect } from './collect.ts';
+import type { ImageParts } from './deps.ts';
+import { limiter } from './limiter.ts';
+import { toLocalImage } from './local-image.ts';
+import { createProgressBoard, type ProgressBoard } from './progress.ts';
+import { hostPlatform } from './pull/platform.ts';
+import { type PullRequest, pullImage } from './pull/pull.ts';
+import { recoverImages } from './recover.ts';
+import type { RegistryClient } from './registry/types.ts';
+import { openRoots } from './roots/roots.ts';
+import { sharedWork } from './shared-work.ts';
+import { openCatalog } from './store/catalog.ts';
+import { openContent } from './store/content.ts';
+import { openLayers } from './store/layers.ts';
+import { createLeases } from './store/leases.ts';
+import type { ImageRecord } from './store/model.ts';
+import { defaultLimits, type UnpackLimits } from './unpack/tar-stream.ts';
+import { type Pruned, prune } from './verbs/prune.ts';
+import { type Removed, removeImage, removeName } from './verbs/remove.ts';
+import { tagImage } from './verbs/tag.ts';
+import { createWorkerPool } from './workers/pool.ts';
+
+export type { PullRequest } from './pull/pull.ts';
+
+/** What the image store is made from. */
+export interface ImagesDeps {
+  /** Everything lies below it; on one file system that can hold overlayfs's upper directories. */
+  directory: string;
+  store: Store;
+  registry: RegistryClient;
+  logger: Logger;
+  /** The platform to choose from indexes; this machine's unless told. */
+  platform?: Platform;
+  limits?: Partial<UnpackLimits>;
+  /** The entry of worker threads, where it was bundled elsewhere. */
+  workerFile?: URL;
+  /** Blobs that may be downloaded at once; 4 unless told. */
+  parallelDownloads?: number;
+}
+
+/** The image store. */
+export interface Images extends ImageSource {
+  /** Every image. */
+  list(): ImageRecord[];
+  /** The whole record of an image. */
+  inspect(reference: string): ImageRecord | undefined;
+  /** Pulls; identical pulls at the same time are one. @throws see `pullImage`. */
+  pull(request: PullRequest, signal?: AbortSignal): Promise<LocalImage>;
+  tag(source: string, target: string): LocalImage;
+  /** Removes one name, and the image with its last. */
+  untag(reference: string): Promise<Removed>;
+  /** Removes an image with all its names. */
+  remove(reference: string): Promise<Removed>;
+  /** Never to be garbage-collected, or not any more. */
+  pin(reference: string, pinned: boolean): void;
+  /**
+   * Removes images without a tag (with `all`, every image that no container uses and nobody pinned), and all
+   * content that nothing needs.
+   */
+  prune(options?: { all?: boolean }): Promise<Pruned>;
+  /** Disk usage of blobs and layers. */
+  usage(): { path: string; bytes: number; inodes: number };
+  /** Progress of pulls. */
+  readonly board: Pick<ProgressBoard, 'current' | 'watch'>;
+  /** Ends the worker threads; pulls under way fail. */
+  close(): Promise<void>;
+}
+
+/** Opens the image store and repairs what a crash left. */
+export function createImages(deps: ImagesDeps): Images {
+  mkdirSync(deps.directory, { recursive: true, mode: 0o711 });
+  const parts = assemble(deps);
+  const roots = openRoots(parts, deps.store);
+  const pulls = sharedWork<ImageRecord>();
+  recoverImages(parts);
+  return {
+    ...roots,
+    list: () => parts.catalog.all(),
+    inspect: (reference) => parts.catalog.find(reference),
+    find: (reference) => {
+      const image = parts.catalog.find(reference);
+      return image === undefined ? undefined : toLocalImage(image);
+    },
+    pull: async (request, signal) => {
+      const key = JSON.stringify([request.reference, request.auth]);
+      return toLocalImage(await pulls.join(key, (shared) => pullImage(parts, request, shared), signal));
+    },
+    tag: (source, target) => toLocalImage(tagImage(parts, source, target)),
+    untag: async (reference) => {
+      const removed = removeName(parts, reference);
+      if (removed.deleted !== undefined) await collect(parts, roots.all());
+      return removed;
+    },
+    remove: async (reference) => {
+      const image = parts.catalog.find(reference);
+      if (image === undefined) return { untagged: [] };
+      const removed = removeImage(parts, image);
+      await collect(parts, roots.all());
+      return removed;
+    },
+    pin: (reference, pinned) => {
+      const image = parts.catalog.find(reference);
+      if (image !== undefined) parts.catalog.put({ ...image, pinned });
+    },
+    prune: (options) => prune(parts, roots.all(), options),
+    usage: () => usage(parts),
+    board: parts.board,
+    close: () => parts.pool.close(),
+  };
+}
+
+function assemble(deps: ImagesDeps): ImageParts {
+  const { directory, store, registry, logger } = deps;
+  const pool = createWorkerPool(deps.workerFile === undefined ? {} : { file: deps.workerFile });
+  return {
+    directory,
+    logger,
+    registry,
+    pool,
+    catalog: openCatalog(store),
+    content: openContent(directory),
+    layers: openLayers({ directory, store, pool }),
+    leases: createLeases(),
+    board: createProgressBoard(),
+    downloads: limiter(deps.parallelDownloads ?? 4),
+    layerWork: sharedWork(),
+    locks: keyedLocks(),
+    platform: deps.platform ?? hostPlatform(),
+    limits: { ...defaultLimits, ...deps.limits },
+  };
+}
+
+function usage({ content, layers, directory }: ImageParts): { path: string; bytes: number; inodes: number } {
+  const blobs = content.list();
+  const unique = new Map(layers.all().map(({ layer }) => [layer.directory, layer]));
+  let bytes = blobs.reduce((sum, digest) => sum + (content.size(digest) ?? 0), 0);
+  let inodes = blobs.length;
+  for (const layer of unique.values()) {
+    bytes += layer.diskBytes;
+    inodes += layer.inodes;
+  }
+  return { path: directory, bytes, inodes };
+}

@@ -1,0 +1,125 @@
+/** Makes sure that every layer of an image lies unpacked in the store, whoever brings its blobs. */
+import type { Readable } from 'node:stream';
+import type { Descriptor } from '#contracts/oci/image.ts';
+import type { ImageParts } from '../deps.ts';
+import type { LayerProgress } from '../progress.ts';
+import { chainIds } from '../store/chain.ts';
+import type { UnpackedLayer } from '../store/layers.ts';
+import type { Lease } from '../store/leases.ts';
+import type { ImageLayer } from '../store/model.ts';
+import { discard, fetchLayer, type LayerRequest } from './fetch-layer.ts';
+
+/** The layers to have. */
+export interface LayersRequest {
+  layers: readonly Descriptor[];
+  diffIds: readonly string[];
+  lease: Lease;
+  /** Opens a layer's blob from a byte on. */
+  open(descriptor: Descriptor, offset: number, signal: AbortSignal): Promise<Readable>;
+  onLayer(digest: string, change: Partial<LayerProgress>): void;
+}
+
+/**
+ * Gets all layers, in parallel, and puts them into the store one above the other.
+ *
+ * @returns the layers, and whether anything new was written, which is not durable yet.
+ */
+export async function ensureLayers(
+  parts: ImageParts,
+  request: LayersRequest,
+  signal: AbortSignal,
+): Promise<{ layers: ImageLayer[]; isNew: boolean }> {
+  const chain = chainIds(request.diffIds);
+  const layers = request.layers.map((descriptor, at) => ({
+    descriptor,
+    diffId: request.diffIds[at] ?? '',
+    chainId: chain[at] ?? '',
+  }));
+  for (const { descriptor, chainId } of layers) {
+    request.lease.blob(descriptor.digest);
+    request.lease.layer(chainId);
+  }
+  const stop = new AbortController();
+  const stopped = AbortSignal.any([signal, stop.signal]);
+  let isNew = false;
+  // The largest first: so the two threads end at about the same time.
+  const bySize = layers.toSorted((a, b) => b.descriptor.size - a.descriptor.size);
+  const works = new Map<ImageLayer, Promise<UnpackedLayer | undefined>>();
+  for (const layer of bySize) {
+    const work = isComplete(parts, layer) ? undefined : fetchShared(parts, request, layer, stopped);
+    if (work === undefined)
+      request.onLayer(layer.descriptor.digest, { state: 'exists', done: layer.descriptor.size });
+    else {
+      isNew = true;
+      work.catch((error) => stop.abort(error)); // One failed: the others are of no use.
+      works.set(layer, work);
+    }
+  }
+  try {
+    for (const [at, layer] of layers.entries()) {
+      const unpacked = await works.get(layer);
+      if (await putInPlace(parts, request, layers.slice(0, at), layer, unpacked, stopped)) isNew = true;
+      if (works.has(layer))
+        request.onLayer(layer.descriptor.digest, { state: 'done', done: layer.descriptor.size });
+    }
+    return { layers, isNew };
+  } catch (error) {
+    const settled = await Promise.allSettled(works.values());
+    for (const work of settled)
+      if (work.status === 'fulfilled' && work.value !== undefined) await discard(parts, work.value.path);
+    signal.throwIfAborted();
+    throw stop.signal.aborted ? stop.signal.reason : error;
+  }
+}
+
+function isComplete(parts: ImageParts, { descriptor, chainId, diffId }: ImageLayer): boolean {
+  const isHere = parts.content.size(descriptor.digest) === descriptor.size;
+  return isHere && (parts.layers.get(chainId) ?? parts.layers.shareable(diffId)) !== undefined;
+}
+
+function fetchShared(
+  parts: ImageParts,
+  request: LayersRequest,
+  { descriptor, chainId, diffId }: ImageLayer,
+  signal: AbortSignal,
+): Promise<UnpackedLayer | undefined> {
+  const unpack = (parts.layers.get(chainId) ?? parts.layers.shareable(diffId)) === undefined;
+  const layer: LayerRequest = {
+    descriptor,
+    diffId,
+    unpack,
+    open: (offset, openSignal) => request.open(descriptor, offset, openSignal),
+    onProgress: (change) => request.onLayer(descriptor.digest, change),
+  };
+  const key = `${descriptor.digest} ${diffId} ${unpack}`;
+  return parts.layerWork.join(key, (workSignal) => fetchLayer(parts, layer, workSignal), signal);
+}
+
+/** @returns whether something was added to the store. */
+async function putInPlace(
+  parts: ImageParts,
+  request: LayersRequest,
+  below: readonly ImageLayer[],
+  layer: ImageLayer,
+  unpacked: UnpackedLayer | undefined,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { layers, locks } = parts;
+  const { chainId, diffId } = layer;
+  return locks.run(`layer ${diffId}`, async () => {
+    const shareable = layers.shareable(diffId);
+    if (layers.get(chainId) !== undefined || shareable !== undefined) {
+      if (unpacked !== undefined) await discard(parts, unpacked.path);
+      if (layers.get(chainId) !== undefined) return false;
+      if (shareable !== undefined) layers.share(chainId, below.at(-1)?.chainId, shareable);
+      return true;
+    }
+    // Another pull that waited for the same layer may have taken the directory for a chain of its own.
+    const usable = unpacked !== undefined && layers.isThere(unpacked) ? unpacked : undefined;
+    const mine = usable ?? (await fetchShared(parts, request, layer, signal));
+    if (mine === undefined) throw new Error(`layer ${diffId} was not unpacked`);
+    const ids = below.map((each) => each.chainId);
+    await layers.adopt(chainId, ids, mine);
+    return true;
+  });
+}

@@ -1,0 +1,130 @@
+/**
+ * Gets one layer: downloads its blob unless it is here, and unpacks it in the same pass into a temporary
+ * directory. The blob is committed to the store once its digest was verified.
+ */
+import type { Readable } from 'node:stream';
+import type { Descriptor } from '#contracts/oci/image.ts';
+import { messageOf, SkiffError } from '#foundation/base/errors.ts';
+import type { ImageParts } from '../deps.ts';
+import type { UnpackedLayer } from '../store/layers.ts';
+import { type BlobFile, ControlSlot, createControl, isStarved } from '../unpack/follow.ts';
+import { isWrongDigest, type Unpacked, wrongDigest } from '../unpack/unpack-layer.ts';
+import { download, touch } from './download.ts';
+
+/** The layer to get. */
+export interface LayerRequest {
+  descriptor: Descriptor;
+  diffId: string;
+  /** False if only the blob is missing: the layer lies unpacked already. */
+  unpack: boolean;
+  /** Opens the blob from a byte on. */
+  open(offset: number, signal: AbortSignal): Promise<Readable>;
+  onProgress(progress: { state?: 'downloading' | 'unpacking'; done?: number }): void;
+}
+
+/**
+ * Gets a layer. The caller owns the temporary directory that is returned.
+ *
+ * @throws SkiffError DATA_LOSS, INVALID_ARGUMENT, RESOURCE_EXHAUSTED as `unpackLayer` does, and what `open` throws.
+ */
+export async function fetchLayer(
+  parts: ImageParts,
+  request: LayerRequest,
+  signal: AbortSignal,
+): Promise<UnpackedLayer | undefined> {
+  const { content } = parts;
+  const { digest, size } = request.descriptor;
+  const here = content.size(digest);
+  if (here === size) return fromStore(parts, request);
+  if (here !== undefined) content.remove(digest); // Cut short by something that was not Skiff.
+  return parts.downloads.run(async () => {
+    try {
+      return await fromRegistry(parts, request, signal);
+    } catch (error) {
+      // What was left of an earlier attempt may be at fault, or a proxy's cache: once more, from the start.
+      if (!isWrongDigest(error)) throw error;
+      parts.logger.warn({ digest, error: messageOf(error) }, 'fetching a damaged blob again');
+      return await fromRegistry(parts, request, signal);
+    }
+  }, signal);
+}
+
+async function fromStore(parts: ImageParts, request: LayerRequest): Promise<UnpackedLayer | undefined> {
+  if (!request.unpack) return undefined;
+  const { digest, size } = request.descriptor;
+  const control = createControl();
+  Atomics.store(control, ControlSlot.available, BigInt(size));
+  request.onProgress({ state: 'unpacking', done: size });
+  return work(parts, request, { path: parts.content.path(digest), digest, size }, control);
+}
+
+async function fromRegistry(
+  parts: ImageParts,
+  request: LayerRequest,
+  signal: AbortSignal,
+): Promise<UnpackedLayer | undefined> {
+  const { digest, size } = request.descriptor;
+  const path = parts.content.partialPath(digest);
+  const control = createControl();
+  const stop = new AbortController();
+  const stopped = AbortSignal.any([signal, stop.signal]);
+  touch(path);
+  request.onProgress({ state: 'downloading' });
+  const downloading = download({
+    path,
+    size,
+    control,
+    open: (offset) => request.open(offset, stopped),
+    onProgress: (done) => request.onProgress(done < size ? { done } : { done, state: 'unpacking' }),
+  });
+  const working = work(parts, request, { path, digest, size }, control);
+  working.catch((error) => stop.abort(error));
+  const [downloaded, worked] = await Promise.allSettled([downloading, working]);
+  signal.throwIfAborted();
+  if (worked.status === 'rejected' && !isCancelled(worked.reason)) {
+    parts.content.removePartial(digest);
+    throw worked.reason;
+  }
+  if (downloaded.status === 'rejected') throw downloaded.reason;
+  if (worked.status === 'rejected') throw worked.reason;
+  parts.content.commit(digest);
+  return worked.value;
+}
+
+function isCancelled(error: unknown): boolean {
+  return error instanceof SkiffError && error.code === 'CANCELLED';
+}
+
+/** Lets a worker unpack the blob, or only hash it. */
+async function work(
+  parts: ImageParts,
+  request: LayerRequest,
+  blob: BlobFile,
+  control: BigInt64Array,
+): Promise<UnpackedLayer | undefined> {
+  const starved = () => isStarved(control);
+  if (!request.unpack) {
+    const digest = await parts.pool.run('digest', { blob, control }, starved);
+    if (digest !== blob.digest) throw wrongDigest(blob.digest, digest);
+    return undefined;
+  }
+  const target = parts.layers.temporaryPath();
+  const { diffId } = request;
+  try {
+    const job = { blob, diffId, target, control, limits: parts.limits };
+    const result: Unpacked = await parts.pool.run('unpack', job, starved);
+    return { diffId, path: target, result };
+  } catch (error) {
+    await discard(parts, target);
+    throw error;
+  }
+}
+
+/** Removes a temporary directory; a failure is told, since start-up removes it too. */
+export async function discard(parts: Pick<ImageParts, 'pool' | 'logger'>, path: string): Promise<void> {
+  try {
+    await parts.pool.run('remove', path);
+  } catch (error) {
+    parts.logger.warn({ path, error: messageOf(error) }, 'cannot remove a temporary directory');
+  }
+}

@@ -1,0 +1,127 @@
+/** Roots of containers: made from an image's layers and an own upper one, remade after a reboot, removed. */
+import { existsSync, mkdirSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
+import { SkiffError, wrapError } from '#foundation/base/errors.ts';
+import { undoStack } from '#foundation/base/undo.ts';
+import { listMounts, unmountTree } from '#foundation/linux/mount.ts';
+import type { ImageSource, RootRequest } from '../../ports.ts';
+import type { Records, Store } from '../../store/store.ts';
+import type { ImageParts } from '../deps.ts';
+import { discard } from '../pull/fetch-layer.ts';
+import type { LayerRecord, RootRecord } from '../store/model.ts';
+import { copyRootAttributes } from './attributes.ts';
+import { type RootLayout, rootLayout } from './layout.ts';
+import { mountRoot } from './mount-root.ts';
+
+/** Roots, and which layers they hold. */
+export interface Roots
+  extends Pick<ImageSource, 'prepareRoot' | 'removeRoot' | 'rootUsage' | 'recoverRoots'> {
+  /** Every root there is. */
+  all(): RootRecord[];
+}
+
+/** Opens the roots of a store. */
+export function openRoots(parts: ImageParts, store: Store): Roots {
+  const records: Records<RootRecord> = store.records<RootRecord>('root', 1);
+  const layout = rootLayout(parts.directory);
+  const roots = new Map(records.all().map(({ key, value }) => [key, value]));
+  const remove = async (key: string): Promise<void> => {
+    await removeDirectories(parts, layout.nameOf(key));
+    roots.delete(key);
+    records.delete(key);
+  };
+  const locked = <T>(key: string, work: () => Promise<T>) => parts.locks.run(`root ${key}`, work);
+  return {
+    all: () => [...roots.values()],
+    prepareRoot: (request) =>
+      locked(request.key, async () => {
+        const { merged } = layout.paths(request.key);
+        const there = roots.get(request.key);
+        if (there !== undefined && isMounted(merged)) return { path: merged };
+        const record = there ?? describeRoot(parts, request);
+        // First the record, so that garbage collection spares the layers.
+        roots.set(request.key, record);
+        await using undo = undoStack();
+        undo.defer('remove the root', () => remove(request.key));
+        if (there === undefined) records.put(request.key, record);
+        makeRoot(parts, layout, request.key, record);
+        undo.commit();
+        return { path: merged };
+      }),
+    removeRoot: (key) => locked(key, () => remove(key)),
+    rootUsage: async (key) => {
+      const { upper } = layout.paths(key);
+      const { bytes, inodes } = await parts.pool.run('usage', upper);
+      return { bytes: BigInt(bytes), inodes: BigInt(inodes) };
+    },
+    recoverRoots: async (keep) => {
+      for (const [key, record] of [...roots]) {
+        if (!keep.has(key)) await remove(key);
+        else if (!isMounted(layout.paths(key).merged)) makeRoot(parts, layout, key, record);
+      }
+      const known = new Set([...roots.keys()].map((key) => layout.nameOf(key)));
+      for (const name of layout.names()) if (!known.has(name)) await removeDirectories(parts, name);
+    },
+  };
+}
+
+function describeRoot({ catalog }: ImageParts, { key, imageId, readOnly }: RootRequest): RootRecord {
+  const image = catalog.find(imageId);
+  if (image === undefined)
+    throw new SkiffError(
+      'NOT_FOUND',
+      `Cannot make the root "${key}": there is no image "${imageId}" here; pull it`,
+    );
+  const chain = image.layers.map((layer) => layer.chainId);
+  return { imageId: image.id, chain, readOnly: readOnly === true };
+}
+
+function makeRoot(parts: ImageParts, layout: RootLayout, key: string, record: RootRecord): void {
+  const paths = layout.paths(key);
+  try {
+    const layers = visibleLayers(parts, record);
+    const lower = layers.map((layer) => parts.layers.path(layer)).reverse();
+    mkdirSync(paths.directory, { recursive: true, mode: 0o711 });
+    const own = record.readOnly ? paths.top : paths.upper;
+    const isNew = !existsSync(own);
+    for (const path of record.readOnly ? [paths.top] : [paths.upper, paths.top])
+      mkdirSync(path, { recursive: true, mode: 0o755 });
+    // Overlayfs shows the root as its topmost directory is.
+    const rooted = layers.findLast((layer) => layer.hasRoot);
+    if (isNew && rooted !== undefined) copyRootAttributes(parts.layers.path(rooted), own);
+    if (!record.readOnly) mkdirSync(paths.work, { recursive: true, mode: 0o700 });
+    // An image without layers still needs a directory below; a view must begin with the right root.
+    const needsTop = lower.length === 0 || (record.readOnly && layers.at(-1)?.hasRoot !== true);
+    mountRoot({ paths, lower: needsTop ? [paths.top, ...lower] : lower, readOnly: record.readOnly });
+  } catch (error) {
+    throw wrapError(error, `Cannot make the root "${key}" from the image ${record.imageId}`);
+  }
+}
+
+/** The layers, bottom first, from the topmost one that hides all below it. */
+function visibleLayers({ layers }: ImageParts, { chain }: RootRecord): LayerRecord[] {
+  const found = layers.chain(chain);
+  if (found === undefined)
+    throw new SkiffError('DATA_LOSS', 'a layer is missing in the store; `skiff image verify` brings it back');
+  return found.slice(
+    Math.max(
+      0,
+      found.findLastIndex((layer) => layer.opaqueRoot),
+    ),
+  );
+}
+
+function isMounted(path: string): boolean {
+  return listMounts().some((entry) => entry.target === path);
+}
+
+async function removeDirectories(parts: ImageParts, name: string): Promise<void> {
+  const directory = join(parts.directory, 'roots', name);
+  unmountTree(directory);
+  if (!existsSync(directory)) return;
+  // Gone at once for whoever asks; the bytes go later.
+  const trash = join(parts.directory, 'trash', `${name}-${Date.now()}`);
+  mkdirSync(join(parts.directory, 'trash'), { recursive: true, mode: 0o700 });
+  renameSync(directory, trash);
+  void discard(parts, trash);
+}

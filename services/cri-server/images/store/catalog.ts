@@ -1,0 +1,95 @@
+/** The images of the store: kept in memory for lookups, written through to SQLite. */
+import { SkiffError } from '#foundation/base/errors.ts';
+import type { Records, Store } from '../../store/store.ts';
+import { formatReference, isDigest, parseReference } from '../reference.ts';
+import type { ImageRecord } from './model.ts';
+
+/** Finds and keeps images. */
+export interface Catalog {
+  all(): ImageRecord[];
+  get(id: string): ImageRecord | undefined;
+  /**
+   * By id, digest of a manifest, name with tag or digest, short name, or unique prefix of an id.
+   * Undefined if there is none, or if several ids have the prefix.
+   */
+  find(reference: string): ImageRecord | undefined;
+  /** Adds or replaces an image; its names are taken from any other image that has them. */
+  put(image: ImageRecord): void;
+  delete(id: string): void;
+}
+
+/** Opens the catalog in `store`. */
+export function openCatalog(store: Store): Catalog {
+  const records: Records<ImageRecord> = store.records<ImageRecord>('image', 1);
+  const images = new Map(records.all().map(({ key, value }) => [key, value]));
+  const byName = new Map<string, string>();
+  const index = (image: ImageRecord) => {
+    for (const name of [...image.tags, ...image.digests]) byName.set(name, image.id);
+  };
+  for (const image of images.values()) index(image);
+  const forget = (image: ImageRecord) => {
+    for (const name of [...image.tags, ...image.digests])
+      if (byName.get(name) === image.id) byName.delete(name);
+  };
+  const save = (image: ImageRecord) => {
+    const before = images.get(image.id);
+    if (before !== undefined) forget(before);
+    records.put(image.id, image);
+    images.set(image.id, image);
+    index(image);
+  };
+  return {
+    all: () => [...images.values()],
+    get: (id) => images.get(id),
+    find: (reference) => {
+      const id = byName.get(reference) ?? findByName(reference, byName) ?? findById(reference, images);
+      return id === undefined ? undefined : images.get(id);
+    },
+    put: (image) =>
+      store.transaction(() => {
+        for (const name of image.tags) {
+          const owner = images.get(byName.get(name) ?? '');
+          if (owner === undefined || owner.id === image.id) continue;
+          save({ ...owner, tags: owner.tags.filter((tag) => tag !== name) });
+        }
+        save(image);
+      }),
+    delete: (id) => {
+      const image = images.get(id);
+      if (image === undefined) return;
+      records.delete(id);
+      images.delete(id);
+      forget(image);
+    },
+  };
+}
+
+function findByName(reference: string, byName: ReadonlyMap<string, string>): string | undefined {
+  try {
+    const parsed = parseReference(reference);
+    // With both, the digest decides and the tag is only said.
+    const { tag, ...rest } = parsed;
+    return byName.get(formatReference(parsed.digest === undefined ? { ...rest, tag } : rest));
+  } catch (error) {
+    if (error instanceof SkiffError) return undefined; // An id, or nothing that could be an image.
+    throw error;
+  }
+}
+
+/** Shortest id prefix that is looked for; shorter ones are more likely mistakes. */
+const minPrefix = 4;
+
+function findById(reference: string, images: ReadonlyMap<string, ImageRecord>): string | undefined {
+  if (isDigest(reference)) {
+    if (images.has(reference)) return reference;
+    const named = [...images.values()].find(
+      (image) =>
+        image.manifest.digest === reference || image.digests.some((name) => name.endsWith(`@${reference}`)),
+    );
+    return named?.id;
+  }
+  const prefix = reference.replace(/^sha256:/, '');
+  if (prefix.length < minPrefix || !/^[0-9a-f]{1,64}$/.test(prefix)) return undefined;
+  const matches = [...images.keys()].filter((id) => id.startsWith(`sha256:${prefix}`));
+  return matches.length === 1 ? matches[0] : undefined;
+}

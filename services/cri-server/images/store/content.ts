@@ -1,0 +1,66 @@
+/**
+ * Blobs by digest: `blobs/sha256/<hex>`, and what is still being downloaded in `ingest/`. A file under
+ * `blobs` had its digest verified when it came there.
+ */
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { replaceFileSync } from '#foundation/base/files.ts';
+
+/** The blobs of a store. */
+export interface Content {
+  /** Where a blob is, or would be. */
+  path(digest: string): string;
+  /** Where a blob is while it is being downloaded. */
+  partialPath(digest: string): string;
+  has(digest: string): boolean;
+  /** Bytes of a blob; undefined if it is not there. */
+  size(digest: string): number | undefined;
+  /** A small blob, whole; undefined if it is not there. */
+  read(digest: string): Buffer | undefined;
+  /** Adds a small blob whose digest the caller has verified. */
+  write(digest: string, bytes: Uint8Array): void;
+  /** Makes a downloaded blob, verified and durable, part of the store. */
+  commit(digest: string): void;
+  remove(digest: string): void;
+  removePartial(digest: string): void;
+  /** Every digest. */
+  list(): string[];
+  listPartials(): string[];
+}
+
+/** Opens the content below `directory`, which is made if absent. */
+export function openContent(directory: string): Content {
+  const blobs = join(directory, 'blobs');
+  const ingest = join(directory, 'ingest');
+  for (const folder of [join(blobs, 'sha256'), join(blobs, 'sha384'), join(blobs, 'sha512'), ingest])
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const path = (digest: string) => join(blobs, ...digest.split(':'));
+  const partialPath = (digest: string) => join(ingest, digest.replace(':', '-'));
+  return {
+    path,
+    partialPath,
+    has: (digest) => existsSync(path(digest)),
+    size: (digest) => statSync(path(digest), { throwIfNoEntry: false })?.size,
+    read: (digest) => {
+      try {
+        return readFileSync(path(digest));
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+        throw error;
+      }
+    },
+    write: (digest, bytes) => {
+      if (!existsSync(path(digest))) replaceFileSync(path(digest), bytes);
+    },
+    commit: (digest) => renameSync(partialPath(digest), path(digest)),
+    remove: (digest) => rmSync(path(digest), { force: true }),
+    removePartial: (digest) => rmSync(partialPath(digest), { force: true }),
+    list: () =>
+      readdirSync(blobs).flatMap((algorithm) =>
+        readdirSync(join(blobs, algorithm))
+          .filter((name) => /^[0-9a-f]+$/.test(name))
+          .map((hex) => `${algorithm}:${hex}`),
+      ),
+    listPartials: () => readdirSync(ingest).map((name) => name.replace('-', ':')),
+  };
+}

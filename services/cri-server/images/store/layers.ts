@@ -1,0 +1,107 @@
+/**
+ * Unpacked layers: each in a directory of its own, `layers/<number>`, short because the names of all layers
+ * of an image must fit into one page of mount options. Records are by chain id.
+ */
+import { existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Records, Store } from '../../store/store.ts';
+import type { Unpacked } from '../unpack/unpack-layer.ts';
+import type { WorkerPool } from '../workers/pool.ts';
+import type { LayerRecord } from './model.ts';
+
+/** A layer that lies unpacked in a temporary directory. */
+export interface UnpackedLayer {
+  diffId: string;
+  path: string;
+  result: Unpacked;
+}
+
+/** The unpacked layers of a store. */
+export interface Layers {
+  get(chainId: string): LayerRecord | undefined;
+  all(): { chainId: string; layer: LayerRecord }[];
+  /** A directory that another chain may share: one with this diff id that depends on nothing below it. */
+  shareable(diffId: string): LayerRecord | undefined;
+  /** A fresh path to unpack into. */
+  temporaryPath(): string;
+  /** The directory of a layer. */
+  path(layer: LayerRecord): string;
+  /** The records of a chain, bottom first; undefined if one is missing. */
+  chain(chainIds: readonly string[]): LayerRecord[] | undefined;
+  /** Adds a chain that shares the directory of another. */
+  share(chainId: string, parent: string | undefined, layer: LayerRecord): void;
+  /** Whether an unpacked layer still lies where it was unpacked. */
+  isThere(unpacked: UnpackedLayer): boolean;
+  /** Takes over an unpacked layer; `below` are the chain ids below it, bottom first. Not durable yet. */
+  adopt(chainId: string, below: readonly string[], unpacked: UnpackedLayer): Promise<void>;
+  /** Writes the records of these chains to the database; the caller has synced the file system. */
+  persist(chainIds: readonly string[]): void;
+  delete(chainId: string): void;
+  /** Directories on disk that no record names. */
+  orphans(): string[];
+}
+
+const temporaryPrefix = 'tmp-';
+
+/** Opens the layers below `directory`. */
+export function openLayers(deps: { directory: string; store: Store; pool: WorkerPool }): Layers {
+  const { pool } = deps;
+  const directory = join(deps.directory, 'layers');
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const records: Records<LayerRecord> = deps.store.records<LayerRecord>('layer', 1);
+  const layers = new Map(records.all().map(({ key, value }) => [key, value]));
+  const durable = new Set(layers.keys());
+  const numbers = readdirSync(directory).map(Number).filter(Number.isInteger);
+  let last = Math.max(0, ...numbers);
+  let temporary = 0;
+  const path = (layer: LayerRecord) => join(directory, String(layer.directory));
+  const chain = (ids: readonly string[]): LayerRecord[] | undefined => {
+    const found = ids.map((id) => layers.get(id));
+    return found.every((layer) => layer !== undefined) ? found : undefined;
+  };
+  return {
+    get: (chainId) => layers.get(chainId),
+    all: () => [...layers].map(([chainId, layer]) => ({ chainId, layer })),
+    shareable: (diffId) => layers.values().find((layer) => layer.diffId === diffId && !layer.adopted),
+    temporaryPath: () => {
+      temporary += 1;
+      return join(directory, `${temporaryPrefix}${process.pid}-${temporary}-${Date.now()}`);
+    },
+    path,
+    chain,
+    share: (chainId, parent, layer) => void layers.set(chainId, { ...layer, parent }),
+    isThere: ({ path: at }) => existsSync(at),
+    adopt: async (chainId, below, { diffId, path: from, result }) => {
+      const adopted = result.implied.length > 0;
+      const lower = chain(below) ?? [];
+      if (adopted && below.length > 0)
+        await pool.run('adopt', {
+          layer: from,
+          folders: result.implied,
+          below: lower.toReversed().map(path),
+        });
+      last += 1;
+      renameSync(from, join(directory, String(last)));
+      const { hasRoot, opaqueRoot, diskBytes, inodes } = result;
+      const common = { diffId, directory: last, adopted, hasRoot, opaqueRoot, diskBytes, inodes };
+      layers.set(chainId, { ...common, parent: below.at(-1) });
+    },
+    persist: (ids) => {
+      for (const id of ids) {
+        const layer = layers.get(id);
+        if (layer !== undefined && !durable.has(id)) records.put(id, layer);
+        durable.add(id);
+      }
+    },
+    delete: (chainId) => {
+      layers.delete(chainId);
+      if (durable.delete(chainId)) records.delete(chainId);
+    },
+    orphans: () => {
+      const used = new Set([...layers.values()].map((layer) => String(layer.directory)));
+      return readdirSync(directory)
+        .filter((name) => !used.has(name))
+        .map((name) => join(directory, name));
+    },
+  };
+}

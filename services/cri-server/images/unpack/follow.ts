@@ -1,0 +1,103 @@
+/**
+ * Reads a blob's file while it is still being downloaded. The download appends to the file and tells the
+ * count of bytes through shared memory; the worker reads them from the page cache and hashes them. So the
+ * file is the pipe: downloads never wait for unpacking, and what is there after a crash is resumed.
+ */
+import { createHash, type Hash } from 'node:crypto';
+import { closeSync, openSync, readSync } from 'node:fs';
+import { SkiffError } from '#foundation/base/errors.ts';
+
+/** Bytes read at once; big enough that calls cost little, small enough for the processor's cache. */
+const readBytes = 256 * 1024;
+/** Milliseconds after which a wait looks again; only a guard against a lost wake-up. */
+const waitMs = 1000;
+
+/** Slots of the shared memory of a download, 64 bits each. */
+export const ControlSlot = {
+  /** Bytes of the file that are there; -1 once the download has failed or was cancelled. */
+  available: 0,
+  /** Bytes of the layer unpacked so far. */
+  unpacked: 1,
+  /** Bytes of the file that the worker has read. */
+  read: 2,
+} as const;
+
+/** Shared memory of one layer's work. */
+export function createControl(): BigInt64Array<SharedArrayBuffer> {
+  return new BigInt64Array(new SharedArrayBuffer(24));
+}
+
+/** Whether the worker that follows a download has read all that there is, and waits for more. */
+export function isStarved(control: BigInt64Array): boolean {
+  return Atomics.load(control, ControlSlot.read) === Atomics.load(control, ControlSlot.available);
+}
+
+/** A source of bytes. */
+export interface ByteSource {
+  /** The next bytes, valid until the next call; undefined at the end. */
+  next(): Uint8Array | undefined;
+}
+
+/** The compressed bytes of a blob, hashed as they pass. */
+export interface BlobSource extends ByteSource, Disposable {
+  /** Reads what is left, and returns the digest of everything: `sha256:<hex>`. */
+  finish(): string;
+}
+
+/** What to read. */
+export interface BlobFile {
+  path: string;
+  /** Bytes of the whole blob. */
+  size: number;
+  /** The digest it must have; tells the algorithm. */
+  digest: string;
+}
+
+/**
+ * Opens a blob's file that may still grow to `size`.
+ *
+ * @throws SkiffError CANCELLED out of `next` when the download has failed.
+ */
+export function followBlob(file: BlobFile, control: BigInt64Array): BlobSource {
+  const fd = openSync(file.path, 'r');
+  const hash = createHash(algorithmOf(file.digest));
+  const buffer = Buffer.allocUnsafe(readBytes);
+  let position = 0;
+  const next = (): Uint8Array | undefined => {
+    if (position >= file.size) return undefined;
+    const available = Math.min(waitFor(control, position), file.size);
+    const count = readSync(fd, buffer, 0, Math.min(buffer.length, available - position), position);
+    if (count === 0) throw new SkiffError('DATA_LOSS', `the file ${file.path} is shorter than it should be`);
+    position += count;
+    Atomics.store(control, ControlSlot.read, BigInt(position));
+    const bytes = buffer.subarray(0, count);
+    hash.update(bytes);
+    return bytes;
+  };
+  return {
+    next,
+    finish: () => {
+      while (next() !== undefined);
+      return digestOf(hash, file.digest);
+    },
+    [Symbol.dispose]: () => closeSync(fd),
+  };
+}
+
+function waitFor(control: BigInt64Array, position: number): number {
+  for (;;) {
+    const available = Atomics.load(control, ControlSlot.available);
+    if (available < 0n) throw new SkiffError('CANCELLED', 'the download ended early');
+    if (available > BigInt(position)) return Number(available);
+    Atomics.wait(control, ControlSlot.available, available, waitMs);
+  }
+}
+
+/** The hash that a digest names. */
+export function algorithmOf(digest: string): string {
+  return digest.slice(0, digest.indexOf(':'));
+}
+
+function digestOf(hash: Hash, like: string): string {
+  return `${algorithmOf(like)}:${hash.digest('hex')}`;
+}

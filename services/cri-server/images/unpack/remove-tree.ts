@@ -1,0 +1,33 @@
+/** Removes a directory tree through directory descriptors, never following a link. */
+import { closeSync, readdirSync } from 'node:fs';
+import { isSkiffError } from '#foundation/base/errors.ts';
+import { openDirectoryInRoot, unlinkAt } from '#foundation/linux/at.ts';
+
+/** Removes the directory `name` of the open directory `folder` and everything below; an absent one is success. */
+export function removeTreeAt(folder: number, name: string): void {
+  emptyTreeAt(folder, name);
+  try {
+    unlinkAt(folder, name, { directory: true });
+  } catch (error) {
+    if (!isSkiffError(error, 'NOT_FOUND')) throw error;
+  }
+}
+
+function emptyTreeAt(folder: number, name: string): void {
+  let fd: number;
+  try {
+    fd = openDirectoryInRoot(folder, name, { links: false });
+  } catch (error) {
+    if (isSkiffError(error, 'NOT_FOUND')) return;
+    throw error;
+  }
+  try {
+    for (const entry of readdirSync(`/proc/self/fd/${fd}`, { withFileTypes: true, encoding: 'buffer' })) {
+      const child = entry.name.toString('latin1');
+      if (entry.isDirectory()) removeTreeAt(fd, child);
+      else unlinkAt(fd, child);
+    }
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,106 @@
+/** Unpacks one layer from its (perhaps still growing) blob: one streaming pass hashes, inflates and extracts. */
+import { mkdirSync, statfsSync } from 'node:fs';
+import { isSkiffError, messageOf, SkiffError } from '#foundation/base/errors.ts';
+import { openRoot } from '#foundation/linux/at.ts';
+import { decompress } from './decompress.ts';
+import { type Extracted, extract } from './extract.ts';
+import { algorithmOf, type BlobFile, type BlobSource, ControlSlot, followBlob } from './follow.ts';
+import { tarReader } from './tar-reader.ts';
+import { tarStream, type UnpackLimits } from './tar-stream.ts';
+
+/** What to unpack where. */
+export interface UnpackJob {
+  blob: BlobFile;
+  /** The digest that the uncompressed layer must have. */
+  diffId: string;
+  /** The directory to make and fill. */
+  target: string;
+  control: BigInt64Array;
+  limits: UnpackLimits;
+}
+
+/** What was unpacked. */
+export interface Unpacked extends Extracted {
+  /** Bytes of the uncompressed layer. */
+  bytes: number;
+}
+
+/** Free space is looked at each time that this many more bytes were unpacked. */
+const spaceCheckBytes = 64 * 1024 * 1024;
+
+/**
+ * Does the job. The target is left for the caller to remove when it throws.
+ *
+ * @throws SkiffError DATA_LOSS if a digest is wrong or the archive damaged, INVALID_ARGUMENT for an entry that must
+ *   not be unpacked, RESOURCE_EXHAUSTED beyond the limits or out of space, CANCELLED with the download.
+ */
+export function unpackLayer(job: UnpackJob): Unpacked {
+  using blob = followBlob(job.blob, job.control);
+  return verified(job, blob, () => unpackFrom(job, blob));
+}
+
+/** A wrong digest of the blob explains whatever else went wrong, so it is what gets reported. */
+function verified<T>(job: UnpackJob, blob: BlobSource, work: () => T): T {
+  let outcome: { value: T } | { error: unknown };
+  try {
+    outcome = { value: work() };
+  } catch (error) {
+    if (!isSkiffError(error, 'DATA_LOSS', 'INVALID_ARGUMENT')) throw error;
+    outcome = { error };
+  }
+  const digest = blob.finish();
+  if (digest !== job.blob.digest) throw wrongDigest(job.blob.digest, digest);
+  if ('error' in outcome) throw outcome.error;
+  return outcome.value;
+}
+
+/** The message begins so that callers can tell a bad transfer from a bad image. */
+const wrongDigestPrefix = 'the blob is not what its digest says';
+
+/** The error for a blob with another digest than it should have. */
+export function wrongDigest(wanted: string, got: string): SkiffError {
+  return new SkiffError('DATA_LOSS', `${wrongDigestPrefix}: ${wanted} was asked for, ${got} arrived`);
+}
+
+function unpackFrom(job: UnpackJob, blob: BlobSource): Unpacked {
+  mkdirSync(job.target, { mode: 0o755 });
+  using root = openRoot(job.target);
+  using layer = decompress(blob);
+  const stream = tarStream(layer, algorithmOf(job.diffId), bound(job));
+  const extracted = extract(tarReader(stream), root.fd, job.limits.maxEntries);
+  const diffId = stream.finish();
+  if (diffId !== job.diffId)
+    throw new SkiffError(
+      'DATA_LOSS',
+      `the uncompressed layer is not what the image's config says: ${job.diffId} was asked for, it has ${diffId}`,
+    );
+  return { ...extracted, bytes: stream.total };
+}
+
+function bound(job: UnpackJob): (total: number) => void {
+  const { limits, blob, target, control } = job;
+  const ratioBytes = Math.max(limits.ratioFloor, blob.size * limits.maxRatio);
+  const most = Math.min(limits.maxBytes, ratioBytes);
+  let nextCheck = spaceCheckBytes;
+  return (total) => {
+    Atomics.store(control, ControlSlot.unpacked, BigInt(total));
+    if (total > most) throw tooLarge(`it unpacks to more than ${most} bytes from ${blob.size}`);
+    if (total < nextCheck) return;
+    nextCheck = total + spaceCheckBytes;
+    checkSpace(target, limits.minFreeBytes);
+  };
+}
+
+function checkSpace(path: string, least: number): void {
+  const { bavail, bsize } = statfsSync(path);
+  if (bavail * bsize < least) throw tooLarge(`less than ${least} bytes are left on the disk of ${path}`);
+}
+
+function tooLarge(why: string): SkiffError {
+  return new SkiffError('RESOURCE_EXHAUSTED', why);
+}
+
+/** Whether an error says that the blob itself is damaged, so that fetching it again may help. */
+export function isWrongDigest(error: unknown): boolean {
+  return isSkiffError(error, 'DATA_LOSS') && messageOf(error).includes(wrongDigestPrefix);
+}

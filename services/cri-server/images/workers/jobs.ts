@@ -1,0 +1,41 @@
+/** What the worker threads of the image store do. One table says it: job name, what goes in, what comes out. */
+import { basename, dirname } from 'node:path';
+import { openRoot } from '#foundation/linux/at.ts';
+import { syncFileSystem } from '#foundation/linux/sync.ts';
+import { type AdoptJob, adopt } from '../unpack/adopt.ts';
+import { type BlobFile, followBlob } from '../unpack/follow.ts';
+import { removeTreeAt } from '../unpack/remove-tree.ts';
+import { type Unpacked, type UnpackJob, unpackLayer } from '../unpack/unpack-layer.ts';
+import { type TreeUsage, treeUsage } from '../unpack/usage.ts';
+
+/** Every job, by name. */
+export interface Jobs {
+  /** Unpacks a layer. */
+  unpack(job: UnpackJob): Unpacked;
+  /** The digest of a file that may still grow, by the algorithm of the digest that it should have. */
+  digest(job: { blob: BlobFile; control: BigInt64Array }): string;
+  /** Gives folders that came without an entry what the layers below have for them. */
+  adopt(job: AdoptJob): void;
+  /** What a tree takes on disk. */
+  usage(path: string): TreeUsage;
+  /** Removes a tree. */
+  remove(path: string): void;
+  /** Makes the file system that holds a path durable. */
+  sync(path: string): void;
+}
+
+/** How each is done; runs in a worker thread and may block it. */
+export const jobs: Jobs = {
+  unpack: unpackLayer,
+  digest: ({ blob: file, control }) => {
+    using blob = followBlob(file, control);
+    return blob.finish();
+  },
+  adopt,
+  usage: treeUsage,
+  remove: (path) => {
+    using folder = openRoot(dirname(path));
+    removeTreeAt(folder.fd, Buffer.from(basename(path)).toString('latin1'));
+  },
+  sync: syncFileSystem,
+};

@@ -1,0 +1,150 @@
+/**
+ * Two worker threads that do what would block the event loop: hashing, inflating, unpacking, walking trees.
+ * They start with the first job and end after a while without one, so that an idle node pays nothing.
+ */
+import { Worker } from 'node:worker_threads';
+import { type ErrorCode, messageOf, SkiffError } from '#foundation/base/errors.ts';
+import type { Jobs } from './jobs.ts';
+
+/** A job on its way to a worker. */
+export interface Order {
+  name: keyof Jobs;
+  input: unknown;
+}
+/** What comes back. */
+export type Answer =
+  | { value: unknown }
+  | { failure: { code: ErrorCode; message: string; errno: string | undefined } };
+
+/** The worker threads. */
+export interface WorkerPool {
+  /**
+   * Does a job; jobs wait for a free thread in order of arrival.
+   *
+   * @param isStarved tells whether the job waits for something (a slow download): its thread then does not
+   *   count, and further jobs get a thread of their own.
+   */
+  run<K extends keyof Jobs>(
+    name: K,
+    input: Parameters<Jobs[K]>[0],
+    isStarved?: () => boolean,
+  ): Promise<ReturnType<Jobs[K]>>;
+  /** Starts the threads, so that the first job need not wait for that. */
+  warm(): void;
+  /** Ends the threads; jobs under way fail with CANCELLED. */
+  close(): Promise<void>;
+}
+
+/** How many threads: more gained nothing on two processors, and one leaves the second idle. */
+const defaultThreads = 2;
+/** Threads when some of them wait for slow downloads. */
+const mostThreads = 8;
+/** Milliseconds after which jobs that wait look again whether a thread is starved. */
+const starvedMs = 500;
+/** Descriptors that come from system calls and not from Node are closed by Node, which would warn of that. */
+const workerOptions = { execArgv: ['--disable-warning=ExperimentalWarning'], trackUnmanagedFds: false };
+/** Milliseconds without a job after which the threads end. */
+const idleMs = 30_000;
+
+interface Task {
+  order: Order;
+  resolve(value: unknown): void;
+  reject(error: Error): void;
+  isStarved(): boolean;
+}
+interface Thread {
+  worker: Worker;
+  task: Task | undefined;
+}
+
+/**
+ * Makes the pool.
+ *
+ * @param options.file the worker's entry, where it was bundled elsewhere.
+ */
+export function createWorkerPool(options: { threads?: number; file?: URL } = {}): WorkerPool {
+  const file = options.file ?? new URL('./worker.ts', import.meta.url);
+  const most = options.threads ?? defaultThreads;
+  const threads = new Set<Thread>();
+  const queue: Task[] = [];
+  let idle: NodeJS.Timeout | undefined;
+  let again: NodeJS.Timeout | undefined;
+  let closed = false;
+
+  const finish = (thread: Thread, settle: (task: Task) => void) => {
+    const { task } = thread;
+    thread.task = undefined;
+    if (task !== undefined) settle(task);
+    dispatch();
+  };
+  const start = () => {
+    const worker = new Worker(file, workerOptions);
+    const thread: Thread = { worker, task: undefined };
+    threads.add(thread);
+    worker.unref();
+    worker.on('message', (answer: Answer) => finish(thread, (task) => settle(task, answer)));
+    const gone = (why: string) => {
+      threads.delete(thread);
+      finish(thread, (task) => task.reject(ended(closed, why)));
+    };
+    worker.on('error', (error) => gone(`A worker thread of the image store failed: ${messageOf(error)}`));
+    worker.on('exit', () => gone('A worker thread of the image store ended'));
+    return thread;
+  };
+  const working = () => [...threads].filter(({ task }) => task === undefined || !task.isStarved()).length;
+  const assign = (thread: Thread, task: Task) => {
+    thread.task = task;
+    thread.worker.ref(); // A job under way keeps the process alive.
+    thread.worker.postMessage(task.order);
+  };
+  const dispatch = () => {
+    clearTimeout(idle);
+    clearTimeout(again);
+    for (const thread of threads) {
+      if (thread.task !== undefined) continue;
+      const task = queue.shift();
+      if (task === undefined) thread.worker.unref();
+      else assign(thread, task);
+    }
+    while (queue.length > 0 && working() < most && threads.size < mostThreads && !closed) {
+      const task = queue.shift();
+      if (task !== undefined) assign(start(), task);
+    }
+    if (queue.length > 0) again = setTimeout(dispatch, starvedMs).unref();
+    const busy = [...threads].some((thread) => thread.task !== undefined);
+    if (!busy && threads.size > 0) idle = setTimeout(endThreads, idleMs).unref();
+  };
+  const endThreads = () => Promise.all([...threads].map((thread) => thread.worker.terminate()));
+  return {
+    run: (name, input, isStarved = () => false) => {
+      if (closed) return Promise.reject(ended(closed, 'The image store is closed'));
+      return new Promise<never>((resolve, reject) => {
+        queue.push({ order: { name, input }, resolve: resolve as Task['resolve'], reject, isStarved });
+        dispatch();
+      });
+    },
+    warm: () => {
+      while (threads.size < most && !closed) start();
+      dispatch();
+    },
+    close: async () => {
+      closed = true;
+      clearTimeout(idle);
+      clearTimeout(again);
+      for (const task of queue.splice(0)) task.reject(ended(closed, 'The image store was closed'));
+      await endThreads();
+    },
+  };
+}
+
+function ended(closed: boolean, why: string): SkiffError {
+  return new SkiffError(closed ? 'CANCELLED' : 'INTERNAL', why);
+}
+
+function settle(task: Task, answer: Answer): void {
+  if ('value' in answer) task.resolve(answer.value);
+  else {
+    const { code, message, errno } = answer.failure;
+    task.reject(new SkiffError(code, message, errno === undefined ? {} : { errno }));
+  }
+}

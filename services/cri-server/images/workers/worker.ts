@@ -1,0 +1,21 @@
+/** The entry of a worker thread: takes jobs one by one, blocks while it does them, answers each. */
+import { parentPort } from 'node:worker_threads';
+import { wrapError } from '#foundation/base/errors.ts';
+import { jobs } from './jobs.ts';
+import type { Answer, Order } from './pool.ts';
+
+const table = jobs as unknown as Record<string, (input: unknown) => unknown>;
+
+parentPort?.on('message', ({ name, input }: Order) => {
+  parentPort?.postMessage(answer(name, input));
+});
+
+function answer(name: string, input: unknown): Answer {
+  try {
+    return { value: table[name]?.(input) };
+  } catch (error) {
+    // Errors lose their class on the way between threads.
+    const { code, message, errno } = wrapError(error, 'x');
+    return { failure: { code, message: message.slice('x: '.length), errno } };
+  }
+}
