@@ -21,6 +21,10 @@ export interface DebianRegistry extends AsyncDisposable {
   address: string;
   /** A folder for the test's own files; removed at the end. */
   folder: string;
+  /** Ends the process with SIGKILL. */
+  kill(): Promise<void>;
+  /** Starts it again, with the same address and store. */
+  start(): Promise<void>;
 }
 
 /** Starts a registry with an empty store and waits until it listens. */
@@ -30,21 +34,26 @@ export async function startDebianRegistry(options: RegistryOptions = {}): Promis
   const config = join(folder, 'config.json'); // JSON is YAML.
   if (options.htpasswd !== undefined) writeFileSync(join(folder, 'htpasswd'), options.htpasswd);
   writeFileSync(config, JSON.stringify(configOf(folder, port, options)));
-  const env = { PATH: process.env.PATH, OTEL_TRACES_EXPORTER: 'none' };
-  const child = spawn('docker-registry', ['serve', config], { stdio: ['ignore', 'ignore', 'pipe'], env });
-  let said = '';
-  child.stderr.on('data', (chunk: Buffer) => {
-    said = (said + chunk).slice(-4000);
-  });
+  let child: ChildProcess | undefined;
+  const kill = () => stop(child);
   const dispose = async () => {
-    await stop(child);
+    await kill();
     rmSync(folder, { recursive: true, force: true });
   };
-  if (!(await listens(port, child))) {
+  const start = async () => {
+    const env = { PATH: process.env.PATH, OTEL_TRACES_EXPORTER: 'none' };
+    let said = '';
+    const started = spawn('docker-registry', ['serve', config], { stdio: ['ignore', 'ignore', 'pipe'], env });
+    child = started;
+    started.stderr.on('data', (chunk: Buffer) => {
+      said = (said + chunk).slice(-4000);
+    });
+    if (await listens(port, started)) return;
     await dispose();
     throw new Error(`docker-registry does not listen: ${said}`);
-  }
-  return { address: `127.0.0.1:${port}`, folder, [Symbol.asyncDispose]: dispose };
+  };
+  await start();
+  return { address: `127.0.0.1:${port}`, folder, kill, start, [Symbol.asyncDispose]: dispose };
 }
 
 function configOf(folder: string, port: number, { htpasswd, token, tls }: RegistryOptions): object {
@@ -97,8 +106,8 @@ async function listens(port: number, child: ChildProcess): Promise<boolean> {
   return false;
 }
 
-async function stop(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
+async function stop(child: ChildProcess | undefined): Promise<void> {
+  if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
   const exited = once(child, 'exit');
   child.kill('SIGKILL');
   await exited;
