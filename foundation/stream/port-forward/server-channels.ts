@@ -32,7 +32,7 @@ export async function serveChannels(
   }
   const protocols = ports.length > maxPorts.base64 ? ['v4.channel.k8s.io', ''] : channelProtocols;
   const webSocket = await acceptWebSocket(request, socket, head, protocols);
-  const channels = createChannelSocket(webSocket, { idleTimeoutMs: options.idleTimeoutMs });
+  const channels = createChannelSocket(webSocket, { role: 'server', idleTimeoutMs: options.idleTimeoutMs });
   const forwards = ports.map((port, index) => forward(channels, port, index, options));
   channels.start();
   await Promise.all(forwards);

@@ -16,7 +16,7 @@ export async function connectOverWebSocket(url: URL, request: RemoteCommandReque
   const { headers, tls, signal, protocols = defaultProtocols } = request;
   const offered = protocols.filter((each) => each !== '');
   const socket = await connectWebSocket({ url, protocols: offered, headers, tls, signal });
-  const channels = createChannelSocket(socket);
+  const channels = createChannelSocket(socket, { role: 'client' });
   const outputs: Promise<void>[] = [];
   if (request.stdout) outputs.push(pump(channels.readable(channel.stdout), request.stdout));
   if (request.stderr && !request.tty) outputs.push(pump(channels.readable(channel.stderr), request.stderr));

@@ -16,7 +16,7 @@ export async function acceptOverWebSocket(
 ): Promise<DialectSession> {
   const webSocket = await acceptWebSocket(request, socket, head, webSocketProtocols);
   const { stdin, stdout, stderr, tty } = options.streams;
-  const channels = createChannelSocket(webSocket, { idleTimeoutMs: options.idleTimeoutMs });
+  const channels = createChannelSocket(webSocket, { role: 'server', idleTimeoutMs: options.idleTimeoutMs });
   const error = channels.writable(channel.error);
   const out = stdout ? channels.writable(channel.stdout) : undefined;
   const err = stderr ? channels.writable(channel.stderr) : undefined;

@@ -62,6 +62,7 @@ export class SpdyStream extends Duplex {
     if (bytes.length > 0) {
       this.ungranted += bytes.length;
       this.push(bytes);
+      this.settle();
     }
     if (fin) {
       this.remoteEnded = true;
@@ -94,6 +95,18 @@ export class SpdyStream extends Duplex {
   }
 
   override _read(): void {
+    // Data comes when it comes; what matters is when it goes: see `read`.
+  }
+
+  /** Node calls `_read` before it takes data out of the buffer, so room is only known after `read`. */
+  override read(size?: number): Buffer | null {
+    const taken = super.read(size) as Buffer | null;
+    this.settle();
+    return taken;
+  }
+
+  /** Lets the peer send as much as was read, and the session go on when there is room. */
+  private settle(): void {
     const consumed = this.ungranted - this.readableLength;
     if (consumed >= streamWindow / 2 && !this.remoteEnded) {
       this.ungranted -= consumed;

@@ -32,7 +32,7 @@ export interface ChannelSocket {
   readonly protocol: string;
   /** What comes on a channel; ends with its half-close, or when the socket closes. */
   readable(channel: number): Readable;
-  /** Sends on a channel; `end()` half-closes it where the protocol can. */
+  /** Sends on a channel; `end()` half-closes it where the protocol and our role can. */
   writable(channel: number): Writable;
   /** Starts to read: call it when all channels were asked for. */
   start(): void;
@@ -48,6 +48,8 @@ export interface ChannelSocket {
 
 /** How a channel socket is watched. */
 export interface ChannelOptions {
+  /** Only clients half-close: Kubernetes' servers never do, and some clients take it for their own end. */
+  role: 'client' | 'server';
   /** Milliseconds without a message in either direction after which it is closed; none unless told. */
   idleTimeoutMs?: number;
 }
@@ -55,9 +57,10 @@ export interface ChannelOptions {
 /** Cuts a WebSocket into channels. The format follows from its subprotocol. */
 export function createChannelSocket(
   { socket, protocol }: NegotiatedSocket,
-  options: ChannelOptions = {},
+  options: ChannelOptions,
 ): ChannelSocket {
   const format = channelFormat(protocol);
+  const sendFormat = { ...format, halfClose: format.halfClose && options.role === 'client' };
   const incoming = new Map<number, Readable>();
   const full = new Set<Readable>();
   const over = new AbortController();
@@ -102,7 +105,7 @@ export function createChannelSocket(
       incoming.set(channel, stream);
       return stream;
     },
-    writable: (channel) => channelWritable(socket, format, channel, watch.active),
+    writable: (channel) => channelWritable(socket, sendFormat, channel, watch.active),
     start: () => {
       if (full.size === 0) socket.resume();
     },

@@ -58,7 +58,7 @@ test('port-forward over WebSocket channels: two per port, each starting with the
     create(PortForwardRequestSchema, { podSandboxId: 's', port: [port, 1] }),
   );
   const socket = await connectWebSocket({ url: new URL(url), protocols: ['v4.channel.k8s.io'] });
-  const channels = createChannelSocket(socket);
+  const channels = createChannelSocket(socket, { role: 'client' });
   const [data, error] = [channels.readable(0), channels.readable(1)];
   const [otherData, otherError] = [channels.readable(2), channels.readable(3)];
   channels.writable(0).write('ping');

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { create } from '@bufbuild/protobuf';
@@ -103,4 +105,26 @@ test('streams that do not come in time, and rubbish after the upgrade, end the s
   } as const;
   const session = await connectRemoteCommand(execUrl(server, ['true'], { stdin: false }), options);
   assert.equal(await session.exitCode, 0);
+});
+
+test('with a certificate the URLs are https, and sessions run over TLS', async (t) => {
+  const directory = mkdtempSync('/tmp/skiff-tls-');
+  t.after(() => rmSync(directory, { recursive: true }));
+  const [key, cert] = [`${directory}/key.pem`, `${directory}/cert.pem`];
+  const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1'];
+  const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '1'];
+  execFileSync('openssl', ['req', '-x509', ...kind, '-keyout', key, '-out', cert, ...subject], {
+    stdio: 'ignore',
+  });
+  const tls = { key: readFileSync(key), cert: readFileSync(cert) };
+  const server = await startServer(t, fakeRuntime(t).runtime, { tls });
+  for (const transport of ['spdy', 'websocket'] as const) {
+    const url = execUrl(server, ['sh', '-c', 'echo secret'], { stdin: false });
+    assert.match(url, /^https:/);
+    const stdout = collector();
+    const request = { transport, tty: false, stdout: stdout.stream, stderr: collector().stream };
+    const session = await connectRemoteCommand(url, { ...request, tls: { ca: tls.cert } });
+    assert.equal(await session.exitCode, 0);
+    assert.equal(stdout.text(), 'secret\n');
+  }
 });
