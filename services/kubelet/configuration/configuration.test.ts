@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { afterEach, test } from 'node:test';
+import { durationMs } from './duration.ts';
+import { loadConfiguration } from './load.ts';
+
+const roots: string[] = [];
+afterEach(() => {
+  for (const root of roots.splice(0)) rmSync(root, { recursive: true });
+});
+
+const header = 'apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n';
+
+function load(text: string, dropIns: Record<string, string> = {}) {
+  const root = mkdtempSync('/tmp/skiff-conf-');
+  roots.push(root);
+  mkdirSync(`${root}/conf.d`);
+  writeFileSync(`${root}/kubelet.yaml`, header + text);
+  for (const [name, content] of Object.entries(dropIns))
+    writeFileSync(`${root}/conf.d/${name}`, header + content);
+  return loadConfiguration({ file: `${root}/kubelet.yaml`, directory: `${root}/conf.d` });
+}
+
+test('a file like those that users have', () => {
+  const configuration = load(`
+authentication:
+  anonymous: { enabled: false }
+  webhook: { cacheTTL: 0s, enabled: true }
+  x509: { clientCAFile: /etc/kubernetes/pki/ca.crt }
+authorization: { mode: Webhook }
+cgroupDriver: systemd
+clusterDNS: [10.96.0.10]
+clusterDomain: cluster.local
+containerRuntimeEndpoint: ""
+evictionPressureTransitionPeriod: 0s
+healthzBindAddress: 127.0.0.1
+logging: { flushFrequency: 0, verbosity: 0, options: { json: { infoBufferSize: "0" } } }
+memorySwap: {}
+rotateCertificates: true
+shutdownGracePeriod: 30s
+staticPodPath: /etc/kubernetes/manifests
+kubeReserved: { cpu: 100m, memory: 1Gi }
+`);
+  assert.equal(configuration.cgroupDriver, 'systemd');
+  assert.equal(configuration.authentication.x509.clientCAFile, '/etc/kubernetes/pki/ca.crt');
+  assert.equal(configuration.authentication.webhook.cacheTTL, '0s');
+  assert.equal(configuration.authorization.webhook.cacheAuthorizedTTL, '5m0s');
+  assert.equal(configuration.evictionHard['memory.available'], '100Mi');
+  assert.equal(configuration.port, 10_250);
+});
+
+test('without a file the values of old', () => {
+  const configuration = loadConfiguration({});
+  assert.equal(configuration.authentication.anonymous.enabled, true);
+  assert.equal(configuration.authorization.mode, 'AlwaysAllow');
+  assert.equal(configuration.readOnlyPort, 10_255);
+  assert.deepEqual(configuration.evictionHard, {});
+});
+
+test('drop-ins in the order of their names; others are ignored', () => {
+  const configuration = load('maxPods: 10\nkubeReserved: { cpu: 1 }\nclusterDNS: [1.1.1.1]', {
+    '20-b.conf': 'maxPods: 30\nclusterDNS: [2.2.2.2]',
+    '10-a.conf': 'maxPods: 20\nkubeReserved: { memory: 1Gi }',
+    'ignored.yaml': 'maxPods: 99',
+  });
+  assert.equal(configuration.maxPods, 30);
+  assert.deepEqual(configuration.kubeReserved, { cpu: '1', memory: '1Gi' });
+  assert.deepEqual(configuration.clusterDNS, ['2.2.2.2']);
+});
+
+test('one hard threshold drops the others, unless they are merged', () => {
+  assert.deepEqual(load('evictionHard: { memory.available: 5% }').evictionHard, { 'memory.available': '5%' });
+  const merged = load(
+    'mergeDefaultEvictionSettings: true\nevictionHard: { memory.available: 5% }',
+  ).evictionHard;
+  assert.equal(merged['nodefs.available'], '10%');
+  assert.equal(merged['memory.available'], '5%');
+});
+
+for (const [text, wanted] of [
+  ['maxPodz: 3', /kubelet\.yaml:3:1: maxPodz: unknown key/],
+  ['authentication:\n  anonymus: {}', /kubelet\.yaml:4:3: authentication\.anonymus: unknown key/],
+  ['syncFrequency: 5', /kubelet\.yaml:3:16: syncFrequency/],
+  ['syncFrequency: 5 minutes', /must be a duration/],
+  ['port: 70000', /port/],
+  ['maxPods: [', /kubelet\.yaml:\d+:\d+/],
+  ['evictionHard: { memory.avail: 5% }', /evictionHard\.memory\.avail: unknown signal/],
+  ['evictionHard: { memory.available: 500% }', /not between 0% and 100%/],
+  ['evictionSoft: { memory.available: 5% }', /needs an evictionSoftGracePeriod/],
+  ['tlsCertFile: /x', /together with tlsPrivateKeyFile/],
+  ['imageGCHighThresholdPercent: 50', /must be less than/],
+  ['clusterDNS: [nowhere]', /not an IP address/],
+  ['kubeReserved: { disk: 1Gi }', /must be one of/],
+  ['crashLoopBackOff: { maxContainerRestartPeriod: 10m }', /between 1s and 300s/],
+] as const)
+  test(`refused: ${text.replace('\n', ' ')}`, () => assert.throws(() => load(text), wanted));
+
+test('another kind is refused', () => {
+  assert.throws(() => load('apiVersion: v1'), /apiVersion|Map keys must be unique/);
+});
+
+for (const [text, wanted] of [
+  ['10s', 10_000],
+  ['1m30s', 90_000],
+  ['500ms', 500],
+  ['4h0m0s', 14_400_000],
+  ['0', 0],
+  ['1.5h', 5_400_000],
+  ['-1s', -1000],
+] as const)
+  test(`duration ${text}`, () => assert.equal(durationMs(text), wanted));
