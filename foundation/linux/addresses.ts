@@ -14,8 +14,6 @@ const AF_INET6 = 10;
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
 const IFA_BROADCAST = 4;
-/** No duplicate address detection: the address works at once, not a second later. */
-const IFA_F_NODAD = 2;
 const RTA_DST = 1;
 const RTA_OIF = 4;
 const RTA_GATEWAY = 5;
@@ -52,8 +50,7 @@ export function addAddress(
 ): void {
   const attributes = [attribute(IFA_LOCAL, bytesOf(address)), attribute(IFA_ADDRESS, bytesOf(address))];
   if (broadcast !== undefined) attributes.push(attribute(IFA_BROADCAST, bytesOf(broadcast)));
-  const flags = isIPv6(address) ? IFA_F_NODAD : 0;
-  const body = Buffer.concat([addressHeader(index, address, prefix, flags), ...attributes]);
+  const body = Buffer.concat([addressHeader(index, address, prefix), ...attributes]);
   socket.request(`Cannot add the address ${address}/${prefix} to interface ${index}`, {
     type: RTM_NEWADDR,
     flags: NetlinkFlag.create | NetlinkFlag.exclusive,
@@ -63,10 +60,7 @@ export function addAddress(
 
 /** Removes an address; one that is not there is success. */
 export function removeAddress(socket: NetlinkSocket, { index, address, prefix }: InterfaceAddress): void {
-  const body = Buffer.concat([
-    addressHeader(index, address, prefix, 0),
-    attribute(IFA_LOCAL, bytesOf(address)),
-  ]);
+  const body = Buffer.concat([addressHeader(index, address, prefix), attribute(IFA_LOCAL, bytesOf(address))]);
   try {
     socket.request(`Cannot remove the address ${address}`, { type: RTM_DELADDR, body });
   } catch (error) {
@@ -128,11 +122,10 @@ export function listRoutes(socket: NetlinkSocket, family: 4 | 6): Route[] {
 }
 
 /** struct ifaddrmsg. */
-function addressHeader(index: number, address: string, prefix: number, flags: number): Buffer {
+function addressHeader(index: number, address: string, prefix: number): Buffer {
   const bytes = Buffer.alloc(8);
   bytes.writeUInt8(isIPv6(address) ? AF_INET6 : AF_INET, 0);
   bytes.writeUInt8(prefix, 1);
-  bytes.writeUInt8(flags, 2);
   bytes.writeUInt32LE(index, 4);
   return bytes;
 }

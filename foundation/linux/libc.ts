@@ -8,7 +8,13 @@ import { codeFromErrno, SkiffError } from '#foundation/base/errors.ts';
 
 const library = koffi.load('libc.so.6');
 
-const errnoNames = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
+/** Second names of a number: the first ones are those that code compares with. */
+const aliases = ['EWOULDBLOCK', 'ENOTSUP'];
+const errnoNames = new Map(
+  Object.entries(constants.errno)
+    .filter(([name]) => !aliases.includes(name))
+    .map(([name, number]) => [number, name]),
+);
 
 /** A C function of integers, strings and buffers; returns what C returns. */
 export type Native = (...args: NativeArgument[]) => number;

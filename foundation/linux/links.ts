@@ -23,6 +23,7 @@ const Ifla = {
   mtu: 4,
   link: 5,
   master: 10,
+  txqlen: 13,
   protinfo: 12,
   linkinfo: 18,
   ifalias: 20,
@@ -56,6 +57,8 @@ export interface LinkChange {
   up?: boolean;
   mtu?: number;
   mac?: string;
+  /** Packets of the transmit queue; 0 for none, which suits virtual interfaces. */
+  queueLength?: number;
   /** Index of the bridge to join; 0 leaves it. */
   master?: number;
   alias?: string;
@@ -115,11 +118,11 @@ export function deleteLink(socket: NetlinkSocket, index: number): void {
 
 /** Makes a pair of virtual Ethernet interfaces. @throws SkiffError (errno EEXIST) if a name is taken. */
 export function addVeth(socket: NetlinkSocket, { host, peer, mtu }: VethRequest): void {
-  const peerBody = Buffer.concat([header({}), ...changeAttributes({ ...peer, mtu })]);
+  const peerBody = Buffer.concat([header({}), ...changeAttributes({ ...peer, mtu, queueLength: 0 })]);
   const info = [attribute(INFO_KIND, 'veth'), attribute(INFO_DATA, [attribute(VETH_INFO_PEER, [peerBody])])];
   const body = Buffer.concat([
     header({ up: host.up }),
-    ...changeAttributes({ ...host, mtu }),
+    ...changeAttributes({ ...host, mtu, queueLength: 0 }),
     attribute(Ifla.linkinfo, info),
   ]);
   add(socket, `Cannot make the interface pair "${host.name}", "${peer.name}"`, body);
@@ -167,6 +170,7 @@ function changeAttributes(change: LinkChange): Buffer[] {
   if (change.mtu !== undefined && change.mtu > 0) attributes.push(attribute(Ifla.mtu, change.mtu));
   if (change.mac !== undefined)
     attributes.push(attribute(Ifla.address, Buffer.from(change.mac.replaceAll(':', ''), 'hex')));
+  if (change.queueLength !== undefined) attributes.push(attribute(Ifla.txqlen, change.queueLength));
   if (change.master !== undefined) attributes.push(attribute(Ifla.master, change.master));
   if (change.alias !== undefined) attributes.push(attribute(Ifla.ifalias, change.alias));
   if (change.netns !== undefined) attributes.push(attribute(Ifla.netNsFd, change.netns));
