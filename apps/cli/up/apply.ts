@@ -8,7 +8,7 @@ import { type ApiClient, hasReason } from '#contracts/kubernetes/client/client.t
 import type { Pod } from '#contracts/kubernetes/types.ts';
 import { isSkiffError, SkiffError } from '#foundation/base/errors.ts';
 import { deletePod } from '../node/pods.ts';
-import { collectionPath, type Manifest, objectPath } from './resources.ts';
+import { collectionOf, type Manifest, pathOf } from './manifests.ts';
 
 /** The label on everything that `skiff up` made. */
 export const managedLabel = { key: 'app.kubernetes.io/managed-by', value: 'skiff-up' } as const;
@@ -23,17 +23,17 @@ export type Outcome = 'created' | 'configured' | 'unchanged' | 'replaced';
 export async function applyObject(api: ApiClient, manifest: Manifest, signal: AbortSignal): Promise<Outcome> {
   const wanted = marked(manifest);
   try {
-    await api.create(collectionPath(wanted), wanted, { signal });
+    await api.create(collectionOf(wanted), wanted, { signal });
     return 'created';
   } catch (error) {
     if (!hasReason(error, 'AlreadyExists')) throw named(error, manifest);
   }
-  const existing = await api.get<Manifest>(objectPath(wanted), { signal });
+  const existing = await api.get<Manifest>(pathOf(wanted), { signal });
   const same =
     existing.metadata.annotations?.[digestAnnotation] === wanted.metadata.annotations?.[digestAnnotation];
   if (manifest.kind === 'Pod') return replacePod(api, wanted, existing as Pod & Manifest, same, signal);
   if (same) return 'unchanged';
-  await api.patch(objectPath(wanted), 'merge-patch', wanted, { signal });
+  await api.patch(pathOf(wanted), 'merge-patch', wanted, { signal });
   return 'configured';
 }
 
@@ -74,8 +74,8 @@ async function replacePod(
     throw new SkiffError('ALREADY_EXISTS', message);
   }
   await deletePod(api, existing, undefined);
-  await untilGone(api, objectPath(wanted), signal);
-  await api.create(collectionPath(wanted), wanted, { signal });
+  await untilGone(api, pathOf(wanted), signal);
+  await api.create(collectionOf(wanted), wanted, { signal });
   return 'replaced';
 }
 

@@ -7,12 +7,12 @@ import { readNodeInfo } from '../node/info.ts';
 import { deletePod } from '../node/pods.ts';
 import { stopNode } from '../node/start.ts';
 import { managedLabel, untilGone } from './apply.ts';
-import { collectionPath, inOrder, type Manifest, managedCollections, objectPath } from './resources.ts';
+import { inOrder, type Manifest, managedCollections, pathOf } from './manifests.ts';
 
 /** Everything in the API that `up` made. */
 export async function managedObjects(api: ApiClient): Promise<Manifest[]> {
   const found: Manifest[] = [];
-  for (const path of managedCollections) {
+  for (const path of managedCollections()) {
     const query = { labelSelector: `${managedLabel.key}=${managedLabel.value}` };
     const list = await api
       .get<{ kind: string; apiVersion: string; items: Manifest[] }>(path, { query })
@@ -39,10 +39,10 @@ export async function deleteObjects(
 ): Promise<void> {
   const pods = manifests.filter((each) => each.kind === 'Pod');
   await Promise.all(pods.map((each) => deletePod(api, withoutUid(each), seconds)));
-  await Promise.all(pods.map((each) => untilGone(api, objectPath(each), signal)));
+  await Promise.all(pods.map((each) => untilGone(api, pathOf(each), signal)));
   const others = inOrder(manifests.filter((each) => each.kind !== 'Pod')).reverse();
   for (const each of others) {
-    await api.delete(objectPath(each)).catch((error: unknown) => {
+    await api.delete(pathOf(each)).catch((error: unknown) => {
       if (!hasReason(error, 'NotFound')) throw error;
     });
   }
@@ -57,11 +57,7 @@ function withoutUid(manifest: Manifest): Pod {
 export async function stopIdleNode(context: Context, api: ApiClient): Promise<boolean> {
   const info = readNodeInfo(context.paths);
   if (info === undefined || info.startedBy !== 'up') return false;
-  const path = collectionPath({ apiVersion: 'v1', kind: 'Pod', metadata: { name: '' } }).replace(
-    '/namespaces/default',
-    '',
-  );
-  const { items } = await api.get<{ items: Pod[] }>(path);
+  const { items } = await api.get<{ items: Pod[] }>('/api/v1/pods');
   if (items.length > 0) return false;
   await stopNode(info);
   return true;

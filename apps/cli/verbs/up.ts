@@ -9,10 +9,9 @@ import { connectNode } from '../node/cri.ts';
 import { ensureNode } from '../node/start.ts';
 import { applyObject } from '../up/apply.ts';
 import { buildMissingImages } from '../up/build-images.ts';
-import { readManifests } from '../up/manifests.ts';
+import { type Manifest, readManifests } from '../up/manifests.ts';
 import { followLogs } from '../up/pod-logs.ts';
 import { followPulls } from '../up/pulls.ts';
-import { inOrder, type Manifest } from '../up/resources.ts';
 import { type UpScreen, upScreen } from '../up/screen.ts';
 import { followPods, type Session } from '../up/session.ts';
 import { deleteObjects, stopIdleNode } from '../up/teardown.ts';
@@ -27,7 +26,7 @@ interface Options {
 
 /** Applies the manifests, waits until the pods are ready, then follows their logs until Ctrl-C. */
 export async function run(context: Context, files: string[], options: Options): Promise<void> {
-  const manifests = inOrder(readManifests(files));
+  const manifests = readManifests(files);
   requireRoot('up', 'to make namespaces, mounts and cgroups');
   const timeoutMs = parseSeconds(options.timeout) * 1000;
   await ensureNode(context);
