@@ -40,4 +40,6 @@ export interface StartCounters {
   podStarted(): void;
   podFailed(): void;
   sandboxSeconds(handler: string, seconds: number): void;
+  podRejected(reason: string): void;
+  orphan(): void;
 }

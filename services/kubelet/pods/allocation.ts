@@ -1,0 +1,124 @@
+/**
+ * The resources each pod was granted. A pod runs with what was allocated, not with what its spec asks for now:
+ * a resize changes the one into the other when it fits (KEP-1287). Kept in `allocated_pods_state`, so that a
+ * restart does not grant anew.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import type { Container, Pod, PodCondition, ResourceRequirements } from '#contracts/kubernetes/types.ts';
+import { replaceFileSync } from '#foundation/base/files.ts';
+import { uidOf } from './identity.ts';
+
+/** Why a resize has not been granted. */
+export interface ResizePending {
+  reason: 'Deferred' | 'Infeasible';
+  message: string;
+}
+
+export interface Allocation {
+  /** Grants what the spec asks for: at admission, or when a resize fits. */
+  grant(pod: Pod): void;
+  /** The pod with its granted resources; as it is if nothing was granted yet. */
+  allocated(pod: Pod): Pod;
+  /** Whether the spec asks for something else than was granted. */
+  wantsResize(pod: Pod): boolean;
+  setPending(uid: string, pending: ResizePending | undefined): void;
+  /** A resize was granted and is being carried out; the message of the last failure, empty for none. */
+  setInProgress(uid: string, error: string | undefined): void;
+  conditions(uid: string): Omit<PodCondition, 'lastTransitionTime'>[];
+  retain(uids: ReadonlySet<string>): void;
+}
+
+/** Granted resources by container name. */
+type Granted = Record<string, ResourceRequirements>;
+
+interface Checkpoint {
+  version: 1;
+  pods: Record<string, Granted>;
+}
+
+/** @param directory the kubelet's root. */
+export function createAllocation(directory: string): Allocation {
+  const path = join(directory, 'allocated_pods_state');
+  const granted = new Map(Object.entries(load(path).pods));
+  const pending = new Map<string, ResizePending>();
+  const progress = new Map<string, string>();
+  const save = () => {
+    const checkpoint: Checkpoint = { version: 1, pods: Object.fromEntries(granted) };
+    replaceFileSync(path, JSON.stringify(checkpoint), { durable: false });
+  };
+  return {
+    grant(pod) {
+      const resources = resourcesOf(pod);
+      if (isDeepStrictEqual(granted.get(uidOf(pod)), resources)) return;
+      granted.set(uidOf(pod), resources);
+      save();
+    },
+    allocated(pod) {
+      const own = granted.get(uidOf(pod));
+      if (own === undefined || isDeepStrictEqual(own, resourcesOf(pod))) return pod;
+      const apply = (containers: Container[]) =>
+        containers.map((each) => ({ ...each, resources: own[each.name] ?? each.resources }));
+      const { containers, initContainers } = pod.spec;
+      const spec = { ...pod.spec, containers: apply(containers) };
+      if (initContainers !== undefined) spec.initContainers = apply(initContainers);
+      return { ...pod, spec };
+    },
+    wantsResize(pod) {
+      const own = granted.get(uidOf(pod));
+      return own !== undefined && !isDeepStrictEqual(own, resourcesOf(pod));
+    },
+    setPending(uid, why) {
+      if (why === undefined) pending.delete(uid);
+      else pending.set(uid, why);
+    },
+    setInProgress(uid, error) {
+      if (error === undefined) progress.delete(uid);
+      else progress.set(uid, error);
+    },
+    conditions: (uid) => conditionsOf(pending.get(uid), progress.get(uid)),
+    retain(uids) {
+      const gone = [...granted.keys()].filter((uid) => !uids.has(uid));
+      for (const uid of gone) {
+        granted.delete(uid);
+        pending.delete(uid);
+        progress.delete(uid);
+      }
+      if (gone.length > 0) save();
+    },
+  };
+}
+
+function load(path: string): Checkpoint {
+  try {
+    const checkpoint = JSON.parse(readFileSync(path, 'utf8')) as Checkpoint;
+    if (checkpoint.version === 1) return checkpoint;
+  } catch {
+    // The first start, or a broken file: what runs is granted again as its spec says.
+  }
+  return { version: 1, pods: {} };
+}
+
+function resourcesOf(pod: Pod): Granted {
+  const containers = [...(pod.spec.initContainers ?? []), ...pod.spec.containers];
+  return Object.fromEntries(containers.map((each) => [each.name, each.resources ?? {}]));
+}
+
+function conditionsOf(
+  pending: ResizePending | undefined,
+  error: string | undefined,
+): Omit<PodCondition, 'lastTransitionTime'>[] {
+  return [
+    ...(pending === undefined ? [] : [{ type: 'PodResizePending', status: 'True', ...pending }]),
+    ...(error === undefined
+      ? []
+      : [
+          {
+            type: 'PodResizeInProgress',
+            status: 'True',
+            ...(error === '' ? {} : { reason: 'Error', message: error }),
+          },
+        ]),
+  ];
+}

@@ -1,0 +1,96 @@
+/** What a change of the desired state leads to. */
+import type { Pod } from '#contracts/kubernetes/types.ts';
+import type { PodUpdate } from '../config/pod-config.ts';
+import { fullName, hasTerminalPhase, isDeleted, isMirror, uidOf } from '../pods/identity.ts';
+import { activePods, podsWithVolumes } from './active.ts';
+import type { LoopDeps } from './deps.ts';
+import { considerResize } from './resize.ts';
+
+/** Takes in one update; updates are handled one after another. */
+export async function handleUpdate(deps: LoopDeps, update: PodUpdate): Promise<void> {
+  deps.sources.seen(update.source);
+  if (update.op === 'ADD') {
+    for (const pod of byCreation(update.pods)) await add(deps, pod);
+  } else if (update.op === 'REMOVE') {
+    for (const pod of update.pods) remove(deps, pod);
+  } else if (update.op === 'RECONCILE') {
+    for (const pod of update.pods) reconcile(deps, pod);
+  } else {
+    for (const pod of update.pods) change(deps, pod);
+  }
+  deps.volumes.reconcile(podsWithVolumes(deps));
+}
+
+/** Older pods first: they were promised their resources before. */
+function byCreation(pods: readonly Pod[]): Pod[] {
+  const time = (pod: Pod) => pod.metadata.creationTimestamp ?? '';
+  return [...pods].sort((a, b) => (time(a) < time(b) ? -1 : Number(time(a) > time(b))));
+}
+
+async function add(deps: LoopDeps, pod: Pod): Promise<void> {
+  deps.pods.set(pod);
+  if (isMirror(pod)) {
+    mirrorChanged(deps, pod);
+    return;
+  }
+  if (!hasTerminalPhase(pod) && !isDeleted(pod) && !(await admit(deps, pod))) return;
+  const mirror = deps.pods.mirrorOf(pod);
+  deps.workers.update({ kind: 'create', pod, mirror });
+}
+
+/** @returns false when the pod was rejected: its status says so. */
+async function admit(deps: LoopDeps, pod: Pod): Promise<boolean> {
+  const uid = uidOf(pod);
+  const others = activePods(deps).filter((other) => uidOf(other) !== uid);
+  const verdict = await deps.admission.admit(deps.allocation.allocated(pod), others);
+  if (verdict.admit) {
+    if (!deps.allocation.wantsResize(pod)) deps.allocation.grant(pod);
+    return true;
+  }
+  const { reason, message } = verdict;
+  deps.events.pod(pod, 'Warning', reason, message);
+  deps.statuses.set(pod, {
+    ...pod.status,
+    phase: 'Failed',
+    reason,
+    message: `Pod was rejected: ${message}`,
+  });
+  deps.runtime.counters.podRejected(reason);
+  return false;
+}
+
+function change(deps: LoopDeps, pod: Pod): void {
+  deps.pods.set(pod);
+  if (isMirror(pod)) {
+    mirrorChanged(deps, pod);
+    return;
+  }
+  considerResize(deps, pod);
+  deps.workers.update({ kind: 'update', pod, mirror: deps.pods.mirrorOf(pod) });
+}
+
+/** A mirror came or changed: its static pod compares itself with it. */
+function mirrorChanged(deps: LoopDeps, mirror: Pod): void {
+  const pod = deps.pods.staticOf(mirror);
+  if (pod !== undefined) deps.workers.update({ kind: 'update', pod, mirror });
+}
+
+function remove(deps: LoopDeps, pod: Pod): void {
+  deps.pods.remove(pod);
+  if (isMirror(pod)) {
+    const own = deps.pods.byName(fullName(pod));
+    if (own !== undefined) deps.workers.update({ kind: 'update', pod: own });
+    return;
+  }
+  // Before all sources were seen it may stand in another; housekeeping ends it later.
+  if (deps.sources.allReady()) deps.workers.update({ kind: 'kill', pod });
+}
+
+/** Only the status changed: a readiness gate may have been opened by its controller. */
+function reconcile(deps: LoopDeps, pod: Pod): void {
+  deps.pods.set(pod);
+  if (isMirror(pod)) return;
+  if ((pod.spec.readinessGates ?? []).length > 0) {
+    deps.workers.update({ kind: 'sync', pod, mirror: deps.pods.mirrorOf(pod) });
+  }
+}
