@@ -1,9 +1,11 @@
 /** Faults of pushes. */
 import assert from 'node:assert/strict';
 import type { FaultCase, Scene } from '../case.ts';
+import { certificateFor } from '../certificates.ts';
 import { describe, sha256, streamOf } from '../sample.ts';
 import { type Fault, type FaultContext, readRequest, sendJson } from '../server.ts';
 
+const tls = await certificateFor('127.0.0.1');
 const content = Buffer.alloc(200_000, 'a new layer');
 const layer = describe('application/vnd.oci.image.layer.v1.tar', content);
 
@@ -76,6 +78,44 @@ export const pushFaults: FaultCase[] = [
       },
       1,
     ),
+    after: arrived,
+  },
+  {
+    name: 'an upload that the registry stops taking starts again',
+    does: async ({ client, reference, registry }) => {
+      const large = Buffer.alloc(30_000_000, 'a large layer');
+      const descriptor = describe('application/octet-stream', large);
+      assert.equal(await client.pushBlob(reference, descriptor, () => streamOf(large)), 'pushed');
+      assert.ok(registry.image.blobs.get(descriptor.digest)?.equals(large));
+    },
+    fault: onUpload('PUT', ({ request }) => void request.pause(), 1),
+  },
+  {
+    name: 'an upload that the registry never takes',
+    does: ({ client, reference }) => {
+      const large = Buffer.alloc(30_000_000, 'a large layer');
+      return client.pushBlob(reference, describe('a/b', large), () => streamOf(large));
+    },
+    fault: onUpload('PUT', ({ request }) => void request.pause()),
+    limits: { attempts: 2 },
+    fails: { code: 'UNKNOWN', says: /took nothing for 250 ms/ },
+  },
+  {
+    name: 'an upload whose place is named with the wrong scheme',
+    tls,
+    auth: { username: 'user', password: 'secret' },
+    does: push,
+    fault:
+      ({ registry }) =>
+      ({ kind, request, response }) => {
+        if (request.headers.authorization === undefined) {
+          response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end();
+          return true;
+        }
+        if (kind !== 'upload' || request.method !== 'POST') return false;
+        response.writeHead(202, { location: `http://${registry.address}/v2/app/blobs/uploads/1` }).end();
+        return true;
+      },
     after: arrived,
   },
   {

@@ -60,8 +60,7 @@ export const tlsFaults: FaultCase[] = [
     name: 'a client certificate is demanded and there is none',
     tls: demanding,
     hostsToml: trusting,
-    // Node's server closes the connection without an alert; others are tried in debian-registry.test.ts.
-    fails: { code: 'UNKNOWN', says: /closed the connection/ },
+    fails: { code: 'FAILED_PRECONDITION', says: /refused the client certificate, or wants one/ },
   },
   {
     name: 'a client certificate is demanded and given',

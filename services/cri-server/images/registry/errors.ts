@@ -184,6 +184,8 @@ const wireWords: Record<string, string> = {
 
 function describeWire(code: string, error: unknown): string {
   if (isProtocolError(code, error)) return `does not answer in proper HTTP: ${messageOf(error)}`;
+  if (/ALERT.*CERTIFICATE/.test(code))
+    return `refused the client certificate, or wants one (${code}); name one as "client" in the registry's hosts.toml`;
   if (code.startsWith('ERR_SSL_') || code === 'EPROTO') return `failed the TLS handshake: ${code}`;
   const words = wireWords[code] ?? 'failed';
   const detail = messageOf(error);

@@ -5,6 +5,7 @@
 import type { Clock } from '#foundation/base/time.ts';
 import type { Challenge } from './challenge.ts';
 import { basicHeader, type Credentials, credentialsKey } from './credentials.ts';
+import { sharedWork } from './shared-work.ts';
 import { fetchToken, type SendTokenRequest } from './token.ts';
 
 /** Who wants to do what where. */
@@ -26,13 +27,14 @@ export interface Authorizer {
    * A header that answers the challenges; undefined if there is none to try.
    *
    * @param rejected the header that the challenged request had.
-   * @throws SkiffError as the token server says.
+   * @throws SkiffError as the token server says; the signal's reason.
    */
   answer(
     target: AuthTarget,
     challenges: readonly Challenge[],
     rejected: string | undefined,
     send: SendTokenRequest,
+    signal?: AbortSignal,
   ): Promise<string | undefined>;
 }
 
@@ -50,7 +52,7 @@ const expiryMarginMs = 10_000;
 /** Makes an authorizer that remembers nothing yet. */
 export function createAuthorizer({ clock }: { clock: Clock }): Authorizer {
   const memory = new Map<string, Remembered>();
-  const pending = new Map<string, Promise<string>>();
+  const pending = sharedWork<string>();
   const remember = (key: string, header: string, until: number) => {
     memory.delete(key);
     memory.set(key, { header, until });
@@ -74,7 +76,7 @@ export function createAuthorizer({ clock }: { clock: Clock }): Authorizer {
       if (found !== undefined && found.until > clock.monotonic()) return found.header;
       return undefined;
     },
-    async answer(target, challenges, rejected, send) {
+    async answer(target, challenges, rejected, send, signal) {
       const key = keyOf(target);
       const remembered = memory.get(key);
       if (remembered !== undefined && remembered.until > clock.monotonic() && remembered.header !== rejected)
@@ -88,7 +90,9 @@ export function createAuthorizer({ clock }: { clock: Clock }): Authorizer {
         return fixed;
       }
       if (bearer === undefined || target.credentials.kind === 'bearer') return undefined;
-      return shared(pending, key, () => tokenHeader(target, bearer, send));
+      const work = (ended: AbortSignal) =>
+        tokenHeader(target, bearer, (request, tolerated) => send(request, tolerated, ended));
+      return pending.run(key, work, signal);
     },
   };
 }
@@ -110,12 +114,4 @@ function mergeScopes(scopes: readonly string[], challenge: Challenge): string[] 
 
 function keyOf({ origin, scopes, credentials }: AuthTarget): string {
   return `${origin} ${scopes.join(' ')} ${credentialsKey(credentials)}`;
-}
-
-async function shared<T>(pending: Map<string, Promise<T>>, key: string, work: () => Promise<T>): Promise<T> {
-  const under = pending.get(key);
-  if (under !== undefined) return under;
-  const started = work().finally(() => pending.delete(key));
-  pending.set(key, started);
-  return started;
 }

@@ -21,6 +21,7 @@ export interface TokenRequest {
 export type SendTokenRequest = (
   request: TokenRequest,
   tolerated: readonly number[],
+  signal?: AbortSignal,
 ) => Promise<{ status: number; text: string }>;
 
 /** A token and how long it is good for. */

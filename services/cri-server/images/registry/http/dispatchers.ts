@@ -3,7 +3,7 @@
  * proxy makes a new pool; the one not used for longest is closed when there are too many.
  */
 import { createHash } from 'node:crypto';
-import { type Dispatcher, Pool, ProxyAgent } from 'undici';
+import { buildConnector, type Dispatcher, Pool, ProxyAgent } from 'undici';
 import type { TlsSettings } from '../hosts/host.ts';
 import type { Limits, ProxySettings } from '../types.ts';
 import { proxyFor } from './proxy.ts';
@@ -48,7 +48,8 @@ export function createDispatchers(deps: { proxy: ProxySettings; limits: Limits }
     };
     if (proxy !== undefined)
       return new ProxyAgent({ uri: proxy, ...options, requestTls: { ...tls, timeout: route.connectMs } });
-    return new Pool(route.url.origin, { ...options, connect: { ...tls, timeout: route.connectMs } });
+    const connect = tellingAlerts(buildConnector({ ...tls, allowH2: false, timeout: route.connectMs }));
+    return new Pool(route.url.origin, { ...options, connect });
   };
   return {
     get(route) {
@@ -67,6 +68,20 @@ export function createDispatchers(deps: { proxy: ProxySettings; limits: Limits }
       await Promise.allSettled(open.map(async (pool) => (await pool).close()));
     },
   };
+}
+
+/**
+ * With TLS 1.3 a server refuses a client's certificate only after the handshake, by an alert. undici would
+ * report the closed connection that follows; destroying the socket with the alert makes that the reason.
+ */
+function tellingAlerts(connector: buildConnector.connector): buildConnector.connector {
+  return (options, callback) =>
+    connector(options, (...result: Parameters<buildConnector.Callback>) => {
+      const [error, socket] = result;
+      if (error !== null) return callback(error, null);
+      socket.on('error', (alert) => socket.destroy(alert));
+      callback(null, socket);
+    });
 }
 
 function keyOf(route: Route, proxy: string | undefined): string {

@@ -6,7 +6,7 @@ import type { Authorizer, AuthTarget } from '../auth/authorizer.ts';
 import { parseChallenges } from '../auth/challenge.ts';
 import type { Credentials } from '../auth/credentials.ts';
 import type { SendTokenRequest } from '../auth/token.ts';
-import { aborted, statusError, unavailable, type WireFailure } from '../errors.ts';
+import { statusError, throwIfAborted, unavailable, type WireFailure } from '../errors.ts';
 import type { RegistryHost } from '../hosts/host.ts';
 import { maxAnswerBytes } from '../limits.ts';
 import { readBody, readErrorText } from './body.ts';
@@ -91,34 +91,41 @@ async function askWith(
     const authorized = authorization !== undefined && credentials.kind !== 'anonymous';
     const challenged = answer.status === 401 && own && !answer.foreign;
     if (!challenged || logins === maxLogins) return { ...answer, authorized: authorized && !answer.foreign };
-    const next = await untilAborted(
-      deps.authorizer.answer(
-        target,
-        parseChallenges(answer.headers['www-authenticate']),
-        authorization,
-        tokenSender(deps, question),
-      ),
-      question,
-    );
+    const challenges = parseChallenges(answer.headers['www-authenticate']);
+    const next = await deps.authorizer
+      .answer(target, challenges, authorization, tokenSender(deps, question), question.signal)
+      .catch((error: unknown) => {
+        answer.body.destroy();
+        throwIfAborted(what, question.signal);
+        throw error;
+      });
     if (next === undefined) return { ...answer, authorized: authorized && !answer.foreign };
     await discard(answer.body);
     authorization = next;
   }
 }
 
+/**
+ * Where the question goes. Registries behind a proxy that ends TLS often name upload locations with http; on
+ * their own host the scheme that was spoken so far is kept.
+ */
 function urlOf({ host, target }: Question, scheme: 'https' | 'http'): URL {
-  if (target instanceof URL) return target;
+  if (target instanceof URL) {
+    const url = new URL(target);
+    if (url.host === host.address) url.protocol = scheme;
+    return url;
+  }
   return new URL(`${scheme}://${host.address}${host.basePath}/${target}`);
 }
 
-/** Token requests are shared among callers, so no caller's signal ends them; their time is bounded instead. */
+/** Sends requests to token servers; with the host's TLS settings, as they belong together. */
 function tokenSender(deps: Deps, question: Question): SendTokenRequest {
   const { what, host } = question;
   const { retry } = deps;
-  return (request, tolerated) =>
-    withRetries<{ status: number; text: string }>({ what, ...retry }, async () => {
+  return (request, tolerated, signal) =>
+    withRetries<{ status: number; text: string }>({ what, ...retry, signal }, async () => {
       const from = `the token server ${request.url.host}`;
-      const answer = await deps.sender.send({ ...request, what, host: withoutHeaders(host) });
+      const answer = await deps.sender.send({ ...request, what, host: withoutHeaders(host), signal });
       if ('error' in answer) {
         if (!answer.retryable) throw answer.error;
         return { retry: answer.error };
@@ -141,18 +148,4 @@ function tokenSender(deps: Deps, question: Question): SendTokenRequest {
 /** A host's own headers are for the registry alone. */
 function withoutHeaders(host: RegistryHost): RegistryHost {
   return { ...host, headers: {} };
-}
-
-async function untilAborted<T>(work: Promise<T>, { what, signal }: Question): Promise<T> {
-  if (signal === undefined) return work;
-  const { promise, reject } = Promise.withResolvers<never>();
-  const onAbort = () => reject(aborted(what, signal));
-  signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    if (signal.aborted) onAbort();
-    return await Promise.race([work, promise]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-    work.catch(() => {});
-  }
 }

@@ -3,7 +3,7 @@
  * origin alone: registries redirect to object stores, and those must not learn them.
  */
 import type { IncomingHttpHeaders } from 'node:http';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { SkiffError, wrapError } from '#foundation/base/errors.ts';
 import { aborted, headerOf, unfit, type WireFailure, wireFailure } from '../errors.ts';
@@ -14,7 +14,7 @@ import type { Dispatchers } from './dispatchers.ts';
 
 /** A body and its length; opened anew for every try. */
 export interface RequestBody {
-  open: () => Readable | Uint8Array;
+  open: () => AsyncIterable<Uint8Array> | Uint8Array;
   length: number;
 }
 
@@ -99,7 +99,9 @@ async function sendOnce(
         ...(foreign || request.authorization === undefined ? {} : { authorization: request.authorization }),
         ...(body === undefined ? {} : { 'content-length': String(body.length) }),
       },
-      body: body?.open(),
+      body: bodyOf(body),
+      // A registry answers an upload when it has stored it, and some storage takes its time.
+      headersTimeout: body === undefined ? limits.headersMs : 10 * limits.headersMs,
       signal,
     });
     // A body that is let go of early emits an error too, to nobody; whoever reads it sees it besides.
@@ -110,6 +112,13 @@ async function sendOnce(
     if (error instanceof SkiffError) throw wrapError(error, `Cannot ${what}`);
     return wireFailure(what, url.host, error);
   }
+}
+
+function bodyOf(body: RequestBody | undefined): Readable | Uint8Array | undefined {
+  const opened = body?.open();
+  return opened === undefined || opened instanceof Uint8Array
+    ? opened
+    : Readable.from(opened, { objectMode: false });
 }
 
 function redirectOf(

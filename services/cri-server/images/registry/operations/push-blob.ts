@@ -4,7 +4,8 @@
  */
 import type { Readable } from 'node:stream';
 import type { Descriptor } from '#contracts/oci/image.ts';
-import { headerOf, unfit } from '../errors.ts';
+import { watchStalls } from '../blob/stall.ts';
+import { headerOf, throwIfAborted, unavailable, unfit, type WireFailure } from '../errors.ts';
 import type { Answer } from '../http/exchange.ts';
 import { isRetryableStatus, retryAfterMs, withRetries } from '../http/retry.ts';
 import { discard } from '../http/send.ts';
@@ -69,15 +70,7 @@ function upload(
   const policy = { what, clock, limits, attempts: place.attempts, signal: options.signal };
   return withRetries(policy, async () => {
     const target = await openSession(operation, place, descriptor);
-    const body = { open: () => counted(open(), options.onProgress), length: descriptor.size };
-    const headers = { 'content-type': 'application/octet-stream' };
-    const answer = await askOnce(operation, place, {
-      method: 'PUT',
-      target,
-      headers,
-      body,
-      actions: 'pull,push',
-    });
+    const answer = await put(operation, place, target, { size: descriptor.size, open });
     if ('error' in answer) {
       if (!answer.retryable) throw answer.error;
       return { retry: answer.error };
@@ -116,12 +109,48 @@ function locationOf({ what }: Operation, answer: Answer): URL {
   return new URL(location, answer.url);
 }
 
-/** Passes a stream on and reports its bytes. */
-function counted(stream: Readable, onProgress: PushOptions['onProgress']): Readable {
-  if (onProgress === undefined) return stream;
-  const report = (chunk: Buffer) => {
-    onProgress(chunk.length);
-    return chunk;
+/** Sends all bytes; a registry that stops taking them counts as a broken connection. */
+async function put(
+  operation: Operation,
+  place: Place,
+  target: URL,
+  { size, open }: { size: number; open: () => Readable },
+): Promise<Answer | WireFailure> {
+  const { deps, what, options } = operation;
+  const stalled = new AbortController();
+  let why: string | undefined;
+  const watch = watchStalls(deps.limits, deps.clock, (silence) => {
+    why = silence.replace('sent', 'took');
+    stalled.abort();
+  });
+  const report = (bytes: number) => {
+    watch.add(bytes);
+    options.onProgress?.(bytes);
   };
-  return stream.map(report);
+  const signal = options.signal ? AbortSignal.any([options.signal, stalled.signal]) : stalled.signal;
+  const body = { open: () => counted(open(), report, watch.stop), length: size };
+  const headers = { 'content-type': 'application/octet-stream' };
+  try {
+    const ask = { method: 'PUT', target, headers, body, actions: 'pull,push' } as const;
+    return await askOnce({ ...operation, options: { ...options, signal } }, place, ask);
+  } catch (error) {
+    throwIfAborted(what, options.signal);
+    if (why === undefined) throw error;
+    return { error: unavailable(what, `${target.host} ${why}`), retryable: true, notTls: false };
+  } finally {
+    watch.stop();
+  }
+}
+
+/** Passes a stream on and reports its bytes as they are taken, and its end. */
+async function* counted(
+  stream: Readable,
+  report: (bytes: number) => void,
+  ended: () => void,
+): AsyncGenerator<Buffer> {
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    yield chunk;
+    report(chunk.length);
+  }
+  ended();
 }
