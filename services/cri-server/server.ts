@@ -13,7 +13,10 @@ import { prepareNamespaces } from '#foundation/linux/namespaces.ts';
 import { createExecutingRunner } from './network/cni/execute.ts';
 import { removeDefaultBridge } from './network/default-bridge.ts';
 import { writeDefaultConfig } from './network/default-config.ts';
+import { choosePacketFilter } from './network/filter/choose.ts';
+import type { PacketFilter } from './network/filter/index.ts';
 import { createPodNetwork } from './network/index.ts';
+import { createPluginRunner } from './network/plugins/index.ts';
 import { createCallObserver } from './rpc/observe.ts';
 import { runtimeHandlers } from './rpc/runtime.ts';
 import { sandboxHandlers } from './rpc/sandboxes.ts';
@@ -72,7 +75,8 @@ async function start(
   undo.use(lockFile(join(paths.run, 'cri.lock'), `A CRI server of ${paths.root}`));
   await prepareNamespaces();
   const store = undo.use(openStore(join(paths.lib, 'cri.db')));
-  const network = openNetwork(config);
+  const filter = await choosePacketFilter(paths.tag);
+  const network = openNetwork(config, filter);
   undo.defer(() => network.close());
   const sandboxes = createSandboxes({
     store,
@@ -86,8 +90,10 @@ async function start(
     log,
   });
   await sandboxes.recover();
-  undo.defer(() => {
-    if (sandboxes.visible().length === 0) removeDefaultBridge(paths.tag);
+  undo.defer(async () => {
+    if (sandboxes.visible().length > 0) return;
+    removeDefaultBridge(paths.tag);
+    await filter.clear();
   });
   const rpc = createRpcServer(createCallObserver(log, metrics));
   rpc.add(RuntimeService, {
@@ -108,15 +114,12 @@ async function start(
   chmodSync(paths.criSocket, 0o660);
 }
 
-function openNetwork({ cni, paths, log }: CriServerConfig) {
+function openNetwork({ cni, paths, log }: CriServerConfig, filter: PacketFilter) {
   const { configDir, binDirs, writeDefault } = cni;
   if (writeDefault)
     writeDefaultConfig({ configDir, dataDir: join(paths.lib, 'cni', 'networks'), tag: paths.tag });
-  return createPodNetwork({
-    configDir,
-    runner: createExecutingRunner({ binDirs, timeoutMs: pluginTimeoutMs }),
-    log,
-  });
+  const execute = createExecutingRunner({ binDirs, timeoutMs: pluginTimeoutMs });
+  return createPodNetwork({ configDir, runner: createPluginRunner(execute, filter), log });
 }
 
 const noPause = {

@@ -27,14 +27,14 @@ export function tableName(tag: string): string {
  * - `ports`: published on every address; `ports_at`: on one; `published`: both, to know what to masquerade.
  * - Connections to a published port from the pods (hairpin) and from the host's loopback get the host's address,
  *   or the answer would take another way back.
- * - `devices`: the pods' interfaces. They let 127.0.0.1 leave the host for that; nothing may enter by it.
+ * - `pod_devices`: the pods' interfaces. They let 127.0.0.1 leave the host for that; nothing may enter by it.
  */
 export function tableText(family: Family, tag: string): string {
   const { type, multicast, loopback } = families[family];
   return `
 table ${family} ${tableName(tag)} {
   set pods { type ${type}; flags interval; }
-  set devices { type ifname; }
+  set pod_devices { type ifname; }
   set published { type inet_proto . inet_service; }
   map ports { type inet_proto . inet_service : ${type} . inet_service; }
   map ports_at { type ${type} . inet_proto . inet_service : ${type} . inet_service; }
@@ -46,7 +46,7 @@ table ${family} ${tableName(tag)} {
   }
   chain guard {
     type filter hook prerouting priority raw; policy accept;
-    iifname @devices ${family} daddr ${loopback} drop
+    iifname @pod_devices ${family} daddr ${loopback} drop
   }
   chain prerouting {
     type nat hook prerouting priority dstnat; policy accept;

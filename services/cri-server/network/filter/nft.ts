@@ -25,7 +25,7 @@ export function createNftFilter(tag: string): PacketFilter {
       for (const family of familiesOf(ports)) await ensureTable(family);
       allowLoopback(device);
       const devices = familiesOf(ports).map(
-        (family) => `add element ${family} ${table} devices { "${device}" }`,
+        (family) => `add element ${family} ${table} pod_devices { "${device}" }`,
       );
       const result = await tryNft([...devices, ...elements('create', table, ports)].join('\n'));
       if (result.exitCode !== 0) throw await publishFailed(ports, result.stderr);
