@@ -1,0 +1,233 @@
+/**
+ * CreateContainer: reserve the name, put down that a container is being made, make its root, volumes and
+ * config.json, and let the runtime create it. What fails takes back all that came before.
+ *
+ * The work goes on when the client leaves: its retry, which asks for the same name, gets the same container.
+ */
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, rmSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import {
+  type ContainerConfig,
+  type CreateContainerRequest,
+  NamespaceMode,
+} from '#contracts/cri/runtime_pb.ts';
+import type { RuntimeSpec } from '#contracts/oci/runtime.ts';
+import { SkiffError, wrapError } from '#foundation/base/errors.ts';
+import { replaceFileSync } from '#foundation/base/files.ts';
+import { nowNanos } from '#foundation/base/time.ts';
+import { type UndoStack, undoStack } from '#foundation/base/undo.ts';
+import { removeEmptyCgroup } from '#foundation/linux/cgroups.ts';
+import { identify } from '#foundation/linux/process.ts';
+import type { LocalImage, SandboxView } from '../ports.ts';
+import { attachName } from '../runtimes/conmon.ts';
+import type { Core } from './deps.ts';
+import {
+  bundleOf,
+  cgroupPlace,
+  imageVolumeKey,
+  makeLogDirectory,
+  ownCgroupParent,
+  removeMonitorFiles,
+  volumesOf,
+} from './places.ts';
+import { type ContainerRecord, encodeConfig } from './record.ts';
+import { stopSignalNumber } from './signals.ts';
+import { buildSpec } from './spec/index.ts';
+import { type Container, nameOf } from './table.ts';
+import { validateConfig } from './validate.ts';
+
+/** Creates a container and returns its id; a repeated request gets the id of the first. */
+export async function createContainer(core: Core, request: CreateContainerRequest): Promise<string> {
+  const what = `Cannot create container "${request.config?.metadata?.name ?? ''}" in sandbox "${request.podSandboxId}"`;
+  try {
+    const { config, sandbox, image } = validateConfig(core, request);
+    const name = nameOf(config.metadata, sandbox.config.metadata ?? emptyPod);
+    const underWay = core.creating.get(name);
+    if (underWay !== undefined) return await underWay.id;
+    const existing = core.table.byName(name);
+    if (existing !== undefined) return sameContainer(existing, config);
+    const creation = makeContainer(core, name, config, sandbox, image);
+    core.creating.set(name, { sandboxId: sandbox.id, id: creation });
+    try {
+      return await creation;
+    } finally {
+      core.creating.delete(name);
+    }
+  } catch (error) {
+    throw wrapError(error, what);
+  }
+}
+
+const emptyPod = { name: '', namespace: '', uid: '', attempt: 0 };
+
+function sameContainer(existing: Container, config: ContainerConfig): string {
+  const { record } = existing;
+  if (record.life.phase === 'created' && record.config === encodeConfig(config)) return existing.id;
+  throw new SkiffError(
+    'ALREADY_EXISTS',
+    `container ${existing.id} (${record.life.phase}) has this name and attempt; remove it or raise the attempt`,
+  );
+}
+
+async function makeContainer(
+  core: Core,
+  name: string,
+  config: ContainerConfig,
+  sandbox: SandboxView,
+  image: LocalImage,
+): Promise<string> {
+  await using undo = undoStack();
+  const id = randomBytes(32).toString('hex');
+  const record = newRecord(core, id, name, config, sandbox, image);
+  const container = core.table.add(record);
+  undo.defer('forget the container', () => core.table.remove(id));
+  const root = await prepareRoots(core, id, config, image, undo);
+  makeBundle(core, id, undo);
+  const { spec, user } = writeSpec(core, container, sandbox, image, root);
+  makeLogDirectory(record.logPath);
+  const { pid } = await createInRuntime(core, container, spec, undo);
+  const process = identify(pid) ?? { pid, startTime: 0 };
+  core.table.change(container, { user, life: { phase: 'created', process } });
+  core.exits.watch(id, process);
+  undo.commit();
+  core.emit('created', container);
+  return id;
+}
+
+function newRecord(
+  core: Core,
+  id: string,
+  name: string,
+  config: ContainerConfig,
+  sandbox: SandboxView,
+  image: LocalImage,
+): ContainerRecord {
+  const pidMode = config.linux?.securityContext?.namespaceOptions?.pid ?? NamespaceMode.POD;
+  const ownPids =
+    pidMode === NamespaceMode.CONTAINER ||
+    (pidMode === NamespaceMode.POD && sandbox.namespaces.pid === undefined);
+  const { logDirectory } = sandbox.config;
+  return {
+    id,
+    sandboxId: sandbox.id,
+    name,
+    config: encodeConfig(config),
+    runtime: sandbox.runtimeHandler,
+    image: {
+      id: image.id,
+      ref: image.repoDigests[0] ?? image.id,
+      name: image.repoTags[0] ?? config.image?.image ?? image.id,
+    },
+    createdAt: nowNanos(),
+    logPath: logDirectory === '' || config.logPath === '' ? '' : join(logDirectory, config.logPath),
+    user: { uid: 0, gid: 0, groups: [] },
+    stopSignal: stopSignalNumber(config.stopSignal, image.config.StopSignal ?? ''),
+    cgroupPath: cgroupPlace(sandbox.cgroupParent, id, core.paths.tag, core.host.cgroupDriver).path,
+    sharesPids: !ownPids,
+    imageVolumes: config.mounts.length,
+    life: { phase: 'creating' },
+  };
+}
+
+interface Roots {
+  path: string;
+  imageVolumes: Map<number, string>;
+}
+
+async function prepareRoots(
+  core: Core,
+  id: string,
+  config: ContainerConfig,
+  image: LocalImage,
+  undo: UndoStack,
+): Promise<Roots> {
+  undo.defer('remove the root', () => core.images.removeRoot(id));
+  const { path } = await core.images.prepareRoot({ key: id, imageId: image.id });
+  const imageVolumes = new Map<number, string>();
+  for (const [index, mount] of config.mounts.entries()) {
+    const reference = mount.image?.image ?? '';
+    if (reference === '') continue;
+    const source = core.images.find(reference);
+    if (source === undefined)
+      throw new SkiffError(
+        'NOT_FOUND',
+        `the image "${reference}" of the volume on "${mount.containerPath}" is not here; pull it`,
+      );
+    const key = imageVolumeKey(id, index);
+    undo.defer(`remove image volume ${index}`, () => core.images.removeRoot(key));
+    imageVolumes.set(
+      index,
+      (await core.images.prepareRoot({ key, imageId: source.id, readOnly: true })).path,
+    );
+  }
+  return { path, imageVolumes };
+}
+
+function makeBundle(core: Core, id: string, undo: UndoStack): void {
+  const bundle = bundleOf(core.paths, id);
+  undo.defer('remove the bundle', () => rmSync(bundle, { recursive: true, force: true }));
+  mkdirSync(bundle, { recursive: true, mode: 0o700 });
+}
+
+function writeSpec(core: Core, container: Container, sandbox: SandboxView, image: LocalImage, roots: Roots) {
+  const { id, config } = container;
+  const driver = core.runtimes.driver(sandbox.runtimeHandler);
+  const built = buildSpec({
+    id,
+    config,
+    sandbox,
+    image,
+    rootPath: roots.path,
+    cgroupsPath: cgroupPlace(sandbox.cgroupParent, id, core.paths.tag, core.host.cgroupDriver).spec,
+    host: core.host,
+    hostname: hostname(),
+    features: driver.features,
+    runtime: driver.name,
+    imageVolumes: roots.imageVolumes,
+    volumesDirectory: volumesOf(core.paths, id),
+    targetPid: targetPid(core, container),
+    cdiDirectories: core.cdiDirectories,
+  });
+  const path = join(bundleOf(core.paths, id), 'config.json');
+  replaceFileSync(path, JSON.stringify(built.spec), { durable: false });
+  return built;
+}
+
+/** The process whose PID namespace a container joins, for mode TARGET: of a running container of its pod. */
+function targetPid(core: Core, { config, record }: Container): number | undefined {
+  const options = config.linux?.securityContext?.namespaceOptions;
+  if (options?.pid !== NamespaceMode.TARGET) return undefined;
+  const target = core.table.get(options.targetId);
+  if (target.record.sandboxId !== record.sandboxId)
+    throw new SkiffError(
+      'INVALID_ARGUMENT',
+      `the target container "${options.targetId}" is in another sandbox`,
+    );
+  const { life } = target.record;
+  return life.phase === 'running' ? life.process.pid : undefined;
+}
+
+async function createInRuntime(
+  core: Core,
+  container: Container,
+  spec: RuntimeSpec,
+  undo: UndoStack,
+): Promise<{ pid: number }> {
+  const { id, config, record } = container;
+  const driver = core.runtimes.driver(record.runtime);
+  undo.defer('remove the files of conmon', () => removeMonitorFiles(core.monitor, attachName(id), id));
+  undo.defer('remove the default cgroup parent', () =>
+    removeEmptyCgroup(core.host.cgroups, ownCgroupParent(core.paths.tag)),
+  );
+  undo.defer('delete it from the runtime', () => driver.delete(id, { force: true }));
+  return driver.create({
+    id,
+    bundle: bundleOf(core.paths, id),
+    spec,
+    stdin: config.stdin,
+    stdinStaysOpen: config.stdin && !config.stdinOnce,
+    ...(record.logPath === '' ? {} : { logPath: record.logPath }),
+  });
+}

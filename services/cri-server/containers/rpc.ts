@@ -1,0 +1,42 @@
+/** The container RPCs of `runtime.v1.RuntimeService`: each unwraps its request, calls its verb, wraps the answer. */
+
+import type { RuntimeService } from '#contracts/cri/runtime_pb.ts';
+import type { Handlers } from '#foundation/grpc/server.ts';
+import { createContainer } from './create.ts';
+import type { Core } from './deps.ts';
+import { execSync } from './exec-sync.ts';
+import { removeContainer } from './remove.ts';
+import { startContainer } from './start.ts';
+import { listContainers, statusResponse } from './status.ts';
+import { stopContainer } from './stop.ts';
+
+/** Containers in one message of a stream. */
+const batchSize = 1000;
+
+/** Handlers for the container RPCs. */
+export function containerHandlers(core: Core): Handlers<typeof RuntimeService> {
+  return {
+    createContainer: async (request) => ({ containerId: await createContainer(core, request) }),
+    startContainer: async ({ containerId }, { signal }) => {
+      await startContainer(core, containerId, signal);
+      return {};
+    },
+    stopContainer: async ({ containerId, timeout }, { signal }) => {
+      await stopContainer(core, containerId, timeout, signal);
+      return {};
+    },
+    removeContainer: async ({ containerId }, { signal }) => {
+      await removeContainer(core, containerId, signal);
+      return {};
+    },
+    listContainers: async ({ filter }) => ({ containers: listContainers(core, filter) }),
+    streamContainers: async function* ({ filter }) {
+      const containers = listContainers(core, filter);
+      for (let start = 0; start < containers.length; start += batchSize)
+        yield { containers: containers.slice(start, start + batchSize) };
+    },
+    containerStatus: async ({ containerId, verbose }) => statusResponse(core, containerId, verbose),
+    execSync: async ({ containerId, cmd, timeout }, { signal }) =>
+      execSync(core, { containerId, command: cmd, timeoutSeconds: timeout }, signal),
+  };
+}

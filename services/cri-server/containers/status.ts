@@ -1,0 +1,111 @@
+/** Containers as the CRI tells of them: in lists and, in full, in status. */
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import type {
+  ContainerFilter,
+  ContainerSchema,
+  ContainerStatusResponseSchema,
+  ContainerStatusSchema,
+} from '#contracts/cri/runtime_pb.ts';
+import type { Core } from './deps.ts';
+import { criState } from './lifecycle.ts';
+import { criSignal } from './signals.ts';
+import { specOf } from './start.ts';
+import type { Container } from './table.ts';
+
+/** Containers that match every part of the filter, oldest first. */
+export function listContainers(
+  core: Pick<Core, 'table'>,
+  filter?: ContainerFilter,
+): MessageInitShape<typeof ContainerSchema>[] {
+  return core.table
+    .list()
+    .filter((container) => matches(container, filter))
+    .map(({ id, record, config }) => ({
+      id,
+      podSandboxId: record.sandboxId,
+      metadata: config.metadata,
+      image: config.image,
+      imageRef: record.image.id,
+      imageId: record.image.id,
+      state: criState(record.life),
+      createdAt: record.createdAt,
+      labels: config.labels,
+      annotations: config.annotations,
+    }));
+}
+
+function matches({ id, record, config }: Container, filter: ContainerFilter | undefined): boolean {
+  if (filter === undefined) return true;
+  return (
+    id.startsWith(filter.id) &&
+    record.sandboxId.startsWith(filter.podSandboxId) &&
+    (filter.state === undefined || filter.state.state === criState(record.life)) &&
+    Object.entries(filter.labelSelector).every(([key, value]) => config.labels[key] === value)
+  );
+}
+
+/** The status of a container. */
+export function statusOf({ id, record, config }: Container): MessageInitShape<typeof ContainerStatusSchema> {
+  const { life, user, image } = record;
+  const exited = life.phase === 'exited' ? life : undefined;
+  return {
+    id,
+    metadata: config.metadata,
+    state: criState(life),
+    createdAt: record.createdAt,
+    startedAt: life.phase === 'running' || life.phase === 'exited' ? life.startedAt : 0n,
+    finishedAt: exited?.finishedAt ?? 0n,
+    exitCode: exited?.exitCode ?? 0,
+    reason: exited?.reason ?? '',
+    message: exited?.message ?? '',
+    image: {
+      image: image.name,
+      annotations: config.image?.annotations,
+      userSpecifiedImage: config.image?.userSpecifiedImage,
+    },
+    imageRef: image.ref,
+    imageId: image.id,
+    labels: config.labels,
+    annotations: config.annotations,
+    mounts: config.mounts,
+    logPath: record.logPath,
+    resources: { linux: config.linux?.resources },
+    user: {
+      linux: { uid: BigInt(user.uid), gid: BigInt(user.gid), supplementalGroups: user.groups.map(BigInt) },
+    },
+    stopSignal: criSignal(record.stopSignal),
+  };
+}
+
+/** What ContainerStatus answers; `verbose` adds process id and config.json under `info`, as JSON. */
+export function statusResponse(
+  core: Core,
+  id: string,
+  verbose: boolean,
+): MessageInitShape<typeof ContainerStatusResponseSchema> {
+  const container = core.table.get(id);
+  const status = statusOf(container);
+  return verbose ? { status, info: { info: JSON.stringify(verboseInfo(core, container)) } } : { status };
+}
+
+function verboseInfo(core: Core, container: Container): Record<string, unknown> {
+  const { life, sandboxId, runtime, cgroupPath } = container.record;
+  const pid = life.phase === 'created' || life.phase === 'running' ? life.process.pid : 0;
+  const privileged = container.config.linux?.securityContext?.privileged === true;
+  return {
+    sandboxID: sandboxId,
+    pid,
+    runtimeType: runtime,
+    privileged,
+    cgroupPath,
+    runtimeSpec: readSpec(core, container),
+  };
+}
+
+function readSpec(core: Core, container: Container): unknown {
+  try {
+    return specOf(core, container);
+  } catch {
+    return null;
+  }
+}
