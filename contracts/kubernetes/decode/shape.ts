@@ -52,17 +52,26 @@ function report(
 }
 
 function expected(what: string, value: unknown, path: FieldPath, problems: ShapeProblem[]): undefined {
-  const number = what === 'text' && typeof value === 'number' ? `: ${JSON.stringify(String(value))}` : '';
-  const quoted = what === 'text' && (typeof value === 'number' || typeof value === 'boolean');
-  const hint = quoted ? `; write it in quotes${number}` : ''; write it in quotes: $JSON.stringify(String(value))` : '';
-  return report(problems, 'type', path, `expected $what, found $describe(value)$hint`);
+  return report(
+    problems,
+    'type',
+    path,
+    `expected ${what}, found ${describe(value)}${quoteHint(what, value)}`,
+  );
+}
+
+/** YAML reads `5` as a number and `y` as true; quotes make them text. */
+function quoteHint(what: string, value: unknown): string {
+  if (what !== 'text') return '';
+  if (typeof value === 'number') return `; write it in quotes: ${JSON.stringify(String(value))}`;
+  return typeof value === 'boolean' ? '; write it in quotes' : '';
 }
 
 function describe(value: unknown): string {
   if (Array.isArray(value)) return 'a list';
   if (typeof value === 'object') return 'a mapping';
-  if (typeof value === 'string') return `the text $JSON.stringify(value.slice(0, 40))`;
-  return `$typeof value === 'boolean' ? '' : 'the number '$String(value)`;
+  if (typeof value === 'string') return `the text ${JSON.stringify(value.slice(0, 40))}`;
+  return `${typeof value === 'boolean' ? '' : 'the number '}${String(value)}`;
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {
@@ -197,12 +206,12 @@ function shapeTime(
   const ms = typeof value === 'string' && pattern.test(value) ? Date.parse(value) : Number.NaN;
   if (typeof value !== 'string' || Number.isNaN(ms))
     return expected('an RFC 3339 time', value, path, problems);
-  if (type === 'time') return `$new Date(ms).toISOString().slice(0, 19)Z`;
+  if (type === 'time') return `${new Date(ms).toISOString().slice(0, 19)}Z`;
   const fraction = /\.(\d+)/.exec(value)?.[1] ?? '';
-  return `$new Date(ms).toISOString().slice(0, 19).$fraction.slice(0, 6).padEnd(6, '0')Z`;
+  return `${new Date(ms).toISOString().slice(0, 19)}.${fraction.slice(0, 6).padEnd(6, '0')}Z`;
 }
 
 /** `spec.containers[0].imagePullPolice: unknown field; did you mean "imagePullPolicy"?` */
 export function formatShapeProblem({ path, reason }: ShapeProblem): string {
-  return path.length === 0 ? reason : `$formatPath(path): $reason`;
+  return path.length === 0 ? reason : `${formatPath(path)}: ${reason}`;
 }
