@@ -184,6 +184,7 @@ function wire(deps: CoreDeps, base: Base, makeParts: (services: CoreServices) =>
       maxMs: settings.maxRestartBackoffMs,
       resetMs: restartResetMs,
     }),
+    sandboxes: new Map(),
     podLogs: deps.podLogs,
     containerLogs: deps.containerLogs,
     requestTimeoutMs: settings.runtimeRequestTimeoutMs,

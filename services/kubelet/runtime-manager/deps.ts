@@ -11,6 +11,7 @@ import type {
 } from '../ports.ts';
 import type { Backoff } from './backoff.ts';
 import type { RuntimeCalls } from './runtime-calls.ts';
+import type { SandboxInUse } from './sandbox-in-use.ts';
 
 export interface RuntimeManagerDeps {
   runtime: RuntimeCalls;
@@ -22,6 +23,8 @@ export interface RuntimeManagerDeps {
   events: EventRecorder;
   clock: Clock;
   logger: Logger;
+  /** The sandboxes that were made or used since the start, by pod UID. */
+  sandboxes: Map<string, SandboxInUse>;
   /** Restart back-off of containers. */
   backoff: Backoff;
   /** `/var/log/pods` and `/var/log/containers`. */

@@ -3,7 +3,7 @@ import type { Pod } from '#contracts/kubernetes/types.ts';
 import { messageOf } from '#foundation/base/errors.ts';
 import { specOf } from '../pods/identity.ts';
 import type { RuntimeManagerDeps } from './deps.ts';
-import type { SandboxInUse } from './start-container.ts';
+import type { SandboxInUse } from './sandbox-in-use.ts';
 import { StartError, type WaitingReason } from './start-error.ts';
 
 /** Volumes by name: pulled, or why not. */

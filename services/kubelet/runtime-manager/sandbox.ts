@@ -2,12 +2,12 @@
 import { mkdirSync } from 'node:fs';
 import type { Pod } from '#contracts/kubernetes/types.ts';
 import { messageOf, wrapError } from '#foundation/base/errors.ts';
-import { title } from '../pods/identity.ts';
+import { title, uidOf } from '../pods/identity.ts';
 import type { RuntimeManagerDeps } from './deps.ts';
 import { logDirectory, sandboxLabels } from './labels.ts';
 import type { RuntimePodStatus } from './model.ts';
 import { toSandboxRecord } from './pod-status.ts';
-import type { SandboxInUse } from './start-container.ts';
+import type { SandboxInUse } from './sandbox-in-use.ts';
 
 /**
  * Makes and starts a sandbox.
@@ -25,7 +25,10 @@ export async function createSandbox(
     mkdirSync(config.logDirectory, { recursive: true, mode: 0o755 });
     const { podSandboxId: id } = await deps.runtime.runPodSandbox({ config, runtimeHandler }, { signal });
     const { status } = await deps.runtime.podSandboxStatus({ podSandboxId: id }, { signal });
-    return { id, config, runtimeHandler, ips: status === undefined ? [] : toSandboxRecord(status).ips };
+    const ips = status === undefined ? [] : toSandboxRecord(status).ips;
+    const sandbox = { id, config, runtimeHandler, ips };
+    deps.sandboxes.set(uidOf(pod), sandbox);
+    return sandbox;
   } catch (error) {
     if (!signal.aborted) {
       const message = `Failed to create pod sandbox: ${messageOf(error)}`;
@@ -53,6 +56,12 @@ export async function sandboxInUse(
 ): Promise<SandboxInUse> {
   const record = status.sandboxes[0];
   if (record === undefined) throw new Error(`Pod ${title(pod)} has no sandbox to start containers in`);
+  const known = deps.sandboxes.get(uidOf(pod));
+  if (known?.id === record.id) return known;
+  // Made before the kubelet was restarted.
   const { config } = await configFor(deps, pod, record.attempt);
-  return { id: record.id, config, runtimeHandler: record.runtimeHandler, ips: status.ips };
+  const { runtimeHandler } = record;
+  const sandbox = { id: record.id, config, runtimeHandler, ips: status.ips };
+  deps.sandboxes.set(uidOf(pod), sandbox);
+  return sandbox;
 }

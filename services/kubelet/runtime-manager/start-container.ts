@@ -1,7 +1,7 @@
 /** Starts one container: image, configuration, create, start, postStart hook. */
 import { mkdirSync, readdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ContainerConfig, PodSandboxConfig } from '#contracts/cri/runtime_pb.ts';
+import type { ContainerConfig } from '#contracts/cri/runtime_pb.ts';
 import type { Pod } from '#contracts/kubernetes/types.ts';
 import { errnoOf, messageOf } from '#foundation/base/errors.ts';
 import type { PresentImage } from '../images/ensure-image.ts';
@@ -14,15 +14,8 @@ import { killContainer } from './kill-container.ts';
 import { containerAnnotations, containerLabels, logDirectory } from './labels.ts';
 import type { ContainerRecord, RuntimePodStatus } from './model.ts';
 import { newestOf } from './model.ts';
+import type { SandboxInUse } from './sandbox-in-use.ts';
 import { asStartError, StartError } from './start-error.ts';
-
-/** The sandbox a container is started in. */
-export interface SandboxInUse {
-  id: string;
-  config: PodSandboxConfig;
-  runtimeHandler: string;
-  ips: string[];
-}
 
 /** What to start. */
 export interface StartRequest {

@@ -17,7 +17,8 @@ import { killPod } from './kill-pod.ts';
 import type { RuntimePodStatus } from './model.ts';
 import { pruneInit, purgeInit, removeAll } from './prune.ts';
 import { createSandbox, sandboxInUse } from './sandbox.ts';
-import { type SandboxInUse, startContainer } from './start-container.ts';
+import type { SandboxInUse } from './sandbox-in-use.ts';
+import { startContainer } from './start-container.ts';
 import { StartError } from './start-error.ts';
 
 /** What to bring about. */

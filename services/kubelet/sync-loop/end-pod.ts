@@ -77,6 +77,7 @@ export async function finishPod(
   await deps.resources.removePodCgroup(uid);
   deps.probes.remove(uid);
   deps.reasons.forget(uid);
+  deps.runtime.sandboxes.delete(uid);
   if (!hasTerminalPhase({ ...pod, status: deps.statuses.status(uid) })) deps.statuses.terminate(pod);
   deps.statuses.finish(pod);
 }

@@ -1,0 +1,130 @@
+/**
+ * The kubelet: the half of the node that decides. Pods come from manifests and an API server, and are kept
+ * running through any CRI runtime. `createKubelet` wires everything; see `core.ts` for how the data flows.
+ */
+import type { CriClient } from '#contracts/cri/client.ts';
+import { CgroupDriver as CriCgroupDriver } from '#contracts/cri/runtime_pb.ts';
+import { isSkiffError } from '#foundation/base/errors.ts';
+import type { Logger } from '#foundation/base/log.ts';
+import { createRegistry } from '#foundation/base/metrics.ts';
+import type { Paths } from '#foundation/base/paths.ts';
+import type { Clock } from '#foundation/base/time.ts';
+import { decodePod, decodePods } from './config/decode.ts';
+import type { KubeletConfiguration } from './configuration/defaults.ts';
+import { durationMs } from './configuration/duration.ts';
+import { createCore } from './core.ts';
+import { type CoreServices, type CoreSettings, defaultSettings } from './core-deps.ts';
+import type { EventSink } from './events/recorder.ts';
+import { type KubeletParts, type LateFacts, makeParts } from './parts.ts';
+import type { KubeletApi } from './ports.ts';
+
+export interface KubeletDeps {
+  paths: Paths;
+  /** The runtime and image services of any CRI runtime. */
+  cri: Pick<CriClient, 'runtime' | 'images'>;
+  configuration: KubeletConfiguration;
+  /** Absent when the kubelet stands alone. */
+  api?: KubeletApi;
+  clock: Clock;
+  logger: Logger;
+  nodeName: string;
+  /** `--node-ip`; found out if left out. */
+  nodeIps?: readonly string[];
+  nodeLabels?: Readonly<Record<string, string>>;
+  /** Refuse machines with cgroup version 1; served unless told. */
+  failCgroupV1?: boolean;
+  /** The handler of a RuntimeClass; its own name unless told. @throws SkiffError NOT_FOUND. */
+  runtimeHandler?: (runtimeClass: string) => Promise<string>;
+  /** Where events go besides the log and the API. */
+  eventSinks?: EventSink[];
+  /** Figures that replace those of the configuration; for tests. */
+  settings?: Partial<CoreSettings>;
+}
+
+export interface Kubelet {
+  /** Begins; resolves when sources are being read. @throws SkiffError when this machine cannot do it. */
+  start(): Promise<void>;
+  /** Stops deciding. Containers go on, as after a crash. */
+  stop(): Promise<void>;
+  /** What the HTTP server and the command line see. */
+  readonly services: CoreServices;
+  readonly parts: KubeletParts;
+}
+
+/** How often the runtime is asked for its cgroup driver before the configuration's is taken. */
+const driverTries = 50;
+
+export function createKubelet(deps: KubeletDeps): Kubelet {
+  const { configuration, paths, clock } = deps;
+  const late: LateFacts = { driver: configuration.cgroupDriver };
+  let parts: KubeletParts | undefined;
+  const core = createCore(
+    {
+      nodeName: deps.nodeName,
+      root: paths.kubelet,
+      podLogs: configuration.podLogsDir === '/var/log/pods' ? paths.podLogs : configuration.podLogsDir,
+      containerLogs: paths.containerLogs,
+      cri: deps.cri,
+      clock,
+      logger: deps.logger,
+      metrics: createRegistry(),
+      settings: { ...settingsOf(configuration), ...deps.settings },
+      manifests: {
+        path: configuration.staticPodPath || undefined,
+        url: configuration.staticPodURL || undefined,
+        urlHeaders: configuration.staticPodURLHeader,
+      },
+      decodePod,
+      decodePods,
+      api: deps.api,
+      eventSinks: deps.eventSinks,
+      nodeIps: () => parts?.node.ips() ?? [],
+    },
+    (services) => {
+      parts = makeParts(deps, services, late);
+      return parts;
+    },
+  );
+  return {
+    services: core.services,
+    parts: core.parts as KubeletParts,
+    async start() {
+      late.driver = await askDriver(deps, late.driver);
+      await core.start();
+    },
+    stop: core.stop,
+  };
+}
+
+/** The runtime's cgroup driver decides; runtimes that cannot say leave it to the configuration. */
+async function askDriver(
+  { cri, clock }: KubeletDeps,
+  configured: LateFacts['driver'],
+): Promise<LateFacts['driver']> {
+  for (let tries = 0; tries < driverTries; tries += 1) {
+    try {
+      const { linux } = await cri.runtime.runtimeConfig({}, { timeoutMs: 2000 });
+      if (linux === undefined) return configured;
+      return linux.cgroupDriver === CriCgroupDriver.SYSTEMD ? 'systemd' : 'cgroupfs';
+    } catch (error) {
+      if (isSkiffError(error, 'UNIMPLEMENTED')) return configured;
+      await clock.sleep(100);
+    }
+  }
+  return configured;
+}
+
+/** The configuration's figures in milliseconds. */
+function settingsOf(configuration: KubeletConfiguration): CoreSettings {
+  const restart = configuration.crashLoopBackOff?.maxContainerRestartPeriod;
+  return {
+    ...defaultSettings,
+    syncFrequencyMs: durationMs(configuration.syncFrequency),
+    fileCheckMs: durationMs(configuration.fileCheckFrequency),
+    httpCheckMs: durationMs(configuration.httpCheckFrequency),
+    runtimeRequestTimeoutMs: durationMs(configuration.runtimeRequestTimeout),
+    maxRestartBackoffMs: restart === undefined ? defaultSettings.maxRestartBackoffMs : durationMs(restart),
+    parallelPulls: configuration.serializeImagePulls ? 1 : (configuration.maxParallelImagePulls ?? Infinity),
+    evented: configuration.featureGates?.EventedPLEG !== false,
+  };
+}

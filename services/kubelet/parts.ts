@@ -1,0 +1,200 @@
+/** Makes the parts beside the core from the configuration and the machine, and joins them. */
+import { Counter } from '#foundation/base/metrics.ts';
+import { type CgroupLayout, cgroupLayout } from '#foundation/linux/cgroups.ts';
+import { createAdmission } from './admission.ts';
+import type { KubeletConfiguration } from './configuration/defaults.ts';
+import { durationMs } from './configuration/duration.ts';
+import { createContainerConfigBuilder } from './container-config/builder.ts';
+import { nothingAllocated } from './container-config/devices.ts';
+import { findMaskedPaths } from './container-config/proc-mount.ts';
+import { namespaceOptions } from './container-config/security.ts';
+import type { CoreServices, Parts } from './core-deps.ts';
+import { createHookRunner } from './hooks/hooks.ts';
+import type { KubeletDeps } from './kubelet.ts';
+import { type Machine, readMachine } from './node/machine.ts';
+import { createNodeInfo, type NodeFactsView } from './node/node-info.ts';
+import { createAttempt } from './probes/attempt.ts';
+import { createProber } from './probes/handlers.ts';
+import { createProbeManager } from './probes/probes.ts';
+import type { CgroupDriver, CgroupName } from './resources/cgroup-names.ts';
+import type { ResourceSettings } from './resources/linux-resources.ts';
+import { createPodResources } from './resources/pod-resources.ts';
+import { contentPlugins } from './volumes/content.ts';
+import { emptyDirPlugin } from './volumes/empty-dir.ts';
+import { hostPathPlugin } from './volumes/host-path.ts';
+import { imagePlugin } from './volumes/image.ts';
+import type { ObjectSource } from './volumes/plugin.ts';
+import { createTokens } from './volumes/tokens.ts';
+import { createVolumeManager } from './volumes/volumes.ts';
+
+/** The parts, and the node's facts that the HTTP server and registration need too. */
+export interface KubeletParts extends Parts {
+  node: NodeFactsView;
+}
+
+/** What is known only once the runtime answered. */
+export interface LateFacts {
+  driver: CgroupDriver;
+}
+
+/** What the makers below share. */
+interface Making {
+  deps: KubeletDeps;
+  core: CoreServices;
+  late: LateFacts;
+  machine: Machine;
+  node: NodeFactsView;
+  layout: CgroupLayout;
+  /** The cgroup above all pods. */
+  root: CgroupName;
+  settings: ResourceSettings;
+  objects: ObjectSource;
+}
+
+/** Makes everything beside the core. */
+export function makeParts(deps: KubeletDeps, core: CoreServices, late: LateFacts): KubeletParts {
+  const { configuration, clock, paths, api } = deps;
+  const machine = readMachine();
+  const layout = cgroupLayout();
+  const node = createNodeInfo({
+    name: deps.nodeName,
+    hostname: deps.nodeName,
+    nodeIps: deps.nodeIps ?? [],
+    labels: deps.nodeLabels ?? {},
+    kubeletRoot: paths.kubelet,
+    machine,
+    configuration,
+    images: core.images,
+    clock,
+    health: () => core.health,
+    pressure: () => ({ memory: false, disk: false, pid: false }),
+    devices: () => ({ capacity: new Map(), allocatable: new Map() }),
+    volumesInUse: () => volumes.volumesInUse(),
+    extraErrors: () => [],
+  });
+  const making: Making = {
+    deps,
+    core,
+    late,
+    machine,
+    node,
+    layout,
+    root: podsRoot(configuration, paths.root, paths.tag),
+    settings: resourceSettings(configuration, machine, layout.mode === 'unified' ? 2 : 1),
+    objects: api ?? { configMap: async () => undefined, secret: async () => undefined },
+  };
+  const volumes = makeVolumes(making);
+  const prober = createProber(core.runtime);
+  const attempt = createAttempt({ prober, events: core.events, count: probeCounter(core) });
+  return {
+    node,
+    volumes,
+    builder: makeBuilder(making),
+    probes: createProbeManager({ statuses: core.statuses, clock, attempt }),
+    hooks: createHookRunner({ cri: core.runtime, clock }),
+    resources: makeResources(making),
+    admission: createAdmission(node, deps.nodeLabels ?? {}),
+  };
+}
+
+function makeVolumes({ deps, core, node, objects }: Making) {
+  const { api, clock, logger: log, paths } = deps;
+  const tokens = api === undefined ? undefined : createTokens({ api, clock });
+  return createVolumeManager({
+    kubeletRoot: paths.kubelet,
+    plugins: [
+      emptyDirPlugin({ allocatableMemory: () => node.allocatable().memory }),
+      hostPathPlugin(),
+      imagePlugin(),
+      ...contentPlugins({ objects, tokens, allocatable: node.allocatable }),
+    ],
+    clock,
+    events: core.events,
+    log,
+    onGone: (uid) => tokens?.forget(uid),
+  });
+}
+
+function makeBuilder({ deps, core, late, node, root, settings, objects }: Making) {
+  const { configuration, paths, api } = deps;
+  return createContainerConfigBuilder({
+    kubeletRoot: paths.kubelet,
+    hostsFile: '/etc/hosts',
+    dns: {
+      clusterDns: configuration.clusterDNS ?? [],
+      clusterDomain: configuration.clusterDomain ?? '',
+      resolvConf: configuration.resolvConf,
+    },
+    security: {
+      kubeletRoot: paths.kubelet,
+      seccompDefault: configuration.seccompDefault,
+      maskedPaths: findMaskedPaths(),
+    },
+    resources: () => settings,
+    allocatable: node.allocatable,
+    cgroups: () => ({ driver: late.driver, root: configuration.cgroupsPerQOS ? root : undefined }),
+    namespaces: namespaceOptions,
+    recursiveReadOnly: (pod) => {
+      const { handlers } = core.health.runtimeFeatures();
+      const name = pod.spec.runtimeClassName ?? '';
+      return handlers.find((handler) => handler.name === name)?.recursiveReadOnlyMounts === true;
+    },
+    runtimeHandler: deps.runtimeHandler ?? (async (name) => name),
+    objects,
+    services: () => api?.services() ?? [],
+    node,
+    devices: async () => nothingAllocated,
+    events: core.events,
+  });
+}
+
+function makeResources({ deps, late, node, layout, root, settings }: Making) {
+  return createPodResources({
+    layout,
+    driver: () => late.driver,
+    root,
+    failCgroupV1: deps.failCgroupV1 ?? false,
+    nodeLimits: () => {
+      const { milliCpu, memory } = node.allocatable();
+      return { milliCpu, memory, pids: 0 };
+    },
+    enforceCpuLimits: settings.enforceCpuLimits,
+    cpuPeriod: settings.cpuPeriod,
+    podPids: Math.max(0, deps.configuration.podPidsLimit),
+    hugePageSizes: settings.hugePageSizes,
+    log: deps.logger,
+  });
+}
+
+/** The cgroup above all pods; another root of Skiff on the same machine has another. */
+function podsRoot({ cgroupRoot }: KubeletConfiguration, root: string, tag: string): CgroupName {
+  const above = (cgroupRoot ?? '').split('/').filter((part) => part !== '');
+  return [...above, root === '/' ? 'kubepods' : `kubepods${tag}`];
+}
+
+function resourceSettings(
+  configuration: KubeletConfiguration,
+  machine: ReturnType<typeof readMachine>,
+  cgroupVersion: 1 | 2,
+): ResourceSettings {
+  return {
+    memoryCapacity: machine.memory,
+    swapCapacity: machine.swap,
+    cgroupVersion,
+    enforceCpuLimits: configuration.cpuCFSQuota,
+    cpuPeriod: durationMs(configuration.cpuCFSQuotaPeriod) * 1000,
+    swapBehavior: configuration.memorySwap?.swapBehavior === 'LimitedSwap' ? 'LimitedSwap' : 'NoSwap',
+    singleProcessOomKill: configuration.singleProcessOOMKill === true,
+    hugePageSizes: [...machine.hugePages.keys()],
+  };
+}
+
+function probeCounter({ view }: CoreServices) {
+  const counter = new Counter({
+    name: 'prober_probe_total',
+    help: 'Probes of containers by result',
+    labelNames: ['probe_type', 'result', 'container', 'pod', 'namespace', 'pod_uid'],
+    registers: [view.metrics],
+  });
+  return (labels: Record<string, string>) => counter.inc(labels);
+}
