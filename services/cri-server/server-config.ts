@@ -1,8 +1,10 @@
 /** How a CRI server is configured. `apps/` makes this from its configuration file and options. */
 import type { Logger } from '#foundation/base/log.ts';
 import type { Paths } from '#foundation/base/paths.ts';
+import type { RegistryClientDeps } from './images/registry/types.ts';
+import type { RuntimeCandidate } from './runtimes/probe.ts';
 
-/** The configuration of a CRI server. */
+/** The configuration of a CRI server; every part that may be left out has a default that works. */
 export interface CriServerConfig {
   /** Where everything is kept. */
   paths: Paths;
@@ -10,6 +12,12 @@ export interface CriServerConfig {
   version: string;
   log: Logger;
   cni: CniConfig;
+  runtimes?: RuntimesConfig;
+  /** Mirrors, credentials, proxies. */
+  registry?: RegistryClientDeps;
+  streaming?: StreamingConfig;
+  /** Where CDI specs lie; `/etc/cdi` and `/var/run/cdi` unless told. */
+  cdiDirectories?: readonly string[];
 }
 
 /** The pod network. */
@@ -20,4 +28,24 @@ export interface CniConfig {
   binDirs: readonly string[];
   /** Whether to write a bridge configuration of Skiff's own into an empty directory. */
   writeDefault: boolean;
+}
+
+/** The OCI runtimes, which are the runtime handlers. */
+export interface RuntimesConfig {
+  /** Handlers to offer, by name; crun and runc unless told. Those that do not work here are left out. */
+  candidates?: readonly RuntimeCandidate[];
+  /** The default handler, if it works; else the first that does. */
+  preferred?: string;
+  /** Holds PID namespaces that pods share: `/usr/bin/catatonit`. */
+  pauseProgram?: string;
+}
+
+/** Where exec, attach and port-forward are served. */
+export interface StreamingConfig {
+  /** An IP address; 127.0.0.1 unless told. */
+  address?: string;
+  /** 0 for any free port. */
+  port?: number;
+  /** PEM texts; URLs are https then. */
+  tls?: { key: string; cert: string };
 }

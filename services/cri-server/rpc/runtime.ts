@@ -13,10 +13,8 @@ export interface HandlerFeatures {
 export interface RuntimeInfo {
   /** Skiff's version: `0.1.0`. */
   version: string;
-  /** The handlers by name. */
+  /** The handlers by name, the default first. */
   handlers: ReadonlyMap<string, HandlerFeatures>;
-  /** The one that serves requests which name none. */
-  defaultHandler: string;
   network: PodNetwork;
   /** Why containers cannot run now; undefined if they can. */
   runtimeProblem(): string | undefined;
@@ -61,9 +59,9 @@ export function runtimeHandlers(info: RuntimeInfo): Handlers<typeof RuntimeServi
 }
 
 /** The default stands a second time under "": clients look it up by that name. */
-function listHandlers({ handlers, defaultHandler }: RuntimeInfo) {
+function listHandlers({ handlers }: RuntimeInfo) {
   const named = [...handlers].map(([name, features]) => ({ name, features }));
-  return [{ name: '', features: handlers.get(defaultHandler) }, ...named];
+  return [...named.slice(0, 1).map(({ features }) => ({ name: '', features })), ...named];
 }
 
 function verboseInfo(info: RuntimeInfo): Record<string, string> {

@@ -33,8 +33,8 @@ export interface SandboxHost {
 /** A started pause process. */
 export interface PauseProcess {
   pid: number;
-  /** Field 22 of /proc/PID/stat: tells it from a later process of the same number. */
-  startTime: string;
+  /** Tells it from a later process of the same number: `foundation/linux/process.ts`. */
+  startTime: number;
   /** Pin of its PID namespace. */
   namespace: string;
 }

@@ -2,6 +2,7 @@
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { unmount } from '#foundation/linux/mount.ts';
+import type { Spawner } from '#foundation/linux/spawn.ts';
 import type { SandboxHost } from './deps.ts';
 import { mountShm, writeHosts, writeNameFiles } from './files.ts';
 import { makeNamespaces, namespacesAlive, releaseNamespaces } from './namespaces.ts';
@@ -9,7 +10,7 @@ import { sandboxPaths } from './paths.ts';
 import type { PauseDriver } from './pause.ts';
 
 /** Makes the host port for sandboxes below the run directory. */
-export function createSandboxHost(run: string, pause: PauseDriver): SandboxHost {
+export function createSandboxHost(run: string, pause: PauseDriver, spawner: Spawner): SandboxHost {
   const at = (id: string) => sandboxPaths(run, id);
   return {
     makeDirectories({ id, config }) {
@@ -17,7 +18,7 @@ export function createSandboxHost(run: string, pause: PauseDriver): SandboxHost 
       if (config.logDirectory !== '') mkdirSync(config.logDirectory, { recursive: true, mode: 0o755 });
     },
     removeDirectories: (id) => rmSync(at(id).directory, { recursive: true, force: true }),
-    makeNamespaces: async (id, request) => makeNamespaces(at(id), request),
+    makeNamespaces: (id, request) => makeNamespaces(spawner, at(id), request),
     releaseNamespaces: (id) => releaseNamespaces(at(id)),
     namespacesAlive,
     makeFiles({ id, config }, hostname, plan) {
@@ -28,7 +29,7 @@ export function createSandboxHost(run: string, pause: PauseDriver): SandboxHost 
     writeHosts: (id, hostname, ips) => writeHosts(at(id), hostname, ips),
     unmountShm: (id) => unmount(at(id).shm, { lazy: true }),
     startPause: (sandbox, _plan, signal) => pause.start(sandbox, at(sandbox.id), signal),
-    stopPause: (sandbox) => pause.stop(sandbox, at(sandbox.id)),
+    stopPause: (sandbox) => pause.stop(sandbox),
     pauseAlive: (sandbox) => sandbox.resources.pause === undefined || pause.alive(sandbox.resources.pause),
     leftovers: () => [...new Set(['sandboxes', 'ns'].flatMap((directory) => namesIn(join(run, directory))))],
   };

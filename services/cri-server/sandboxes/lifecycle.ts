@@ -31,7 +31,7 @@ export interface SandboxResources {
   /** How it is attached to the pod network; left out for host network. */
   network?: { plan: Attachment; result?: CniResult };
   /** The process that holds the PID namespace, told from a later one of the same number by its start time. */
-  pause?: { pid: number; startTime: string };
+  pause?: { pid: number; startTime: number };
 }
 
 /** A sandbox. `state` and `resources` are replaced, never changed in place. */

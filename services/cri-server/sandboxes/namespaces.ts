@@ -1,4 +1,7 @@
-/** Makes and releases the namespaces of a sandbox: by system call on this thread, each pinned by a bind mount. */
+/**
+ * Makes and releases the namespaces of a sandbox: by system call on this thread, each pinned by a bind mount.
+ * With a user namespace a child makes them instead (`user-namespace.ts`).
+ */
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { getLink, setLink } from '#foundation/linux/links.ts';
@@ -13,9 +16,11 @@ import {
   unpinNamespace,
 } from '#foundation/linux/namespaces.ts';
 import { openNetlink } from '#foundation/linux/netlink.ts';
+import type { Spawner } from '#foundation/linux/spawn.ts';
 import type { SandboxNamespaces } from '../ports.ts';
 import type { SandboxPaths } from './paths.ts';
 import { writeSysctls } from './sysctls.ts';
+import { withUserNamespace } from './user-namespace.ts';
 import type { NamespacePlan } from './validate.ts';
 
 /** What to set up inside. */
@@ -30,15 +35,38 @@ export interface NamespaceRequest {
  *
  * @throws SkiffError; `releaseNamespaces` takes back what was pinned by then.
  */
-export function makeNamespaces(paths: SandboxPaths, request: NamespaceRequest): SandboxNamespaces {
-  const kinds = kindsOf(request.plan);
+export async function makeNamespaces(
+  spawner: Spawner,
+  paths: SandboxPaths,
+  request: NamespaceRequest,
+): Promise<SandboxNamespaces> {
+  const { plan } = request;
+  const kinds = kindsOf(plan);
   mkdirSync(paths.namespaces, { recursive: true, mode: 0o711 });
+  if (plan.user !== undefined) return makeWithUser(spawner, paths, request, kinds, plan.user);
   if (kinds.length === 0) return {};
   return inNewNamespaces(kinds, () => {
     const pinned = pinAll(kinds, paths, currentNamespace);
     setUp(request);
     return pinned;
   });
+}
+
+async function makeWithUser(
+  spawner: Spawner,
+  paths: SandboxPaths,
+  request: NamespaceRequest,
+  kinds: readonly ThreadNamespace[],
+  mappings: NonNullable<NamespacePlan['user']>,
+): Promise<SandboxNamespaces> {
+  const user = join(paths.namespaces, 'user');
+  const pinned = await withUserNamespace(spawner, kinds, mappings, (pid) => {
+    pinNamespace(`/proc/${pid}/ns/user`, user);
+    return pinAll(kinds, paths, (kind) => `/proc/${pid}/ns/${kind}`);
+  });
+  const entered = Object.fromEntries(kinds.map((kind) => [kind, join(paths.namespaces, kind)]));
+  inNamespaces(entered, () => setUp(request));
+  return { ...pinned, user };
 }
 
 /** Which kinds a pod has of its own; the host's network goes with the host's name. */
@@ -84,10 +112,4 @@ export function releaseNamespaces(paths: SandboxPaths): void {
 /** Whether every namespace of a sandbox is still there; none is after a reboot. */
 export function namespacesAlive(namespaces: SandboxNamespaces): boolean {
   return Object.values(namespaces).every((pin) => isPinned(pin));
-}
-
-/** Runs `inside` in the network namespace of a sandbox, synchronously. */
-export function inSandboxNetwork<T>(namespaces: SandboxNamespaces, inside: () => T): T {
-  const { network } = namespaces;
-  return network === undefined ? inside() : inNamespaces({ net: network }, inside);
 }

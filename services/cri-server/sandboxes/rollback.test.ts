@@ -7,6 +7,7 @@ import { NamespaceMode, RunPodSandboxRequestSchema } from '#contracts/cri/runtim
 import { silentLogger } from '#foundation/base/log.ts';
 import { pathsUnder } from '#foundation/base/paths.ts';
 import { prepareNamespaces } from '#foundation/linux/namespaces.ts';
+import { createSpawner } from '#foundation/linux/spawn.ts';
 import { leakCheck } from '../../../test/leaks.ts';
 import { createExecutingRunner } from '../network/cni/execute.ts';
 import { removeDefaultBridge } from '../network/default-bridge.ts';
@@ -54,6 +55,7 @@ async function setUp(t: TestContext) {
   const configDir = join(paths.etc, 'cni');
   const leases = join(paths.lib, 'cni', 'networks');
   writeDefaultConfig({ configDir, dataDir: leases, tag: paths.tag });
+  const spawner = createSpawner();
   const store = openStore(join(paths.lib, 'cri.db'));
   const network = createPodNetwork({
     configDir,
@@ -61,7 +63,7 @@ async function setUp(t: TestContext) {
     log: silentLogger,
   });
   const pause = {
-    start: async () => ({ pid: 1, startTime: '', namespace: '' }),
+    start: async () => ({ pid: 1, startTime: 0, namespace: '' }),
     stop: async () => {},
     alive: () => true,
   };
@@ -73,7 +75,7 @@ async function setUp(t: TestContext) {
     createSandboxes({
       store: fragileStore,
       run: paths.run,
-      host: sabotage(createSandboxHost(paths.run, pause), saboteur, [
+      host: sabotage(createSandboxHost(paths.run, pause, spawner), saboteur, [
         'makeDirectories',
         'makeFiles',
         'makeNamespaces',
@@ -92,6 +94,7 @@ async function setUp(t: TestContext) {
   t.after(async () => {
     network.close();
     store.close();
+    spawner[Symbol.dispose]();
     removeDefaultBridge(paths.tag);
     await leaks.assertClean();
     rmSync(root, { recursive: true });

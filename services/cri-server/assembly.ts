@@ -1,0 +1,152 @@
+/**
+ * Puts the parts of the CRI server together: the one file that knows all of them. Each part is given the
+ * others' narrow ports; whatever is opened is deferred for closing at once, in `undo`.
+ */
+import { join } from 'node:path';
+import { isSkiffError } from '#foundation/base/errors.ts';
+import { createSpawner, type Spawner } from '#foundation/linux/spawn.ts';
+import { type Containers, createContainers, readHostFacts } from './containers/index.ts';
+import { cgroupPlace, monitorPaths, removeMonitorFiles } from './containers/places.ts';
+import { createImages, type Images } from './images/index.ts';
+import { createRegistryClient } from './images/registry/client.ts';
+import { createExecutingRunner } from './network/cni/execute.ts';
+import { removeDefaultBridge } from './network/default-bridge.ts';
+import { writeDefaultConfig } from './network/default-config.ts';
+import { choosePacketFilter } from './network/filter/choose.ts';
+import { createPodNetwork, type PodNetwork } from './network/index.ts';
+import { createPluginRunner } from './network/plugins/index.ts';
+import { attachName } from './runtimes/conmon.ts';
+import { probeRuntimes } from './runtimes/probe.ts';
+import { type Runtimes, runtimeTable } from './runtimes/table.ts';
+import { createSandboxes, createSandboxHost, type SandboxService } from './sandboxes/index.ts';
+import { createPauseDriver } from './sandboxes/pause.ts';
+import type { CriServerConfig } from './server-config.ts';
+import { openStore, type Store } from './store/store.ts';
+
+/** Milliseconds after which a CNI plugin that hangs is killed. */
+const pluginTimeoutMs = 60_000;
+
+/** All parts of a CRI server, recovered and ready to serve. */
+export interface Assembly {
+  runtimes: Runtimes;
+  images: Images;
+  network: PodNetwork;
+  sandboxes: SandboxService;
+  containers: Containers;
+}
+
+/**
+ * Opens and recovers all parts.
+ *
+ * @param undo gets what closes them; sandboxes and containers live on.
+ */
+export async function assemble(config: CriServerConfig, undo: AsyncDisposableStack): Promise<Assembly> {
+  const { paths, log } = config;
+  const store = undo.use(openStore(join(paths.lib, 'cri.db')));
+  const spawner = undo.use(createSpawner());
+  const images = openImages(config, store, undo);
+  const [runtimes, network] = await Promise.all([openRuntimes(config, spawner), openNetwork(config, undo)]);
+  const host = readHostFacts();
+  const sandboxes: SandboxService = createSandboxes({
+    store,
+    run: paths.run,
+    host: createSandboxHost(paths.run, openPause(config, runtimes, host.cgroupDriver), spawner),
+    network,
+    containers: () => containers.ofSandboxes,
+    hooks: { run: async () => {}, stop: async () => {}, remove: async () => {} },
+    resolveHandler: (name) => (name === '' ? runtimes.defaultHandler() : runtimes.driver(name).name),
+    emit: () => {},
+    log,
+  });
+  undo.defer(() => removeUnusedNetwork(config, sandboxes));
+  const containers = createContainers({
+    store,
+    paths,
+    images,
+    sandboxes,
+    runtimes,
+    spawner,
+    host,
+    log,
+    ...(config.cdiDirectories === undefined ? {} : { cdiDirectories: config.cdiDirectories }),
+  });
+  undo.use(containers);
+  await sandboxes.recover();
+  await containers.recover();
+  return { runtimes, images, network, sandboxes, containers };
+}
+
+function openImages(
+  { paths, log, registry }: CriServerConfig,
+  store: Store,
+  undo: AsyncDisposableStack,
+): Images {
+  const client = createRegistryClient(registry);
+  undo.defer(() => client.close());
+  const images = createImages({ directory: join(paths.lib, 'images'), store, registry: client, logger: log });
+  undo.defer(() => images.close());
+  return images;
+}
+
+async function openRuntimes(
+  { paths, runtimes = {}, log }: CriServerConfig,
+  spawner: Spawner,
+): Promise<Runtimes> {
+  const probes = await probeRuntimes({
+    spawner,
+    paths: monitorPaths(paths),
+    stateRoot: join(paths.run, 'runtimes'),
+    tag: paths.tag,
+    ...(runtimes.candidates === undefined ? {} : { candidates: runtimes.candidates }),
+  });
+  for (const probe of probes)
+    if (!probe.usable)
+      log.info(
+        { runtime: probe.name, reason: probe.reason, remedy: probe.remedy },
+        'OCI runtime is left out',
+      );
+  return runtimeTable(probes, runtimes.preferred);
+}
+
+async function openNetwork(
+  { cni, paths, log }: CriServerConfig,
+  undo: AsyncDisposableStack,
+): Promise<PodNetwork> {
+  const { configDir, binDirs, writeDefault } = cni;
+  if (writeDefault)
+    writeDefaultConfig({ configDir, dataDir: join(paths.lib, 'cni', 'networks'), tag: paths.tag });
+  const filter = await choosePacketFilter(paths.tag);
+  const execute = createExecutingRunner({ binDirs, timeoutMs: pluginTimeoutMs });
+  const network = createPodNetwork({ configDir, runner: createPluginRunner(execute, filter), log });
+  undo.defer(() => network.close());
+  return network;
+}
+
+/** A root without sandboxes leaves neither bridge nor rules on the machine. */
+async function removeUnusedNetwork({ paths }: CriServerConfig, sandboxes: SandboxService): Promise<void> {
+  if (sandboxes.visible().length > 0) return;
+  removeDefaultBridge(paths.tag);
+  await (await choosePacketFilter(paths.tag)).clear();
+}
+
+function openPause(config: CriServerConfig, runtimes: Runtimes, driver: 'cgroupfs' | 'systemd') {
+  const { paths } = config;
+  const monitor = monitorPaths(paths);
+  return createPauseDriver({
+    run: paths.run,
+    program: config.runtimes?.pauseProgram ?? '/usr/bin/catatonit',
+    runtime: (handler) => runtimes.driver(handler),
+    cgroupPath: (parent, id) => cgroupPlace(parent, id, paths.tag, driver).spec,
+    forget: (id) => removeMonitorFiles(monitor, attachName(id), id),
+  });
+}
+
+/** Why no container can run; undefined if they can. */
+export function runtimeProblem(runtimes: Runtimes): string | undefined {
+  try {
+    runtimes.defaultHandler();
+    return undefined;
+  } catch (error) {
+    return isSkiffError(error) ? error.message : String(error);
+  }
+}
