@@ -1,5 +1,6 @@
 /** Faults of pushes. */
 import assert from 'node:assert/strict';
+import { createReadStream } from 'node:fs';
 import type { FaultCase, Scene } from '../case.ts';
 import { certificateFor } from '../certificates.ts';
 import { describe, sha256, streamOf } from '../sample.ts';
@@ -183,11 +184,22 @@ export const pushFaults: FaultCase[] = [
     },
   },
   {
-    name: 'the stream to push fails',
+    name: 'the blob here is shorter than its descriptor',
     does: ({ client, reference }) =>
       client.pushBlob(reference, { ...layer, size: 400_000 }, () => streamOf(content)),
-    limits: { attempts: 2 },
-    fails: { code: 'UNKNOWN', says: /cannot push blob/ },
+    fails: { code: 'DATA_LOSS', says: /the blob here has 200000 bytes, not 400000/ },
+  },
+  {
+    name: 'the blob here is longer than its descriptor',
+    does: ({ client, reference }) =>
+      client.pushBlob(reference, { ...layer, size: 100_000 }, () => streamOf(content)),
+    fails: { code: 'DATA_LOSS', says: /the blob here has more bytes, not 100000/ },
+  },
+  {
+    name: 'the blob here cannot be read',
+    does: ({ client, reference }) =>
+      client.pushBlob(reference, layer, () => createReadStream('/nonexistent/blob')),
+    fails: { code: 'NOT_FOUND', says: /the blob here cannot be read: ENOENT/ },
   },
   {
     name: 'a manifest',

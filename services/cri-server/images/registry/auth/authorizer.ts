@@ -3,9 +3,9 @@
  * they expire. Requests that need the same token at the same time wait for one.
  */
 import type { Clock } from '#foundation/base/time.ts';
+import { sharedWork } from '../../shared-work.ts';
 import type { Challenge } from './challenge.ts';
 import { basicHeader, type Credentials, credentialsKey } from './credentials.ts';
-import { sharedWork } from './shared-work.ts';
 import { fetchToken, type SendTokenRequest } from './token.ts';
 
 /** Who wants to do what where. */
@@ -92,7 +92,7 @@ export function createAuthorizer({ clock }: { clock: Clock }): Authorizer {
       if (bearer === undefined || target.credentials.kind === 'bearer') return undefined;
       const work = (ended: AbortSignal) =>
         tokenHeader(target, bearer, (request, tolerated) => send(request, tolerated, ended));
-      return pending.run(key, work, signal);
+      return pending.join(key, work, signal);
     },
   };
 }

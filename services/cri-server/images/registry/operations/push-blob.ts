@@ -4,6 +4,7 @@
  */
 import type { Readable } from 'node:stream';
 import type { Descriptor } from '#contracts/oci/image.ts';
+import { type LocalBlob, readBlob } from '../blob/local.ts';
 import { watchStalls } from '../blob/stall.ts';
 import { headerOf, throwIfAborted, unavailable, unfit, type WireFailure } from '../errors.ts';
 import type { Answer } from '../http/exchange.ts';
@@ -114,43 +115,35 @@ async function put(
   operation: Operation,
   place: Place,
   target: URL,
-  { size, open }: { size: number; open: () => Readable },
+  blob: LocalBlob,
 ): Promise<Answer | WireFailure> {
   const { deps, what, options } = operation;
   const stalled = new AbortController();
-  let why: string | undefined;
-  const watch = watchStalls(deps.limits, deps.clock, (silence) => {
-    why = silence.replace('sent', 'took');
+  let silence: string | undefined;
+  const watch = watchStalls(deps.limits, deps.clock, (why) => {
+    silence = why.replace('sent', 'took');
     stalled.abort();
   });
-  const report = (bytes: number) => {
-    watch.add(bytes);
-    options.onProgress?.(bytes);
-  };
   const signal = options.signal ? AbortSignal.any([options.signal, stalled.signal]) : stalled.signal;
-  const body = { open: () => counted(open(), report, watch.stop), length: size };
+  const reader = readBlob(what, blob, {
+    taken(bytes) {
+      watch.add(bytes);
+      options.onProgress?.(bytes);
+    },
+    ended: () => watch.stop(),
+  });
+  const body = { open: reader.open, length: blob.size };
   const headers = { 'content-type': 'application/octet-stream' };
   try {
     const ask = { method: 'PUT', target, headers, body, actions: 'pull,push' } as const;
-    return await askOnce({ ...operation, options: { ...options, signal } }, place, ask);
+    const answer = await askOnce({ ...operation, options: { ...options, signal } }, place, ask);
+    if ('error' in answer && reader.failure() !== undefined) throw reader.failure();
+    return answer;
   } catch (error) {
     throwIfAborted(what, options.signal);
-    if (why === undefined) throw error;
-    return { error: unavailable(what, `${target.host} ${why}`), retryable: true, notTls: false };
+    if (silence === undefined) throw error;
+    return { error: unavailable(what, `${target.host} ${silence}`), retryable: true, notTls: false };
   } finally {
     watch.stop();
   }
-}
-
-/** Passes a stream on and reports its bytes as they are taken, and its end. */
-async function* counted(
-  stream: Readable,
-  report: (bytes: number) => void,
-  ended: () => void,
-): AsyncGenerator<Buffer> {
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
-    yield chunk;
-    report(chunk.length);
-  }
-  ended();
 }
