@@ -172,6 +172,7 @@ export interface Fixture {
   reopen(): Promise<Containers>;
   /** Creates a container. */
   create(config?: MessageInitShape<typeof ContainerConfigSchema>, name?: string): Promise<string>;
+  start(id: string): Promise<void>;
   /** Creates and starts a container. */
   run(script: string, config?: MessageInitShape<typeof ContainerConfigSchema>): Promise<string>;
   /** Runs a script in a container. */
@@ -279,6 +280,9 @@ export async function openFixture(
       });
       const answer = await containers.handlers.createContainer?.(request, context);
       return (answer as { containerId: string }).containerId;
+    },
+    async start(id) {
+      await containers.handlers.startContainer?.({ containerId: id } as never, context);
     },
     async run(script, config = {}) {
       const id = await fixture.create({ command: ['sh', '-c', script], ...config });

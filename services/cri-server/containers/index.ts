@@ -7,12 +7,13 @@
 
 import type { RuntimeService } from '#contracts/cri/runtime_pb.ts';
 import type { Handlers } from '#foundation/grpc/server.ts';
-import type { SandboxContainers } from '../ports.ts';
+import type { SandboxContainers, StreamingRuntime } from '../ports.ts';
 import { createCore } from './core.ts';
 import type { ContainersDeps, Core } from './deps.ts';
 import { recoverContainers } from './recover.ts';
 import { containerHandlers } from './rpc.ts';
 import { sandboxContainers } from './sandbox-containers.ts';
+import { streamingRuntime } from './streams/index.ts';
 
 export type { ContainerEvent, ContainersDeps, RuntimeTable } from './deps.ts';
 export { readHostFacts } from './spec/host.ts';
@@ -22,6 +23,8 @@ export interface Containers extends Disposable {
   handlers: Handlers<typeof RuntimeService>;
   /** For sandboxes: end or remove all containers of one. */
   ofSandboxes: SandboxContainers;
+  /** For the streaming server: exec, attach and port-forward. */
+  streaming: StreamingRuntime;
   /** Restores what an earlier run left; await it after the sandboxes' and before serving. */
   recover(): Promise<void>;
   /** For statistics and events. */
@@ -35,6 +38,7 @@ export function createContainers(deps: ContainersDeps): Containers {
     core,
     handlers: containerHandlers(core),
     ofSandboxes: sandboxContainers(core),
+    streaming: streamingRuntime(core),
     recover: () => recoverContainers(core),
     [Symbol.dispose]: () => core.exits[Symbol.dispose](),
   };

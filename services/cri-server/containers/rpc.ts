@@ -6,9 +6,11 @@ import { createContainer } from './create.ts';
 import type { Core } from './deps.ts';
 import { execSync } from './exec-sync.ts';
 import { removeContainer } from './remove.ts';
+import { reopenContainerLog } from './reopen-log.ts';
 import { startContainer } from './start.ts';
 import { listContainers, statusResponse } from './status.ts';
 import { stopContainer } from './stop.ts';
+import { updateResources } from './update.ts';
 
 /** Containers in one message of a stream. */
 const batchSize = 1000;
@@ -36,6 +38,14 @@ export function containerHandlers(core: Core): Handlers<typeof RuntimeService> {
         yield { containers: containers.slice(start, start + batchSize) };
     },
     containerStatus: async ({ containerId, verbose }) => statusResponse(core, containerId, verbose),
+    updateContainerResources: async ({ containerId, linux, annotations }, { signal }) => {
+      await updateResources(core, containerId, linux, annotations, signal);
+      return {};
+    },
+    reopenContainerLog: async ({ containerId }, { signal }) => {
+      await reopenContainerLog(core, containerId, signal);
+      return {};
+    },
     execSync: async ({ containerId, cmd, timeout }, { signal }) =>
       execSync(core, { containerId, command: cmd, timeoutSeconds: timeout }, signal),
   };

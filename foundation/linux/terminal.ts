@@ -1,0 +1,58 @@
+/** Pseudo-terminals: pty(7). */
+import { closeSync } from 'node:fs';
+import { ReadStream } from 'node:tty';
+import { check, declare } from './libc.ts';
+
+const posixOpenpt = declare('int posix_openpt(int flags)');
+const grantpt = declare('int grantpt(int fd)');
+const unlockpt = declare('int unlockpt(int fd)');
+const ptsname_r = declare('int ptsname_r(int fd, void *buffer, size_t length)');
+const ioctl = declare('int ioctl(int fd, unsigned long request, void *argument)');
+
+const O_RDWR = 2;
+const O_NOCTTY = 0o400;
+const O_CLOEXEC = 0o2000000;
+/** <asm-generic/ioctls.h>. */
+const TIOCSWINSZ = 0x5414;
+
+/** A terminal; its other end is for a program to open. */
+export interface Terminal {
+  /** The path that the program opens: `/dev/pts/7`. */
+  readonly path: string;
+  /** What the program writes comes out here, and what is written here is its input. Owns the descriptor. */
+  readonly stream: ReadStream;
+  /** In character cells; zeros are ignored. */
+  resize(size: { width: number; height: number }): void;
+}
+
+/** Opens a new terminal. The caller destroys its stream. */
+export function openTerminal(): Terminal {
+  const fd = check(posixOpenpt(O_RDWR | O_NOCTTY | O_CLOEXEC), 'Cannot open a terminal');
+  try {
+    check(grantpt(fd), 'Cannot open a terminal');
+    check(unlockpt(fd), 'Cannot open a terminal');
+    const name = Buffer.alloc(64);
+    check(-ptsname_r(fd, name, name.length), 'Cannot find the name of a terminal');
+    const stream = new ReadStream(fd);
+    return {
+      path: name.toString('utf8', 0, name.indexOf(0)),
+      stream,
+      resize: ({ width, height }) => {
+        // Too late when the session has ended: the number may be another file's by then.
+        if (!stream.destroyed) setSize(fd, width, height);
+      },
+    };
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+function setSize(fd: number, width: number, height: number): void {
+  if (width <= 0 || height <= 0) return;
+  // struct winsize: rows, columns, and two that nobody uses.
+  const size = new Uint8Array(
+    new Uint16Array([Math.min(height, 65535), Math.min(width, 65535), 0, 0]).buffer,
+  );
+  check(ioctl(fd, TIOCSWINSZ, size), 'Cannot resize a terminal');
+}

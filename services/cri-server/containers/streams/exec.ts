@@ -1,0 +1,94 @@
+/**
+ * Interactive commands. The OCI runtime runs the command in the foreground, so its exit code is exact and the
+ * command ends with the session; pipes or a terminal of ours are its standard streams.
+ */
+import { closeSync } from 'node:fs';
+import { wrapError } from '#foundation/base/errors.ts';
+import { openPipe, pipeStream } from '#foundation/linux/spawn.ts';
+import { openTerminal } from '#foundation/linux/terminal.ts';
+import type { SessionStreams } from '../../ports.ts';
+import type { Core } from '../deps.ts';
+import { type ExecCommand, type RunningExec, startExec } from '../exec-start.ts';
+import { pumpIn, pumpOut } from './pump.ts';
+
+/** Runs a command for a client. @returns its exit code. */
+export async function exec(core: Core, command: ExecCommand, streams: SessionStreams): Promise<number> {
+  try {
+    return command.tty ? await withTerminal(core, command, streams) : await withPipes(core, command, streams);
+  } catch (error) {
+    throw wrapError(
+      error,
+      `Cannot run ${JSON.stringify(command.command[0] ?? '')} in container "${command.containerId}"`,
+    );
+  }
+}
+
+async function withPipes(core: Core, command: ExecCommand, streams: SessionStreams): Promise<number> {
+  const [input, output, errors] = [openPipe(), openPipe(), openPipe()];
+  const [stdin, stdout, stderr] = [
+    pipeStream(input.write, 'write'),
+    pipeStream(output.read, 'read'),
+    pipeStream(errors.read, 'read'),
+  ];
+  try {
+    const fds = { 0: input.read, 1: output.write, 2: errors.write };
+    const running = await startExec(core, command, fds).finally(() => {
+      for (const fd of Object.values(fds)) closeSync(fd);
+    });
+    pumpIn(streams.stdin, stdin);
+    return await untilEnd(running, streams, [
+      pumpOut(stdout, streams.stdout, running.exited),
+      pumpOut(stderr, streams.stderr, running.exited),
+    ]);
+  } finally {
+    streams.stdin?.unpipe(stdin);
+    for (const stream of [stdin, stdout, stderr]) stream.destroy();
+  }
+}
+
+async function withTerminal(core: Core, command: ExecCommand, streams: SessionStreams): Promise<number> {
+  const terminal = openTerminal();
+  try {
+    const running = await startExec(core, command, {}, terminal.path);
+    // A terminal has no half-close: a client that wants to end the input sends ^D.
+    if (streams.stdin !== undefined) pumpIn(streams.stdin, terminal.stream, false);
+    void followSizes(streams, terminal.resize);
+    return await untilEnd(running, streams, [pumpOut(terminal.stream, streams.stdout, running.exited)]);
+  } finally {
+    streams.stdin?.unpipe(terminal.stream);
+    terminal.stream.destroy();
+  }
+}
+
+/** Waits for the command and for its output to be passed on; a client that leaves takes the command with it. */
+async function untilEnd(
+  running: RunningExec,
+  { signal }: SessionStreams,
+  outputs: Promise<void>[],
+): Promise<number> {
+  const leave = () => void running.killTree();
+  signal.addEventListener('abort', leave, { once: true });
+  if (signal.aborted) leave();
+  try {
+    const { code } = await running.exited;
+    await Promise.all(outputs);
+    return code;
+  } finally {
+    signal.removeEventListener('abort', leave);
+  }
+}
+
+/** Passes on the sizes that the client sends, until it sends no more. */
+export async function followSizes(
+  { resizes, signal }: SessionStreams,
+  resize: (size: { width: number; height: number }) => void,
+): Promise<void> {
+  try {
+    for await (const size of resizes) {
+      if (signal.aborted) return;
+      resize(size);
+    }
+  } catch {
+    // The session is over; there is nothing left to resize.
+  }
+}
