@@ -4,9 +4,11 @@
  */
 import { join } from 'node:path';
 import { isSkiffError } from '#foundation/base/errors.ts';
+import { removeEmptyCgroup } from '#foundation/linux/cgroups.ts';
 import { createSpawner, type Spawner } from '#foundation/linux/spawn.ts';
 import { type Containers, createContainers, readHostFacts } from './containers/index.ts';
-import { cgroupPlace, monitorPaths, removeMonitorFiles } from './containers/places.ts';
+import { cgroupPlace, monitorPaths, ownCgroupParent, removeMonitorFiles } from './containers/places.ts';
+import type { HostFacts } from './containers/spec/host.ts';
 import { createImages, type Images } from './images/index.ts';
 import { createRegistryClient } from './images/registry/client.ts';
 import { createExecutingRunner } from './network/cni/execute.ts';
@@ -19,7 +21,7 @@ import { attachName } from './runtimes/conmon.ts';
 import { probeRuntimes } from './runtimes/probe.ts';
 import { type Runtimes, runtimeTable } from './runtimes/table.ts';
 import { createSandboxes, createSandboxHost, type SandboxService } from './sandboxes/index.ts';
-import { createPauseDriver } from './sandboxes/pause.ts';
+import { createPauseDriver, type PauseDriver } from './sandboxes/pause.ts';
 import type { CriServerConfig } from './server-config.ts';
 import { openStore, type Store } from './store/store.ts';
 
@@ -50,7 +52,7 @@ export async function assemble(config: CriServerConfig, undo: AsyncDisposableSta
   const sandboxes: SandboxService = createSandboxes({
     store,
     run: paths.run,
-    host: createSandboxHost(paths.run, openPause(config, runtimes, host.cgroupDriver), spawner),
+    host: createSandboxHost(paths.run, openPause(config, runtimes, host), spawner),
     network,
     containers: () => containers.ofSandboxes,
     hooks: { run: async () => {}, stop: async () => {}, remove: async () => {} },
@@ -129,15 +131,18 @@ async function removeUnusedNetwork({ paths }: CriServerConfig, sandboxes: Sandbo
   await (await choosePacketFilter(paths.tag)).clear();
 }
 
-function openPause(config: CriServerConfig, runtimes: Runtimes, driver: 'cgroupfs' | 'systemd') {
+function openPause(config: CriServerConfig, runtimes: Runtimes, host: HostFacts): PauseDriver {
   const { paths } = config;
   const monitor = monitorPaths(paths);
   return createPauseDriver({
     run: paths.run,
     program: config.runtimes?.pauseProgram ?? '/usr/bin/catatonit',
     runtime: (handler) => runtimes.driver(handler),
-    cgroupPath: (parent, id) => cgroupPlace(parent, id, paths.tag, driver).spec,
-    forget: (id) => removeMonitorFiles(monitor, attachName(id), id),
+    cgroupPath: (parent, id) => cgroupPlace(parent, id, paths.tag, host.cgroupDriver).spec,
+    forget: (id) => {
+      removeMonitorFiles(monitor, attachName(id), id);
+      removeEmptyCgroup(host.cgroups, ownCgroupParent(paths.tag));
+    },
   });
 }
 

@@ -114,7 +114,11 @@ function pauseSpec(deps: PauseDeps, { id, config, resources }: Sandbox, root: st
       capabilities: {},
     },
     root: { path: root, readonly: true },
-    mounts: [{ destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] }],
+    mounts: [
+      { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
+      // The runtime makes the standard devices in it.
+      { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'mode=755', 'size=64k'] },
+    ],
     linux: {
       namespaces: [{ type: 'mount' }, { type: 'pid' }, ...joined],
       ...(mapping === undefined ? {} : mappingsOf(mapping)),
