@@ -1,0 +1,202 @@
+/**
+ * The kubelet's HTTP API: 10250 with TLS and authorization, the read-only port, the health port, and a unix socket
+ * for this machine's own tools. The routes are the same table cut differently for each.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { SecureVersion } from 'node:tls';
+import type { CriClient } from '#contracts/cri/client.ts';
+import type { Logger } from '#foundation/base/log.ts';
+import { Counter } from '#foundation/base/metrics.ts';
+import type { Clock } from '#foundation/base/time.ts';
+import { undoStack } from '#foundation/base/undo.ts';
+import type { KubeletConfiguration } from '../configuration/defaults.ts';
+import type { KubeletApi, KubeletView, NodeInfo } from '../ports.ts';
+import { createAuthenticator } from './auth/authenticate.ts';
+import { createAuthorizer } from './auth/authorize.ts';
+import { serverCertificate } from './certificate.ts';
+import { createDispatch, type DispatchDeps } from './dispatch.ts';
+import { type Listening, listenTcp, listenUnix } from './listen.ts';
+import type { Route } from './router.ts';
+import { containerLogRoutes } from './routes/container-logs.ts';
+import { healthRoutes } from './routes/health.ts';
+import { nodeLogRoutes } from './routes/node-logs.ts';
+import { podRoutes } from './routes/pods.ts';
+import { runRoutes } from './routes/run.ts';
+import { streamingRoutes } from './routes/streaming.ts';
+
+/** What the server needs. */
+export interface ServerDeps {
+  configuration: KubeletConfiguration;
+  kubeletRoot: string;
+  hostname: string;
+  /** The node's log directory: `/var/log`. */
+  logRoot: string;
+  /** `<run>/kubelet.sock`. */
+  socket: string;
+  view: KubeletView;
+  node: Pick<NodeInfo, 'name' | 'ips'>;
+  cri: CriClient['runtime'];
+  /** Statistics and metrics: `createStatRoutes` makes them. */
+  statRoutes: readonly Route[];
+  /** Undefined without an API server: then only what needs none is let in. */
+  api: Pick<KubeletApi, 'request'> | undefined;
+  clock: Clock;
+  log: Logger;
+}
+
+/** The running server. */
+export interface KubeletServer {
+  /** Opens all listeners that are configured. @throws SkiffError UNAVAILABLE for an address that is taken. */
+  start(): Promise<void>;
+  /** Closes them; connections under way are cut. */
+  stop(): Promise<void>;
+  /** The ports that are open, by what they serve: `secure`, `readonly`, `healthz`. */
+  ports(): ReadonlyMap<string, number>;
+}
+
+/** Makes the server; it does not listen yet. */
+export function createKubeletServer(deps: ServerDeps): KubeletServer {
+  const open = new Map<string, Listening>();
+  return {
+    async start() {
+      await using undo = undoStack();
+      for (const [name, listen] of listeners(deps)) {
+        const listening = await listen();
+        open.set(name, listening);
+        undo.defer(`close the ${name} listener`, async () => {
+          open.delete(name);
+          await listening.close();
+        });
+      }
+      undo.commit();
+    },
+    async stop() {
+      await Promise.all([...open.values()].map((each) => each.close()));
+      open.clear();
+    },
+    ports: () =>
+      new Map([...open].filter(([, { port }]) => port > 0).map(([name, { port }]) => [name, port])),
+  };
+}
+
+function listeners(deps: ServerDeps): [string, () => Promise<Listening>][] {
+  const { configuration } = deps;
+  const requests = new Counter({
+    name: 'kubelet_http_requests_total',
+    help: 'HTTP requests by method, path and server',
+    labelNames: ['method', 'path', 'server_type', 'long_running'],
+    registers: [deps.view.metrics],
+  });
+  const dispatch = (parts: Omit<DispatchDeps, 'log' | 'count'>) =>
+    createDispatch({ ...parts, log: deps.log, count: (labels) => requests.inc(labels) });
+  const health = healthRoutes({ configuration, health: deps.view.health });
+  const pods = podRoutes(deps.view);
+  const debugging = debuggingRoutes(deps);
+  const all = [...health, ...pods, ...deps.statRoutes];
+  const list: [string, () => Promise<Listening>][] = [];
+  if (deps.socket !== '')
+    list.push([
+      'socket',
+      () => listenUnix(deps.socket, dispatch({ serverType: 'local', routes: [...all, ...debugging] })),
+    ]);
+  if (configuration.enableServer) {
+    const on = configuration.enableDebuggingHandlers;
+    const routes = on ? [...all, ...debugging] : all;
+    list.push([
+      'secure',
+      () =>
+        listenSecure(deps, (guard) =>
+          dispatch({ serverType: 'readwrite', routes, disabled: on ? [] : debugging, guard }),
+        ),
+    ]);
+    const { address: host, readOnlyPort: port } = configuration;
+    const open = [
+      ...health.filter(({ path }) => path !== '/configz'),
+      ...pods.filter(({ path }) => path === '/pods'),
+      ...deps.statRoutes,
+    ];
+    if (port > 0)
+      list.push([
+        'readonly',
+        () =>
+          listenTcp({ host, port }, dispatch({ serverType: 'readonly', routes: open, disabled: debugging })),
+      ]);
+  }
+  const { healthzPort, healthzBindAddress } = configuration;
+  const ping = health.filter(({ path }) => path.startsWith('/healthz'));
+  if (healthzPort > 0)
+    list.push([
+      'healthz',
+      () =>
+        listenTcp(
+          { host: healthzBindAddress, port: healthzPort },
+          dispatch({ serverType: 'healthz', routes: ping }),
+        ),
+    ]);
+  return list;
+}
+
+function debuggingRoutes(deps: ServerDeps): Route[] {
+  return [
+    ...containerLogRoutes(deps),
+    ...runRoutes(deps),
+    ...streamingRoutes(deps),
+    ...(deps.configuration.enableSystemLogHandler ? nodeLogRoutes(deps.logRoot) : []),
+  ];
+}
+
+async function listenSecure(
+  deps: ServerDeps,
+  dispatch: (guard: NonNullable<DispatchDeps['guard']>) => ReturnType<typeof createDispatch>,
+): Promise<Listening> {
+  const { configuration, api, clock, node, kubeletRoot, hostname } = deps;
+  const { clientCAFile } = configuration.authentication.x509;
+  const certificate = await serverCertificate({
+    certFile: configuration.tlsCertFile ?? '',
+    keyFile: configuration.tlsPrivateKeyFile ?? '',
+    directory: join(kubeletRoot, 'pki'),
+    hostname,
+    addresses: node.ips(),
+  });
+  const guard = {
+    authenticate: createAuthenticator({ configuration: configuration.authentication, api, clock }),
+    authorize: createAuthorizer({
+      configuration: configuration.authorization,
+      api,
+      nodeName: node.name,
+      clock,
+    }),
+  };
+  const tls = {
+    ...certificate,
+    minVersion: minVersion(configuration.tlsMinVersion),
+    ciphers: ciphers(configuration.tlsCipherSuites),
+    // Certificates are asked for, not required: tokens come too. What is not verified does not count.
+    requestCert: clientCAFile !== '',
+    rejectUnauthorized: false,
+    ca: clientCAFile === '' ? undefined : readFileSync(clientCAFile),
+  };
+  return listenTcp({ host: configuration.address, port: configuration.port }, dispatch(guard), tls);
+}
+
+function minVersion(name: string | undefined): SecureVersion {
+  return name === 'VersionTLS13' ? 'TLSv1.3' : 'TLSv1.2';
+}
+
+/** Go's names of cipher suites are IANA's; OpenSSL takes those of TLS 1.3 as they are, the others by its own. */
+function ciphers(names: readonly string[] | undefined): string | undefined {
+  if (names === undefined || names.length === 0) return undefined;
+  const openssl = names.map((name) =>
+    name.startsWith('TLS_AES') || name.startsWith('TLS_CHACHA20_POLY1305_SHA256')
+      ? name
+      : name
+          .replace(/^TLS_/, '')
+          .replace(/^RSA_WITH_|_WITH_/, (found) => (found === '_WITH_' ? '_' : ''))
+          .replace('_CBC', '')
+          .replace(/AES_(\d+)/, 'AES$1')
+          .replace(/_SHA256$/, (suffix) => (name.includes('CHACHA20') ? '' : suffix))
+          .replaceAll('_', '-'),
+  );
+  return openssl.join(':');
+}
