@@ -119,6 +119,28 @@ function imageVerbs(program: Command): void {
 }
 
 function nodeVerbs(program: Command): void {
+  const config = () => new Option('--config <file>', "Skiff's configuration instead of <etc>/config.yaml");
+  program
+    .command('node')
+    .description('run kubelet, CRI server and the Kubernetes API in the foreground')
+    .addOption(config())
+    .option('--manifests <dir>', 'directory of static pods instead of <etc>/manifests')
+    .option('--kubeconfig <file>', 'join the cluster of this kubeconfig instead of serving an API')
+    .addOption(new Option('--started-by <who>').hideHelp())
+    .action(action(() => import('./verbs/node.ts')));
+  program
+    .command('cri')
+    .description("run the CRI server alone, for somebody else's kubelet or crictl")
+    .addOption(config())
+    .action(action(() => import('./verbs/cri.ts')));
+  program
+    .command('kubelet')
+    .description('run the kubelet alone, over any CRI runtime')
+    .requiredOption('--runtime-endpoint <address>', 'unix:///run/containerd/containerd.sock')
+    .addOption(config())
+    .option('--manifests <dir>', 'directory of static pods instead of <etc>/manifests')
+    .option('--kubeconfig <file>', 'join the cluster of this kubeconfig')
+    .action(action(() => import('./verbs/kubelet.ts')));
   program
     .command('version')
     .description('print the versions of Skiff and of what it runs on')

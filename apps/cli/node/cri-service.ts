@@ -1,0 +1,51 @@
+/** The CRI server as a service of this process. */
+import { join } from 'node:path';
+import type { Logger } from '#foundation/base/log.ts';
+import type { Paths } from '#foundation/base/paths.ts';
+import { type CriServerConfig, createCriServer } from '#services/cri-server/server.ts';
+import packageJson from '../../../package.json' with { type: 'json' };
+import type { Config } from '../config/schema.ts';
+import type { Service } from './serve.ts';
+
+/** Makes the CRI server of a root. */
+export function criService(paths: Paths, config: Config, log: Logger): Service {
+  const server = createCriServer(serverConfig(paths, config.cri, log.child({ service: 'cri' })));
+  return { name: 'cri', start: () => server.listen(), stop: () => server.close() };
+}
+
+/** OCI runtimes that are looked for on PATH besides those that the configuration names. */
+const knownRuntimes = [{ name: 'crun' }, { name: 'runc' }];
+
+function serverConfig(paths: Paths, cri: Config['cri'], log: Logger): CriServerConfig {
+  const named = Object.entries(cri.runtimes).map(([name, { path }]) => ({ name, path }));
+  const unnamed = knownRuntimes.filter((each) => cri.runtimes[each.name] === undefined);
+  return {
+    paths,
+    version: packageJson.version,
+    log,
+    cni: {
+      configDir: cri.cniConfigDirectory ?? join(paths.etc, 'cni', 'net.d'),
+      binDirs: cri.cniPluginDirectories,
+      writeDefault: true,
+    },
+    runtimes: {
+      candidates: [...unnamed, ...named],
+      ...(cri.defaultRuntime === 'auto' ? {} : { preferred: cri.defaultRuntime }),
+    },
+    registry: registryConfig(paths, cri),
+    streaming: { address: cri.streamingAddress, port: cri.streamingPort },
+  };
+}
+
+/** Where containerd's and Docker's users already keep their registry settings. */
+const customaryCertsDirs = ['/etc/containerd/certs.d', '/etc/docker/certs.d'];
+
+function registryConfig(paths: Paths, cri: Config['cri']): CriServerConfig['registry'] {
+  const own = cri.registryHostsDirectory ?? join(paths.etc, 'certs.d');
+  const env = (name: string) => process.env[name] ?? process.env[name.toLowerCase()];
+  return {
+    certsDirs: [own, ...customaryCertsDirs],
+    dockerConfigs: [join(paths.etc, 'registry-auth.json'), '/root/.docker/config.json'],
+    proxy: { httpProxy: env('HTTP_PROXY'), httpsProxy: env('HTTPS_PROXY'), noProxy: env('NO_PROXY') },
+  };
+}
