@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { RuntimeDriver } from '#contracts/oci/runtime-driver.ts';
+import { type Fixture, openFixture } from '../../../test/containers-fixture.ts';
+import type { Core } from './deps.ts';
+
+/** Replaces a method of the core's drivers. */
+function withDriver(core: Core, change: Partial<RuntimeDriver>): () => void {
+  const { driver } = core.runtimes;
+  core.runtimes.driver = (name) => ({ ...driver(name), ...change });
+  return () => {
+    core.runtimes.driver = driver;
+  };
+}
+
+async function nothingLeft(fixture: Fixture): Promise<void> {
+  const { core } = fixture.containers;
+  assert.deepEqual(core.table.all(), []);
+  assert.deepEqual(fixture.store.records('container', 1).all(), []);
+  for (const directory of ['lib/containers', 'roots', 'run/attach', 'run/exits', 'run/runtimes/runc'])
+    assert.deepEqual(entries(join(fixture.root, directory)), [], directory);
+}
+
+function entries(path: string): string[] {
+  return existsSync(path) ? readdirSync(path) : [];
+}
+
+/** Each step of CreateContainer, and how to make it fail. */
+const failures: {
+  step: string;
+  break: (fixture: Fixture) => () => void;
+  config?: object;
+  message: RegExp;
+}[] = [
+  {
+    step: 'the record',
+    break: ({ containers: { core } }) => {
+      const { add } = core.table;
+      core.table.add = () => {
+        throw new Error('injected: disk full');
+      };
+      return () => {
+        core.table.add = add;
+      };
+    },
+    message: /injected: disk full/,
+  },
+  {
+    step: 'the root',
+    break: ({ images }) => {
+      images.fail = '';
+      return () => {
+        images.fail = undefined;
+      };
+    },
+    message: /injected: no root/,
+  },
+  {
+    step: 'an image volume',
+    break: ({ images }) => {
+      images.fail = '/0';
+      return () => {
+        images.fail = undefined;
+      };
+    },
+    config: { mounts: [{ containerPath: '/v', readonly: true, image: { image: 'busybox' } }] },
+    message: /injected: no root/,
+  },
+  {
+    step: 'config.json',
+    break: () => () => {},
+    config: { devices: [{ hostPath: '/nodev', containerPath: '/x' }] },
+    message: /device "\/nodev"/,
+  },
+  {
+    step: 'the runtime',
+    break: () => () => {},
+    config: { command: ['/nothere'] },
+    message: /nothere.*no such file/,
+  },
+  {
+    step: 'the last record',
+    break: ({ containers: { core } }) => {
+      const { change } = core.table;
+      core.table.change = () => {
+        throw new Error('injected: disk full');
+      };
+      return () => {
+        core.table.change = change;
+      };
+    },
+    message: /injected: disk full/,
+  },
+];
+
+for (const failure of failures)
+  test(`a create that fails at ${failure.step} leaves nothing, and its retry works`, async (t) => {
+    const fixture = await openFixture(t);
+    const repair = failure.break(fixture);
+    await assert.rejects(
+      fixture.create({ command: ['sleep', '100'], ...failure.config }, 'x'),
+      failure.message,
+    );
+    repair();
+    await nothingLeft(fixture);
+    await fixture.create({ command: ['sleep', '100'] }, 'x');
+  });
+
+test('a failed start ends the container with 128 StartError', async (t) => {
+  const fixture = await openFixture(t);
+  const id = await fixture.create({ command: ['sleep', '100'] });
+  const repair = withDriver(fixture.containers.core, {
+    start: async () => {
+      throw new Error('injected: no start');
+    },
+  });
+  await assert.rejects(fixture.start(id), /injected: no start/);
+  repair();
+  const { state, exitCode, reason, message } = await fixture.status(id);
+  assert.deepEqual([state, exitCode, reason, message], [2, 128, 'StartError', 'injected: no start']);
+  await assert.rejects(fixture.start(id), { code: 'FAILED_PRECONDITION' });
+});
+
+test('a removal that fails can be repeated', async (t) => {
+  const fixture = await openFixture(t);
+  const id = await fixture.run('sleep 100');
+  const { images } = fixture;
+  const { removeRoot } = images;
+  images.removeRoot = async () => {
+    throw new Error('injected: busy');
+  };
+  const remove = () =>
+    fixture.containers.ofSandboxes.removeAll(fixture.sandbox.id, new AbortController().signal);
+  await assert.rejects(remove(), /injected: busy/);
+  assert.equal((await fixture.status(id)).state, 2);
+  images.removeRoot = removeRoot;
+  await remove();
+  await nothingLeft(fixture);
+});
