@@ -39,6 +39,8 @@ export interface FaultCase {
   after?: (scene: Scene) => void;
   auth?: AuthRequest | ((scene: Scene) => AuthRequest);
   limits?: Partial<Limits>;
+  /** Size of the layer; 300,000 unless told. */
+  layerBytes?: number;
   tls?: FaultyOptions['tls'];
   otherTls?: FaultyOptions['tls'];
   /** The registry's hosts.toml. */
@@ -89,7 +91,7 @@ export function readAs(change: Partial<Descriptor> | ((scene: Scene) => Partial<
 
 /** Plays a case; throws an AssertionError if something else comes of it than the case says. */
 export async function play(fault: FaultCase): Promise<void> {
-  const image = sampleImage();
+  const image = sampleImage(fault.layerBytes);
   await using registry = await startFaultyRegistry({ image, tls: fault.tls });
   await using other = await startFaultyRegistry({ image, tls: fault.otherTls });
   const certsDir = mkdtempSync('/tmp/skiff-certs-');

@@ -225,6 +225,8 @@ export const blobFaults: FaultCase[] = [
   { name: 'the transfer drips once', fault: onBlob(drip, 1) },
   {
     name: 'the reader is slow, which is no stall',
+    // More than all buffers on the way hold.
+    layerBytes: 20_000_000,
     does: async ({ client, reference, registry: { image } }) => {
       const stream = await client.openBlob(reference, image.layer);
       await sleep(900);

@@ -39,6 +39,15 @@ export const mirrorFaults: FaultCase[] = [
     after: ({ other }) => assert.equal(other.hits.length, 1),
   },
   {
+    name: 'a mirror with 500 is asked once for a whole pull',
+    hostsToml: mirrored(),
+    otherFault: every(({ response }) => response.writeHead(500).end()),
+    after: ({ other, registry }) => {
+      assert.equal(other.hits.length, 1);
+      assert.equal(registry.hits.length, 2);
+    },
+  },
+  {
     name: 'a mirror that refuses connections',
     hostsToml: ({ registry }) => `server = "${registry.url}"\n[host."http://127.0.0.1:1"]\n`,
   },

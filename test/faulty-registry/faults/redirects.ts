@@ -76,6 +76,23 @@ export const redirectFaults: FaultCase[] = [
     },
   },
   {
+    name: 'the other host names a token server of its own, which gets no credentials',
+    auth: login,
+    fault: redirects(toOther, { login: true }),
+    otherFault:
+      ({ other }) =>
+      ({ kind, response }) => {
+        if (kind === 'token') return false;
+        response.writeHead(401, { 'www-authenticate': `Bearer realm="${other.url}/token"` }).end();
+        return true;
+      },
+    fails: { code: 'UNAUTHENTICATED', says: /wants credentials/ },
+    after: (scene) => {
+      learnedNothing(scene);
+      assert.equal(scene.other.hits.length, 1);
+    },
+  },
+  {
     name: 'the other host refuses the signed address',
     fault: redirects(toOther),
     otherFault:

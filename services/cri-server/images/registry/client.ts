@@ -10,6 +10,7 @@
 import { systemClock } from '#foundation/base/time.ts';
 import { formatReference, formatRepository } from '../reference.ts';
 import { createAuthorizer } from './auth/authorizer.ts';
+import { createMirrorRests } from './hosts/rests.ts';
 import { createDispatchers } from './http/dispatchers.ts';
 import { createExchange } from './http/exchange.ts';
 import { createSender } from './http/send.ts';
@@ -34,7 +35,8 @@ export function createRegistryClient(config: RegistryClientDeps = {}): RegistryC
   const sender = createSender({ dispatchers, limits, userAgent });
   const retry = { clock, limits, attempts: limits.attempts, answerMs: limits.headersMs };
   const exchange = createExchange({ sender, authorizer: createAuthorizer({ clock }), retry });
-  const deps: OperationDeps = { exchange, clock, limits, certsDirs, dockerConfigs };
+  const rests = createMirrorRests({ clock });
+  const deps: OperationDeps = { exchange, clock, limits, certsDirs, dockerConfigs, rests };
   return {
     resolve: (reference, options = {}) =>
       resolve({ deps, reference, options, what: `pull ${formatReference(reference)}` }),

@@ -86,6 +86,8 @@ export function blobStream(deps: BlobStreamDeps, offset: number, first: BlobSour
       done(error);
     },
   });
+  // A failure before the consumer listens must not end the process; whoever reads later is told it then.
+  stream.on('error', () => {});
   deps.signal?.addEventListener('abort', onAbort, { once: true });
   if (first !== undefined) take(first);
   else stream.push(null);

@@ -1,4 +1,5 @@
 /** TLS contexts: the machine's authorities, a host's own, and its client certificates. */
+import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls';
 import { messageOf, SkiffError } from '#foundation/base/errors.ts';
@@ -12,7 +13,10 @@ const machineBundles = [
   '/etc/ssl/cert.pem',
 ];
 
-/** Makes TLS contexts; the machine's bundle is read once per object. */
+/** Contexts that are kept: with the machine's authorities one takes about 8 ms of the event loop to make. */
+const maxContexts = 32;
+
+/** Makes TLS contexts, one for equal settings; the machine's bundle is read once. */
 export interface Trust {
   /** @throws SkiffError FAILED_PRECONDITION if OpenSSL cannot use a certificate or key. */
   contextFor(tls: TlsSettings): Promise<SecureContext>;
@@ -21,23 +25,32 @@ export interface Trust {
 /** Makes a `Trust`. */
 export function createTrust(): Trust {
   let machine: Promise<readonly string[]> | undefined;
+  const contexts = new Map<string, Promise<SecureContext>>();
+  const make = async (tls: TlsSettings): Promise<SecureContext> => {
+    machine ??= readMachineBundle();
+    const authorities = tls.skipVerify ? [] : [...(await machine), ...tls.ca];
+    try {
+      return createSecureContext({
+        ca: authorities,
+        cert: tls.clients.map((client) => client.cert),
+        key: tls.clients.map((client) => client.key),
+      });
+    } catch (error) {
+      throw new SkiffError(
+        'FAILED_PRECONDITION',
+        `the certificates configured for the registry are of no use: ${messageOf(error)}`,
+        { cause: error },
+      );
+    }
+  };
   return {
-    async contextFor(tls) {
-      machine ??= readMachineBundle();
-      const authorities = tls.skipVerify ? [] : [...(await machine), ...tls.ca];
-      try {
-        return createSecureContext({
-          ca: authorities,
-          cert: tls.clients.map((client) => client.cert),
-          key: tls.clients.map((client) => client.key),
-        });
-      } catch (error) {
-        throw new SkiffError(
-          'FAILED_PRECONDITION',
-          `the certificates configured for the registry are of no use: ${messageOf(error)}`,
-          { cause: error },
-        );
-      }
+    contextFor(tls) {
+      const key = createHash('sha256').update(JSON.stringify(tls)).digest('base64url');
+      const context = contexts.get(key) ?? make(tls);
+      if (contexts.size >= maxContexts) contexts.clear();
+      contexts.set(key, context);
+      context.catch(() => contexts.delete(key));
+      return context;
     },
   };
 }

@@ -7,6 +7,7 @@ import { fromDockerConfigs } from '../auth/docker-config.ts';
 import { statusError, throwIfAborted } from '../errors.ts';
 import { findHosts } from '../hosts/find.ts';
 import { type Capability, type RegistryHost, repositoryAt } from '../hosts/host.ts';
+import type { MirrorRests } from '../hosts/rests.ts';
 import { readErrorText } from '../http/body.ts';
 import type { Answer, Exchange, Question } from '../http/exchange.ts';
 import { type Attempt, isRetryableStatus, retryAfterMs, withRetries } from '../http/retry.ts';
@@ -19,6 +20,7 @@ export interface OperationDeps {
   limits: Limits;
   certsDirs: readonly string[];
   dockerConfigs: readonly string[];
+  rests: MirrorRests;
 }
 
 /** One call of the client. */
@@ -53,7 +55,7 @@ export async function overHosts<T>(
   const { deps, reference, options, what } = operation;
   throwIfAborted(what, options.signal);
   const all = await told(what, findHosts(deps.certsDirs, reference.domain));
-  const hosts = all.filter((host) => host.capabilities.has(capability));
+  const hosts = deps.rests.awake(all.filter((host) => host.capabilities.has(capability)));
   const failures: { host: string; error: unknown }[] = [];
   for (const [index, host] of hosts.entries()) {
     try {
@@ -62,6 +64,7 @@ export async function overHosts<T>(
     } catch (error) {
       throwIfAborted(what, options.signal);
       failures.push({ host: host.address, error: firstCause(error) });
+      if (isSkiffError(error, 'UNKNOWN')) deps.rests.rest(host);
     }
   }
   throw hosts.length === 0 ? noHost(what, reference.domain, capability) : summary(failures);
