@@ -43,7 +43,9 @@ async function node(): Promise<Node> {
   const manifests = join(root, 'manifests');
   mkdirSync(manifests);
   const events: CoreEvent[] = [];
-  const configuration = loadConfiguration({ overrides: { staticPodPath: manifests } });
+  const configuration = loadConfiguration({
+    overrides: { staticPodPath: manifests, port: 0, healthzPort: 0 },
+  });
   const kubelet = createKubelet({
     paths: pathsUnder(root),
     cri: peer.cri,

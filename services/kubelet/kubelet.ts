@@ -15,6 +15,7 @@ import { durationMs } from './configuration/duration.ts';
 import { createCore } from './core.ts';
 import { type CoreServices, type CoreSettings, defaultSettings } from './core-deps.ts';
 import type { EventSink } from './events/recorder.ts';
+import { createKeepers } from './keepers.ts';
 import { type KubeletParts, type LateFacts, makeParts } from './parts.ts';
 import type { KubeletApi } from './ports.ts';
 
@@ -49,6 +50,8 @@ export interface Kubelet {
   /** What the HTTP server and the command line see. */
   readonly services: CoreServices;
   readonly parts: KubeletParts;
+  /** The ports of the HTTP API, by what they serve: `secure`, `readonly`, `healthz`. */
+  ports(): ReadonlyMap<string, number>;
 }
 
 /** How often the runtime is asked for its cgroup driver before the configuration's is taken. */
@@ -85,14 +88,20 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
       return parts;
     },
   );
+  const keepers = createKeepers(deps, core.services, core.parts as KubeletParts);
   return {
     services: core.services,
     parts: core.parts as KubeletParts,
+    ports: keepers.ports,
     async start() {
       late.driver = await askDriver(deps, late.driver);
       await core.start();
+      await keepers.start();
     },
-    stop: core.stop,
+    async stop() {
+      await keepers.stop();
+      await core.stop();
+    },
   };
 }
 

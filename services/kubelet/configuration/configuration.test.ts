@@ -49,8 +49,12 @@ kubeReserved: { cpu: 100m, memory: 1Gi }
   assert.equal(configuration.port, 10_250);
 });
 
-test('without a file the values of old', () => {
-  const configuration = loadConfiguration({});
+test('without a file it is safe, and the values of old are there for who wants them', () => {
+  const safe = loadConfiguration({});
+  assert.equal(safe.authorization.mode, 'Webhook');
+  assert.equal(safe.readOnlyPort, 0);
+  assert.equal(safe.evictionHard['nodefs.available'], '10%');
+  const configuration = loadConfiguration({ legacyWithoutFile: true });
   assert.equal(configuration.authentication.anonymous.enabled, true);
   assert.equal(configuration.authorization.mode, 'AlwaysAllow');
   assert.equal(configuration.readOnlyPort, 10_255);

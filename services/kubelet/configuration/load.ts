@@ -18,6 +18,11 @@ export interface ConfigurationPlaces {
   directory?: string;
   /** Fields that win over every file: flags. */
   overrides?: KubeletFields;
+  /**
+   * Without a file the original keeps its values of old: anybody may do anything on port 10250, and nothing is
+   * evicted. Skiff is safe unless this is true.
+   */
+  legacyWithoutFile?: boolean;
 }
 
 /**
@@ -29,7 +34,8 @@ export interface ConfigurationPlaces {
 export function loadConfiguration(places: ConfigurationPlaces): KubeletConfiguration {
   const files = [...(places.file === undefined ? [] : [places.file]), ...dropIns(places.directory)];
   const stated = files.map(readOne).reduce(mergeFields, {});
-  const configuration = withDefaults(mergeFields(stated, places.overrides ?? {}), files.length > 0);
+  const legacy = files.length === 0 && places.legacyWithoutFile === true;
+  const configuration = withDefaults(mergeFields(stated, places.overrides ?? {}), !legacy);
   const problems = validate(configuration);
   if (problems.length === 0) return configuration;
   const where = files.length > 0 ? files.join(', ') : 'the configuration';
