@@ -60,6 +60,7 @@ export async function assemble(config: CriServerConfig, undo: AsyncDisposableSta
     emit: () => {},
     log,
   });
+  undo.defer(() => sandboxes.close());
   undo.defer(() => removeUnusedNetwork(config, sandboxes));
   const containers = createContainers({
     store,

@@ -106,7 +106,7 @@ test('a sandbox runs with a network of its own, survives a restart, stops and go
   await again.removePodSandbox({ podSandboxId: id });
   await again.removePodSandbox({ podSandboxId: id });
   await assert.rejects(again.podSandboxStatus({ podSandboxId: id }), { code: 'NOT_FOUND' });
-  assert.equal(existsSync(join(node.paths.run, 'ns', id)), false);
+  assert.equal(existsSync(join(node.paths.run, 'sandboxes', id)), false);
   assert.deepEqual(
     readdirSync(join(node.paths.lib, 'cni', 'networks', `skiff-${node.paths.tag}`)).filter(
       (name) => name.includes('.') && !name.startsWith('last'),
@@ -117,7 +117,7 @@ test('a sandbox runs with a network of its own, survives a restart, stops and go
 
 /** Runs a command in pinned namespaces of a sandbox. */
 function inPod(paths: { run: string }, id: string, kinds: string[], ...command: string[]): string {
-  const joins = kinds.map((kind) => `--${kind}=${join(paths.run, 'ns', id, kind)}`);
+  const joins = kinds.map((kind) => `--${kind}=${join(paths.run, 'sandboxes', id, 'ns', kind)}`);
   return execFileSync('nsenter', [...joins, ...command], { encoding: 'utf8' });
 }
 
@@ -133,7 +133,7 @@ test('a pod on the network of the host has no network, host name or IPC of its o
   const { status } = await runtime.podSandboxStatus({ podSandboxId: id });
   assert.equal(status?.network?.ip, '');
   assert.equal(status?.linux?.namespaces?.options?.network, NamespaceMode.NODE);
-  assert.deepEqual(readdirSync(join(paths.run, 'ns', id)), []);
+  assert.deepEqual(readdirSync(join(paths.run, 'sandboxes', id, 'ns')), []);
   assert.equal(existsSync(join(paths.run, 'sandboxes', id, 'shm', 'x')), false);
   assert.equal(
     readFileSync(join(paths.run, 'sandboxes', id, 'hosts'), 'utf8'),

@@ -1,12 +1,11 @@
 /** The real `SandboxHost`: directories, namespaces, mounts and the pause process on this machine. */
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { unmount } from '#foundation/linux/mount.ts';
 import type { Spawner } from '#foundation/linux/spawn.ts';
 import type { SandboxHost } from './deps.ts';
 import { mountShm, writeHosts, writeNameFiles } from './files.ts';
 import { makeNamespaces, namespacesAlive, releaseNamespaces } from './namespaces.ts';
-import { sandboxPaths } from './paths.ts';
+import { sandboxesDirectory, sandboxPaths } from './paths.ts';
 import type { PauseDriver } from './pause.ts';
 
 /** Makes the host port for sandboxes below the run directory. */
@@ -14,7 +13,8 @@ export function createSandboxHost(run: string, pause: PauseDriver, spawner: Spaw
   const at = (id: string) => sandboxPaths(run, id);
   return {
     makeDirectories({ id, config }) {
-      mkdirSync(at(id).shm, { recursive: true, mode: 0o711 });
+      const { directory, shm, namespaces } = at(id);
+      for (const path of [directory, shm, namespaces]) mkdirSync(path, { mode: 0o711 });
       if (config.logDirectory !== '') mkdirSync(config.logDirectory, { recursive: true, mode: 0o755 });
     },
     removeDirectories: (id) => rmSync(at(id).directory, { recursive: true, force: true }),
@@ -31,14 +31,6 @@ export function createSandboxHost(run: string, pause: PauseDriver, spawner: Spaw
     startPause: (sandbox, _plan, signal) => pause.start(sandbox, at(sandbox.id), signal),
     stopPause: (sandbox) => pause.stop(sandbox),
     pauseAlive: (sandbox) => sandbox.resources.pause === undefined || pause.alive(sandbox.resources.pause),
-    leftovers: () => [...new Set(['sandboxes', 'ns'].flatMap((directory) => namesIn(join(run, directory))))],
+    leftovers: () => readdirSync(sandboxesDirectory(run)),
   };
-}
-
-function namesIn(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch {
-    return []; // Not made yet.
-  }
 }

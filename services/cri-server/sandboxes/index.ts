@@ -15,6 +15,7 @@ import { recoverSandboxes } from './recover.ts';
 import { createRegistry } from './registry.ts';
 import { removeSandbox } from './remove.ts';
 import { runSandbox } from './run.ts';
+import { closeRunDirectory, openRunDirectory } from './run-directory.ts';
 import { stopSandbox } from './stop.ts';
 import { viewOf } from './view.ts';
 
@@ -32,6 +33,8 @@ export interface SandboxService extends SandboxesPort {
   get(id: string): Sandbox | undefined;
   /** Those that clients may see. */
   visible(): Sandbox[];
+  /** Sandboxes live on; without any, nothing of this part is left on the machine. */
+  close(): void;
 }
 
 /** Opens the sandboxes of a store. */
@@ -44,6 +47,7 @@ export function createSandboxes(
     records: sandboxRecords(options.store),
     locks: keyedLocks(),
   };
+  openRunDirectory(deps.run);
   const view = (sandbox: Sandbox): SandboxView => viewOf(deps.run, sandbox);
   return {
     run: (request, signal) => runSandbox(deps, request, signal),
@@ -57,5 +61,8 @@ export function createSandboxes(
       return sandbox === undefined ? undefined : view(sandbox);
     },
     list: () => deps.registry.visible().map(view),
+    close: () => {
+      if (deps.registry.all().length === 0) closeRunDirectory(deps.run);
+    },
   };
 }

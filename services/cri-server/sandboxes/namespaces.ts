@@ -2,7 +2,6 @@
  * Makes and releases the namespaces of a sandbox: by system call on this thread, each pinned by a bind mount.
  * With a user namespace a child makes them instead (`user-namespace.ts`).
  */
-import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { getLink, setLink } from '#foundation/linux/links.ts';
 import {
@@ -42,7 +41,6 @@ export async function makeNamespaces(
 ): Promise<SandboxNamespaces> {
   const { plan } = request;
   const kinds = kindsOf(plan);
-  mkdirSync(paths.namespaces, { recursive: true, mode: 0o711 });
   if (plan.user !== undefined) return makeWithUser(spawner, paths, request, kinds, plan.user);
   if (kinds.length === 0) return {};
   return inNewNamespaces(kinds, () => {
@@ -100,13 +98,12 @@ function setUp({ plan, hostname, sysctls }: NamespaceRequest): void {
   writeSysctls(sysctls);
 }
 
-/** Lets all namespaces of a sandbox go; those that are gone already are fine. */
+/** Lets all namespaces of a sandbox go; those that are gone already are fine. The empty files stay. */
 export function releaseNamespaces(paths: SandboxPaths): void {
   for (const kind of ['net', 'ipc', 'uts', 'pid', 'user']) {
     const pin = join(paths.namespaces, kind);
     if (isPinned(pin)) unpinNamespace(pin);
   }
-  rmSync(paths.namespaces, { recursive: true, force: true });
 }
 
 /** Whether every namespace of a sandbox is still there; none is after a reboot. */

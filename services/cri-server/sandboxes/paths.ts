@@ -14,15 +14,20 @@ export interface SandboxPaths {
   namespaces: string;
 }
 
+/** The directory of all sandboxes below the run directory. */
+export function sandboxesDirectory(run: string): string {
+  return join(run, 'sandboxes');
+}
+
 /** The places of a sandbox below the run directory. */
 export function sandboxPaths(run: string, id: string): SandboxPaths {
-  const directory = join(run, 'sandboxes', id);
+  const directory = join(sandboxesDirectory(run), id);
   return {
     directory,
     hostname: join(directory, 'hostname'),
     hosts: join(directory, 'hosts'),
     resolvConf: join(directory, 'resolv.conf'),
     shm: join(directory, 'shm'),
-    namespaces: join(run, 'ns', id),
+    namespaces: join(directory, 'ns'),
   };
 }

@@ -6,6 +6,7 @@ import { create } from '@bufbuild/protobuf';
 import { NamespaceMode, RunPodSandboxRequestSchema } from '#contracts/cri/runtime_pb.ts';
 import { silentLogger } from '#foundation/base/log.ts';
 import { pathsUnder } from '#foundation/base/paths.ts';
+import { unmount } from '#foundation/linux/mount.ts';
 import { prepareNamespaces } from '#foundation/linux/namespaces.ts';
 import { createSpawner } from '#foundation/linux/spawn.ts';
 import { leakCheck } from '../../../test/leaks.ts';
@@ -93,6 +94,7 @@ async function setUp(t: TestContext) {
     });
   t.after(async () => {
     network.close();
+    unmount(join(paths.run, 'sandboxes'));
     store.close();
     spawner[Symbol.dispose]();
     removeDefaultBridge(paths.tag);
@@ -105,11 +107,11 @@ async function setUp(t: TestContext) {
   };
   const remains = () => ({
     // The bridge itself stays until the server closes.
-    machine: leaks.left().filter((line) => line !== `interface skiff${paths.tag}`),
+    machine: leaks
+      .left()
+      .filter((line) => line !== `interface skiff${paths.tag}` && !line.endsWith('/run/sandboxes')),
     leases: leased(),
-    directories: ['sandboxes', 'ns'].flatMap((name) =>
-      existsSync(join(paths.run, name)) ? readdirSync(join(paths.run, name)) : [],
-    ),
+    directories: readdirSync(join(paths.run, 'sandboxes')),
     records: store.records('sandbox', 1).all().length,
   });
   return { saboteur, open, remains, paths };
