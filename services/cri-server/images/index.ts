@@ -13,6 +13,7 @@ import type { Logger } from '#foundation/base/log.ts';
 import type { ImageSource, LocalImage } from '../ports.ts';
 import type { Store } from '../store/store.ts';
 import { collect } from './collect.ts';
+import { buildDebian, type DebianBuild } from './debian/build.ts';
 import type { ImageParts } from './deps.ts';
 import { limiter } from './limiter.ts';
 import { toLocalImage } from './local-image.ts';
@@ -34,6 +35,7 @@ import { type Removed, removeImage, removeName } from './verbs/remove.ts';
 import { tagImage } from './verbs/tag.ts';
 import { createWorkerPool } from './workers/pool.ts';
 
+export type { DebianBuild } from './debian/build.ts';
 export type { PullRequest } from './pull/pull.ts';
 
 /** What the image store is made from. */
@@ -60,6 +62,8 @@ export interface Images extends ImageSource {
   inspect(reference: string): ImageRecord | undefined;
   /** Pulls; identical pulls at the same time are one. @throws see `pullImage`. */
   pull(request: PullRequest, signal?: AbortSignal): Promise<LocalImage>;
+  /** Builds an image from Debian packages. */
+  buildDebian(build: DebianBuild, signal?: AbortSignal): Promise<LocalImage>;
   tag(source: string, target: string): LocalImage;
   /** Removes one name, and the image with its last. */
   untag(reference: string): Promise<Removed>;
@@ -99,6 +103,8 @@ export function createImages(deps: ImagesDeps): Images {
       const key = JSON.stringify([request.reference, request.auth]);
       return toLocalImage(await pulls.join(key, (shared) => pullImage(parts, request, shared), signal));
     },
+    buildDebian: async (build, signal) =>
+      toLocalImage(await buildDebian(parts, build, signal ?? new AbortController().signal)),
     tag: (source, target) => toLocalImage(tagImage(parts, source, target)),
     untag: async (reference) => {
       const removed = removeName(parts, reference);

@@ -15,6 +15,11 @@ export function recoverImages(parts: ImageParts): void {
   lease.expire(resumeMs);
   const trash = join(directory, 'trash');
   mkdirSync(trash, { recursive: true, mode: 0o700 });
-  const useless = [...layers.orphans(), ...readdirSync(trash).map((name) => join(trash, name))];
+  const builds = readdirSync(directory).filter((name) => name.startsWith('build-'));
+  const useless = [
+    ...layers.orphans(),
+    ...readdirSync(trash).map((name) => join(trash, name)),
+    ...builds.map((name) => join(directory, name)),
+  ];
   for (const path of useless) void discard(parts, path);
 }

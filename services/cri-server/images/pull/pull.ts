@@ -6,10 +6,9 @@ import { formatReference, formatRepository, parseReference, type Reference } fro
 import type { AuthRequest } from '../registry/types.ts';
 import type { Lease } from '../store/leases.ts';
 import type { ImageRecord } from '../store/model.ts';
-import { ensureLayers } from './ensure-layers.ts';
+import { obtainImage } from './obtain.ts';
 import { readAll } from './read-all.ts';
-import { recordImage } from './record.ts';
-import { type ResolvedImage, resolveImage } from './resolve-image.ts';
+import type { ResolvedImage } from './resolve-image.ts';
 
 /** What to pull. */
 export interface PullRequest {
@@ -61,57 +60,25 @@ async function pull(
   { reference, auth, tracker, lease }: Pull,
   signal: AbortSignal,
 ): Promise<ImageRecord> {
-  const options = { auth, signal };
-  const resolved = await resolve(parts, { reference, auth, tracker, lease }, signal);
-  const known = completeImage(parts, resolved);
-  if (known !== undefined) return recordImage(parts, resolved, known.layers, namesOf(reference, resolved));
-  parts.pool.warm();
-  const { layers: descriptors } = resolved.manifest;
-  tracker.layers(descriptors);
-  const { layers, isNew } = await ensureLayers(
-    parts,
-    {
-      layers: descriptors,
-      diffIds: resolved.image.rootfs.diff_ids,
-      lease,
-      open: (descriptor, offset, openSignal) =>
-        parts.registry.openBlob(reference, descriptor, { ...options, offset, signal: openSignal }),
-      onLayer: (digest, change) => tracker.layer(digest, change),
-    },
-    signal,
-  );
-  if (isNew) await parts.pool.run('sync', parts.directory);
-  signal.throwIfAborted();
-  return recordImage(parts, resolved, layers, namesOf(reference, resolved));
-}
-
-async function resolve(
-  { registry, content, platform }: ImageParts,
-  { reference, auth, lease }: Pull,
-  signal: AbortSignal,
-): Promise<ResolvedImage> {
+  const { registry, content } = parts;
   const options = { auth, signal };
   const top = await registry.resolve(reference, { ...options, local: (digest) => content.read(digest) });
-  return resolveImage(
-    { content, platform, lease },
+  return obtainImage(
+    parts,
     {
-      top,
-      manifest: (descriptor) => registry.fetchManifest(reference, descriptor, options),
-      blob: async (descriptor) =>
-        readAll(await registry.openBlob(reference, descriptor, options), descriptor.size),
+      origin: {
+        top,
+        manifest: (descriptor) => registry.fetchManifest(reference, descriptor, options),
+        blob: async (descriptor) =>
+          readAll(await registry.openBlob(reference, descriptor, options), descriptor.size),
+      },
+      openLayer: (descriptor, offset, openSignal) =>
+        registry.openBlob(reference, descriptor, { ...options, offset, signal: openSignal }),
+      names: (resolved) => namesOf(reference, resolved),
     },
+    { lease, tracker },
+    signal,
   );
-}
-
-/** The image if it is here by the same manifest, with all that belongs to it. */
-function completeImage(parts: ImageParts, resolved: ResolvedImage): ImageRecord | undefined {
-  const image = parts.catalog.get(resolved.manifest.config.digest);
-  if (image === undefined || image.manifest.digest !== resolved.descriptor.digest) return undefined;
-  const isHere = image.layers.every(
-    ({ descriptor, chainId }) =>
-      parts.layers.get(chainId) !== undefined && parts.content.size(descriptor.digest) === descriptor.size,
-  );
-  return isHere ? image : undefined;
 }
 
 function namesOf(reference: Reference, resolved: ResolvedImage): { tags: string[]; digests: string[] } {
