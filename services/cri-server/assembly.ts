@@ -24,6 +24,7 @@ import { createSandboxes, createSandboxHost, type SandboxService } from './sandb
 import { createPauseDriver, type PauseDriver } from './sandboxes/pause.ts';
 import type { CriServerConfig } from './server-config.ts';
 import { openStore, type Store } from './store/store.ts';
+import { createStreamingServer, type StreamingServer } from './streaming/index.ts';
 
 /** Milliseconds after which a CNI plugin that hangs is killed. */
 const pluginTimeoutMs = 60_000;
@@ -35,6 +36,7 @@ export interface Assembly {
   network: PodNetwork;
   sandboxes: SandboxService;
   containers: Containers;
+  streaming: StreamingServer;
 }
 
 /**
@@ -76,7 +78,10 @@ export async function assemble(config: CriServerConfig, undo: AsyncDisposableSta
   undo.use(containers);
   await sandboxes.recover();
   await containers.recover();
-  return { runtimes, images, network, sandboxes, containers };
+  const streaming = createStreamingServer({ runtime: containers.streaming, log, ...config.streaming });
+  await streaming.listen();
+  undo.defer(() => streaming.close());
+  return { runtimes, images, network, sandboxes, containers, streaming };
 }
 
 function openImages(

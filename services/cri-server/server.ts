@@ -15,7 +15,9 @@ import { imageHandlers } from './images/rpc.ts';
 import { createCallObserver } from './rpc/observe.ts';
 import { runtimeHandlers } from './rpc/runtime.ts';
 import { sandboxHandlers } from './rpc/sandboxes.ts';
+import { streamingChecks } from './rpc/streaming.ts';
 import type { CriServerConfig } from './server-config.ts';
+import { streamingHandlers } from './streaming/rpc.ts';
 
 export type * from './server-config.ts';
 
@@ -74,7 +76,7 @@ async function start(
 }
 
 function addServices(rpc: RpcServer, { version, paths }: CriServerConfig, parts: Assembly): void {
-  const { runtimes, network, sandboxes, containers, images } = parts;
+  const { runtimes, network, sandboxes, containers, images, streaming } = parts;
   const handlers = runtimes.usable().map(({ name, driver }) => {
     const { recursiveReadOnly, userNamespaces } = driver.features;
     return [name, { recursiveReadOnlyMounts: recursiveReadOnly, userNamespaces }] as const;
@@ -89,6 +91,7 @@ function addServices(rpc: RpcServer, { version, paths }: CriServerConfig, parts:
     }),
     ...sandboxHandlers(sandboxes),
     ...containers.handlers,
+    ...streamingHandlers({ streaming, ...streamingChecks(containers.core.table, sandboxes) }),
   });
   rpc.add(ImageService, imageHandlers(images));
 }
