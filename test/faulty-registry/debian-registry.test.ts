@@ -82,6 +82,19 @@ async function fails(work: Promise<unknown>, code: string, says: RegExp): Promis
 
 test('docker-registry: plain http on loopback', async (t) => roundTrip(await set(t)));
 
+test('docker-registry: one on loopback that changes from http to https needs no word', async (t) => {
+  const { certPath, keyPath } = await certificateFor('127.0.0.1');
+  const setting = await set(t);
+  const { registry, client } = setting;
+  await roundTrip(setting);
+  await registry.kill();
+  const port = Number(registry.address.split(':')[1]);
+  const secured = await startDebianRegistry({ tls: { certificate: certPath, key: keyPath }, port });
+  t.after(() => secured[Symbol.asyncDispose]());
+  const reference = parseReference(`${registry.address}/team/app:v1`);
+  await fails(client.resolve(reference), 'NOT_FOUND', /MANIFEST_UNKNOWN/);
+});
+
 test('docker-registry: what is not there', async (t) => {
   const { registry, client } = await set(t);
   const reference = parseReference(`${registry.address}/team/app:v1`);

@@ -13,6 +13,8 @@ export interface RegistryOptions {
   /** A token server: its realm, and the file of the certificate that its tokens are signed under. */
   token?: { realm: string; service: string; issuer: string; rootCertBundle: string };
   tls?: { certificate: string; key: string; clientCa?: string };
+  /** A free one unless told. */
+  port?: number;
 }
 
 /** A running registry. */
@@ -30,7 +32,7 @@ export interface DebianRegistry extends AsyncDisposable {
 /** Starts a registry with an empty store and waits until it listens. */
 export async function startDebianRegistry(options: RegistryOptions = {}): Promise<DebianRegistry> {
   const folder = mkdtempSync('/tmp/skiff-reg-');
-  const port = await freePort();
+  const port = options.port ?? (await freePort());
   const config = join(folder, 'config.json'); // JSON is YAML.
   if (options.htpasswd !== undefined) writeFileSync(join(folder, 'htpasswd'), options.htpasswd);
   writeFileSync(config, JSON.stringify(configOf(folder, port, options)));

@@ -54,17 +54,34 @@ export function createExchange(deps: {
   return {
     async ask(question) {
       const { host } = question;
-      const scheme = (host.httpFallback && spoken.get(host.address)) || host.scheme;
-      const first = await askWith(deps, question, scheme);
-      if (!host.httpFallback || scheme === 'http') return first;
-      if (!('error' in first)) spoken.set(host.address, 'https');
-      if (!('error' in first) || !first.notTls) return first;
-      const second = await askWith(deps, question, 'http');
-      if ('error' in second) return first.retryable ? first : second;
-      spoken.set(host.address, 'http');
+      if (!host.httpFallback) return askWith(deps, question, host.scheme);
+      const [likely, other] = spoken.get(host.address) === 'http' ? plainFirst : tlsFirst;
+      const first = await askWith(deps, question, likely);
+      if (!isOtherSpoken(first, likely)) {
+        if (!('error' in first)) spoken.set(host.address, likely);
+        return first;
+      }
+      const second = await askWith(deps, question, other);
+      if ('error' in second) return betterOf(first, second);
+      if (!('error' in first)) await discard(first.body);
+      spoken.set(host.address, other);
       return second;
     },
   };
+}
+
+const tlsFirst = ['https', 'http'] as const;
+const plainFirst = ['http', 'https'] as const;
+
+/** An answer is better than none; of two failures the one that may pass says more. */
+function betterOf(first: Answer | WireFailure, second: WireFailure): Answer | WireFailure {
+  return !('error' in first) || first.retryable ? first : second;
+}
+
+/** Whether the other scheme may be spoken there; servers of https answer http with 400. */
+function isOtherSpoken(answer: Answer | WireFailure, scheme: 'https' | 'http'): boolean {
+  if ('error' in answer) return answer.notTls;
+  return scheme === 'http' && answer.status === 400;
 }
 
 type Deps = Parameters<typeof createExchange>[0];
