@@ -20,6 +20,7 @@ import type {
   RuntimeHealth,
   VolumeManager,
 } from './ports.ts';
+import type { RuntimeManagerDeps } from './runtime-manager/deps.ts';
 
 /** The figures of KubeletConfiguration that the core goes by. Milliseconds. */
 export interface CoreSettings {
@@ -105,4 +106,5 @@ export interface Parts {
   hooks: HookRunner;
   resources: PodResources;
   admission: Admission;
+  linuxResources: RuntimeManagerDeps['linuxResources'];
 }

@@ -175,6 +175,8 @@ function wire(deps: CoreDeps, base: Base, makeParts: (services: CoreServices) =>
   loop.runtime = {
     ...parts,
     runtime: base.runtime,
+    actuated: base.allocation,
+    onResized: (pod, failure) => base.allocation.setInProgress(pod.metadata.uid ?? '', failure),
     images: imagesOf(deps, base),
     events: base.events,
     clock,

@@ -17,7 +17,7 @@ import { createAttempt } from './probes/attempt.ts';
 import { createProber } from './probes/handlers.ts';
 import { createProbeManager } from './probes/probes.ts';
 import type { CgroupDriver, CgroupName } from './resources/cgroup-names.ts';
-import type { ResourceSettings } from './resources/linux-resources.ts';
+import { linuxResources, type ResourceSettings } from './resources/linux-resources.ts';
 import { createPodResources } from './resources/pod-resources.ts';
 import { contentPlugins } from './volumes/content.ts';
 import { emptyDirPlugin } from './volumes/empty-dir.ts';
@@ -94,6 +94,7 @@ export function makeParts(deps: KubeletDeps, core: CoreServices, late: LateFacts
     hooks: createHookRunner({ cri: core.runtime, clock }),
     resources: makeResources(making),
     admission: createAdmission(node, deps.nodeLabels ?? {}),
+    linuxResources: (pod, container) => linuxResources(pod, container, making.settings),
   };
 }
 

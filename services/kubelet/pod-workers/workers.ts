@@ -194,7 +194,8 @@ async function runWorker(state: State, worker: Worker): Promise<void> {
     if (worker.pending) continue;
     // A new phase is looked at at once.
     if (worker.state.phase !== phase) worker.pending = true;
-    else schedule(state, worker, againMs ?? requeueDelay(failure, state.times, random(state)));
+    else if (!state.closing)
+      schedule(state, worker, againMs ?? requeueDelay(failure, state.times, random(state)));
   }
   worker.busy = false;
   if (worker.pending && !state.closing && worker.state.phase !== 'finished') wake(state, worker);

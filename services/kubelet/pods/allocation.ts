@@ -27,6 +27,9 @@ export interface Allocation {
   /** A resize was granted and is being carried out; the message of the last failure, empty for none. */
   setInProgress(uid: string, error: string | undefined): void;
   conditions(uid: string): Omit<PodCondition, 'lastTransitionTime'>[];
+  /** The resources a container was last started or resized with; undefined when that is not known. */
+  actuated(uid: string, container: string): ResourceRequirements | undefined;
+  setActuated(uid: string, container: string, resources: ResourceRequirements | undefined): void;
   retain(uids: ReadonlySet<string>): void;
 }
 
@@ -41,13 +44,16 @@ interface Checkpoint {
 /** @param directory the kubelet's root. */
 export function createAllocation(directory: string): Allocation {
   const path = join(directory, 'allocated_pods_state');
+  const actuatedPath = join(directory, 'actuated_pods_state');
   const granted = new Map(Object.entries(load(path).pods));
+  const actuated = new Map(Object.entries(load(actuatedPath).pods));
   const pending = new Map<string, ResizePending>();
   const progress = new Map<string, string>();
-  const save = () => {
-    const checkpoint: Checkpoint = { version: 1, pods: Object.fromEntries(granted) };
-    replaceFileSync(path, JSON.stringify(checkpoint), { durable: false });
+  const write = (file: string, pods: ReadonlyMap<string, Granted>) => {
+    const checkpoint: Checkpoint = { version: 1, pods: Object.fromEntries(pods) };
+    replaceFileSync(file, JSON.stringify(checkpoint), { durable: false });
   };
+  const save = () => write(path, granted);
   return {
     grant(pod) {
       const resources = resourcesOf(pod);
@@ -78,14 +84,24 @@ export function createAllocation(directory: string): Allocation {
       else progress.set(uid, error);
     },
     conditions: (uid) => conditionsOf(pending.get(uid), progress.get(uid)),
+    actuated: (uid, container) => actuated.get(uid)?.[container],
+    setActuated(uid, container, resources = {}) {
+      const before = actuated.get(uid);
+      if (isDeepStrictEqual(before?.[container], resources)) return;
+      actuated.set(uid, { ...before, [container]: resources });
+      write(actuatedPath, actuated);
+    },
     retain(uids) {
       const gone = [...granted.keys()].filter((uid) => !uids.has(uid));
       for (const uid of gone) {
         granted.delete(uid);
+        actuated.delete(uid);
         pending.delete(uid);
         progress.delete(uid);
       }
-      if (gone.length > 0) save();
+      if (gone.length === 0) return;
+      save();
+      write(actuatedPath, actuated);
     },
   };
 }

@@ -3,13 +3,14 @@
  * line in a table test.
  */
 import type { Pod } from '#contracts/kubernetes/types.ts';
-import { allContainers, initContainers } from '../pods/containers.ts';
-import { specOf } from '../pods/identity.ts';
+import { allContainers, initContainers, sidecars } from '../pods/containers.ts';
+import { isDeleted, specOf } from '../pods/identity.ts';
 import type { AnyContainer } from '../ports.ts';
 import { initActions } from './init-actions.ts';
-import { type Kill, type ProbeResults, reasonToKill, unknownKill } from './kills.ts';
-import type { RuntimePodStatus } from './model.ts';
+import { type Kill, reasonToKill, type Signals, unknownKill } from './kills.ts';
+import type { ContainerRecord, RuntimePodStatus } from './model.ts';
 import { newestOf } from './model.ts';
+import { resizeOf } from './resize-decision.ts';
 import { isRestartable, mustStart, restartPolicyOf, restartsAfterKill, verdictOf } from './restart-policy.ts';
 import { sandboxDecision } from './sandbox-decision.ts';
 
@@ -28,10 +29,18 @@ export interface PodActions {
   startEphemeral: AnyContainer[];
   startInit: AnyContainer[];
   start: AnyContainer[];
+  /** Running containers that get other resources without a restart. */
+  resize: Running[];
+}
+
+/** A container that runs. */
+export interface Running {
+  container: AnyContainer;
+  record: ContainerRecord;
 }
 
 /** Computes what to do. Changes nothing. */
-export function computeActions(pod: Pod, status: RuntimePodStatus, probes: ProbeResults): PodActions {
+export function computeActions(pod: Pod, status: RuntimePodStatus, signals: Signals): PodActions {
   const sandbox = sandboxDecision(pod, status);
   const actions: PodActions = {
     killPod: sandbox.create,
@@ -43,19 +52,28 @@ export function computeActions(pod: Pod, status: RuntimePodStatus, probes: Probe
     startEphemeral: [],
     startInit: [],
     start: [],
+    resize: [],
   };
   if (sandbox.create) return fromScratch(pod, status, actions);
   if (mustRestartAll(pod, status)) return { ...actions, restartAll: true };
   actions.startEphemeral = (specOf(pod).ephemeralContainers ?? []).filter((container) => {
     return newestOf(status, container.name) === undefined;
   });
-  const init = initActions(pod, status, probes);
+  const init = initActions(pod, status, signals);
   actions.kill.push(...init.kill);
   actions.startInit = init.start;
   actions.killPod = init.killPod;
   if (init.killPod) actions.startEphemeral = [];
   if (init.killPod || !init.done) return actions;
-  return regularActions(pod, status, probes, actions);
+  return regularActions(pod, status, signals, { ...actions, resize: inPlaceResizes(pod, status, signals) });
+}
+
+function inPlaceResizes(pod: Pod, status: RuntimePodStatus, signals: Signals): Running[] {
+  return [...sidecars(pod), ...specOf(pod).containers].flatMap((container) => {
+    const record = newestOf(status, container.name);
+    if (record?.state !== 'running' || resizeOf(pod, container, signals) !== 'in-place') return [];
+    return [{ container, record }];
+  });
 }
 
 /** A new sandbox: what runs in the old one ends, and the pod begins with its first init container. */
@@ -80,6 +98,7 @@ function anyRestarts(pod: Pod): boolean {
 
 /** Whether a container's newest exit matched a rule that restarts the whole pod. */
 function mustRestartAll(pod: Pod, status: RuntimePodStatus): boolean {
+  if (isDeleted(pod)) return false;
   return allContainers(pod).some((container) => {
     const record = newestOf(status, container.name);
     return record?.state === 'exited' && verdictOf(pod, container, record) === 'restart-all';
@@ -89,7 +108,7 @@ function mustRestartAll(pod: Pod, status: RuntimePodStatus): boolean {
 function regularActions(
   pod: Pod,
   status: RuntimePodStatus,
-  probes: ProbeResults,
+  signals: Signals,
   actions: PodActions,
 ): PodActions {
   let kept = 0;
@@ -101,12 +120,12 @@ function regularActions(
       if (record?.state === 'unknown') actions.kill.push(unknownKill(container, record));
       continue;
     }
-    const kill = reasonToKill(container, record, probes);
+    const kill = reasonToKill(pod, container, record, signals);
     if (kill === undefined) {
       kept += 1;
       continue;
     }
-    const again = kill.reason === 'changed' || restartsAfterKill(pod, container);
+    const again = kill.reason === 'changed' || kill.reason === 'resize' || restartsAfterKill(pod, container);
     if (again) actions.start.push(container);
     actions.kill.push({ ...kill, message: again ? `${kill.message}, will be restarted` : kill.message });
   }

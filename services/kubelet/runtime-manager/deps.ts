@@ -1,8 +1,13 @@
 /** What the runtime manager is made of. */
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import type { LinuxContainerResourcesSchema } from '#contracts/cri/runtime_pb.ts';
+import type { Pod } from '#contracts/kubernetes/types.ts';
 import type { Logger } from '#foundation/base/log.ts';
 import type { Clock } from '#foundation/base/time.ts';
 import type { ImageManager } from '../images/ensure-image.ts';
+import type { Allocation } from '../pods/allocation.ts';
 import type {
+  AnyContainer,
   ContainerConfigBuilder,
   EventRecorder,
   HookRunner,
@@ -19,6 +24,11 @@ export interface RuntimeManagerDeps {
   builder: ContainerConfigBuilder;
   hooks: HookRunner;
   probes: Pick<ProbeManager, 'result'>;
+  /** The resources containers run with. */
+  actuated: Pick<Allocation, 'actuated' | 'setActuated'>;
+  /** Told what came of a pod's resize: undefined when it is done. */
+  onResized(pod: Pod, failure: string | undefined): void;
+  linuxResources(pod: Pod, container: AnyContainer): MessageInitShape<typeof LinuxContainerResourcesSchema>;
   resources: Pick<PodResources, 'updatePodCgroup' | 'memoryUsage'>;
   events: EventRecorder;
   clock: Clock;

@@ -8,7 +8,7 @@ import type { Container, Pod } from '#contracts/kubernetes/types.ts';
 import { initContainers, isSidecar } from '../pods/containers.ts';
 import { isDeleted, specOf } from '../pods/identity.ts';
 import type { AnyContainer } from '../ports.ts';
-import { type Kill, type ProbeResults, reasonToKill, unknownKill } from './kills.ts';
+import { type Kill, reasonToKill, type Signals, unknownKill } from './kills.ts';
 import type { ContainerRecord, RuntimePodStatus } from './model.ts';
 import { newestOf } from './model.ts';
 import { failed, verdictOf } from './restart-policy.ts';
@@ -31,7 +31,7 @@ type Step =
   | { kind: 'failed' };
 
 /** Computes the init containers' part of a pod's actions. */
-export function initActions(pod: Pod, status: RuntimePodStatus, probes: ProbeResults): InitActions {
+export function initActions(pod: Pod, status: RuntimePodStatus, signals: Signals): InitActions {
   const containers = initContainers(pod);
   const actions: InitActions = { done: containers.length === 0, killPod: false, start: [], kill: [] };
   if (containers.length === 0) return actions;
@@ -46,12 +46,12 @@ export function initActions(pod: Pod, status: RuntimePodStatus, probes: ProbeRes
     if (container === undefined) continue;
     const record = newestOf(status, container.name);
     if (behind) {
-      if (isSidecar(container)) keepSidecar(pod, container, record, probes, actions);
+      if (isSidecar(container)) keepSidecar(pod, container, record, signals, actions);
       continue;
     }
     if (record === undefined) continue;
     behind = true;
-    if (!frontier(pod, containers, index, stepOf(pod, container, record, probes), actions)) return actions;
+    if (!frontier(pod, containers, index, stepOf(pod, container, record, signals), actions)) return actions;
   }
   const first = containers[0];
   if (!behind && first !== undefined && !isDeleted(pod)) actions.start.push(first);
@@ -91,7 +91,7 @@ function keepSidecar(
   pod: Pod,
   container: Container,
   record: ContainerRecord | undefined,
-  probes: ProbeResults,
+  signals: Signals,
   actions: InitActions,
 ): void {
   if (isDeleted(pod)) return;
@@ -99,14 +99,14 @@ function keepSidecar(
     actions.start.push(container);
     return;
   }
-  const step = sidecarStep(container, record, probes);
+  const step = sidecarStep(pod, container, record, signals);
   if (step.kind !== 'passed' && step.kind !== 'start') return;
   if (step.kill !== undefined) actions.kill.push(step.kill);
   if (step.kind === 'start' || step.restart === true) actions.start.push(container);
 }
 
-function stepOf(pod: Pod, container: Container, record: ContainerRecord, probes: ProbeResults): Step {
-  if (isSidecar(container)) return sidecarStep(container, record, probes);
+function stepOf(pod: Pod, container: Container, record: ContainerRecord, signals: Signals): Step {
+  if (isSidecar(container)) return sidecarStep(pod, container, record, signals);
   if (record.state === 'running') return { kind: 'wait' };
   if (record.state === 'created') return { kind: 'start' };
   if (record.state === 'unknown') return { kind: 'start', kill: unknownKill(container, record) };
@@ -116,16 +116,16 @@ function stepOf(pod: Pod, container: Container, record: ContainerRecord, probes:
 }
 
 /** A sidecar lets the next one start when it runs and its startup probe has passed. */
-function sidecarStep(container: Container, record: ContainerRecord, probes: ProbeResults): Step {
+function sidecarStep(pod: Pod, container: Container, record: ContainerRecord, signals: Signals): Step {
   if (record.state === 'unknown') return { kind: 'start', kill: unknownKill(container, record) };
   if (record.state !== 'running') return { kind: 'start' };
-  const kill = reasonToKill(container, record, probes);
+  const kill = reasonToKill(pod, container, record, signals);
   if (kill !== undefined) {
     const restarted = { ...kill, message: `${kill.message}, will be restarted` };
     return kill.reason === 'startup-probe'
       ? { kind: 'start', kill: restarted }
       : { kind: 'passed', kill: restarted, restart: true };
   }
-  if (container.startupProbe && probes.result('startup', record.id) !== 'success') return { kind: 'wait' };
+  if (container.startupProbe && signals.result('startup', record.id) !== 'success') return { kind: 'wait' };
   return { kind: 'passed' };
 }

@@ -1,7 +1,9 @@
 /** Which containers must end, and why. */
+import type { Pod, ResourceRequirements } from '#contracts/kubernetes/types.ts';
 import type { AnyContainer, ProbeManager } from '../ports.ts';
 import { containerHash } from './hash.ts';
 import type { ContainerRecord } from './model.ts';
+import { resizeOf } from './resize-decision.ts';
 
 /** Why a container is killed; decides its grace period. */
 export type KillReason =
@@ -10,6 +12,7 @@ export type KillReason =
   | 'unknown-state'
   | 'changed'
   | 'restart-all'
+  | 'resize'
   | 'other';
 
 /** A container to stop. */
@@ -21,8 +24,11 @@ export interface Kill {
   reason: KillReason;
 }
 
-/** Probe results, as the decisions need them. */
-export type ProbeResults = Pick<ProbeManager, 'result'>;
+/** What decisions about running containers look at besides the runtime. */
+export interface Signals extends Pick<ProbeManager, 'result'> {
+  /** The resources a container runs with; undefined when not known. */
+  actuated(uid: string, container: string): ResourceRequirements | undefined;
+}
 
 /** A container whose state the runtime does not know is ended before it is started again. */
 export function unknownKill(container: AnyContainer, record: ContainerRecord): Kill {
@@ -32,19 +38,23 @@ export function unknownKill(container: AnyContainer, record: ContainerRecord): K
 
 /** Why a running container must end; undefined when it may go on. */
 export function reasonToKill(
+  pod: Pod,
   container: AnyContainer,
   record: ContainerRecord,
-  probes: ProbeResults,
+  signals: Signals,
 ): Kill | undefined {
   const what = `Container ${container.name}`;
   if (record.hash !== '' && record.hash !== containerHash(container)) {
     return { record, container, reason: 'changed', message: `${what} definition changed` };
   }
-  if (probes.result('liveness', record.id) === 'failure') {
+  if (signals.result('liveness', record.id) === 'failure') {
     return { record, container, reason: 'liveness-probe', message: `${what} failed liveness probe` };
   }
-  if (probes.result('startup', record.id) === 'failure') {
+  if (signals.result('startup', record.id) === 'failure') {
     return { record, container, reason: 'startup-probe', message: `${what} failed startup probe` };
+  }
+  if (resizeOf(pod, container, signals) === 'restart') {
+    return { record, container, reason: 'resize', message: `${what} resize requires restart` };
   }
   return undefined;
 }

@@ -51,6 +51,7 @@ export async function startContainer(deps: RuntimeManagerDeps, request: StartReq
   const config = await configure(deps, request, image, attempt);
   const id = await create(deps, request, config);
   await start(deps, request, id);
+  deps.actuated.setActuated(uidOf(pod), container.name, container.resources);
   linkLog(deps, request, id, config.logPath);
   await postStart(deps, request, id, config);
   return id;

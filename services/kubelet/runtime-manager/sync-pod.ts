@@ -16,6 +16,7 @@ import { killContainer } from './kill-container.ts';
 import { killPod } from './kill-pod.ts';
 import type { RuntimePodStatus } from './model.ts';
 import { pruneInit, purgeInit, removeAll } from './prune.ts';
+import { applyResizes } from './resize.ts';
 import { createSandbox, sandboxInUse } from './sandbox.ts';
 import type { SandboxInUse } from './sandbox-in-use.ts';
 import { startContainer } from './start-container.ts';
@@ -54,7 +55,13 @@ export async function syncPod(deps: RuntimeManagerDeps, request: SyncRequest): P
   const outcome: SyncOutcome = { failures: new Map(), started: [], errors: [], changed: false };
   const sync: Sync = { ...request, deps, outcome };
   try {
-    await carryOut(sync, computeActions(request.pod, request.status, deps.probes));
+    await carryOut(
+      sync,
+      computeActions(request.pod, request.status, {
+        result: deps.probes.result,
+        actuated: deps.actuated.actuated,
+      }),
+    );
   } catch (error) {
     outcome.errors.push(error);
   }
@@ -76,6 +83,7 @@ async function carryOut(sync: Sync, actions: PodActions): Promise<void> {
   }
   if (actions.createSandbox) await purgeInit(deps, pod, status);
   else await pruneInit(deps, status, actions.startInit);
+  await resize(sync, actions);
   const work = actions.startEphemeral.length + actions.startInit.length + actions.start.length;
   if (!actions.createSandbox && work === 0) return;
   const sandbox = await sandboxFor(sync, actions);
@@ -91,6 +99,13 @@ async function carryOut(sync: Sync, actions: PodActions): Promise<void> {
     if (!(await startOne('init', container)) && !isSidecar(container)) return;
   }
   for (const container of actions.start) await startOne('regular', container);
+}
+
+async function resize({ deps, pod, outcome }: Sync, { resize: resizes }: PodActions): Promise<void> {
+  const failure = await applyResizes(deps, pod, resizes);
+  deps.onResized(pod, failure);
+  if (resizes.length > 0) outcome.changed = true;
+  if (failure !== undefined) outcome.errors.push(new Error(`Cannot resize: ${failure}`));
 }
 
 async function endPod({ deps, pod, status, signal, outcome }: Sync, actions: PodActions): Promise<void> {

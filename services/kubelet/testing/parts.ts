@@ -81,6 +81,7 @@ export function fakeParts(_: CoreServices): FakeParts {
       fits: () => parts.verdict,
       retain: () => {},
     },
+    linuxResources: () => ({}),
   };
   return parts;
 }
