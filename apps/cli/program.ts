@@ -116,6 +116,29 @@ function imageVerbs(program: Command): void {
     .command('rmi <image...>')
     .description('remove images')
     .action(action(() => import('./verbs/rmi.ts')));
+  const image = program.command('image').description('build, tag and clean up images');
+  image
+    .command('debian <package...>')
+    .description('build an image from Debian packages')
+    .requiredOption('-t, --tag <name>', "the image's name")
+    .option('--suite <name>', "Debian's release")
+    .option('--mirror <line>', 'a mirror or a line of sources.list')
+    .option('--full', 'a whole small Debian with installation scripts run, not only the packages')
+    .option('--entrypoint <words>', 'the entrypoint, split at spaces')
+    .option('--cmd <words>', 'the command, split at spaces')
+    .option('--env <name=value...>', 'environment')
+    .option('--user <user>', 'user[:group]')
+    .option('--workdir <path>', 'working directory')
+    .action(action(() => import('./verbs/image-debian.ts')));
+  image
+    .command('tag <source> <target>')
+    .description('give an image one more name')
+    .action(action(() => import('./verbs/image-tag.ts')));
+  image
+    .command('prune')
+    .description('remove images without a name and content that nothing needs')
+    .option('-a, --all', 'also named images that no container uses')
+    .action(action(() => import('./verbs/image-prune.ts')));
 }
 
 function nodeVerbs(program: Command): void {

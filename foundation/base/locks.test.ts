@@ -13,7 +13,10 @@ test('one key is held by one caller at a time, in order; other keys go beside', 
     log.push(`-${name}`);
   };
   await Promise.all([locks.run('a', work('1')), locks.run('a', work('2')), locks.run('b', work('3'))]);
-  assert.deepEqual(log.filter((each) => !each.endsWith('3')), ['+1', '-1', '+2', '-2']);
+  assert.deepEqual(
+    log.filter((each) => !each.endsWith('3')),
+    ['+1', '-1', '+2', '-2'],
+  );
   assert.ok(log.indexOf('+3') < log.indexOf('-1'));
   assert.equal(locks.size, 0);
 });

@@ -29,7 +29,7 @@ test('a committed stack does nothing, a moved one does it later', async () => {
     return undo.move();
   };
   const moved = await acquire();
-  assert.deepEqual(order, []);
+  assert.equal(order.length, 0);
   await moved[Symbol.asyncDispose]();
   assert.deepEqual(order, ['x']);
   await using kept = undoStack();
@@ -42,5 +42,5 @@ test('a committed stack does nothing, a moved one does it later', async () => {
 test('a step that hangs is given up on and told by name', async () => {
   const undo = undoStack(20);
   undo.defer('hangs', () => new Promise(() => {}));
-  await assert.rejects(undo[Symbol.asyncDispose](), /Cannot undo "hangs": not done within 20 ms/);
+  await assert.rejects(async () => undo[Symbol.asyncDispose](), /Cannot undo "hangs": not done within 20 ms/);
 });

@@ -4,6 +4,7 @@
  */
 import { chmodSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { Images as AdminImages } from '#contracts/admin/admin_pb.ts';
 import { ImageService, RuntimeService } from '#contracts/cri/runtime_pb.ts';
 import { SkiffError } from '#foundation/base/errors.ts';
 import { createRegistry, type Registry } from '#foundation/base/metrics.ts';
@@ -11,6 +12,7 @@ import { createRpcServer, type RpcServer } from '#foundation/grpc/server.ts';
 import { lockFile } from '#foundation/linux/file-lock.ts';
 import { prepareNamespaces } from '#foundation/linux/namespaces.ts';
 import { type Assembly, assemble, runtimeProblem } from './assembly.ts';
+import { adminHandlers } from './images/admin.ts';
 import { imageHandlers } from './images/rpc.ts';
 import { createCallObserver } from './rpc/observe.ts';
 import { runtimeHandlers } from './rpc/runtime.ts';
@@ -94,4 +96,5 @@ function addServices(rpc: RpcServer, { version, paths }: CriServerConfig, parts:
     ...streamingHandlers({ streaming, ...streamingChecks(containers.core.table, sandboxes) }),
   });
   rpc.add(ImageService, imageHandlers(images));
+  rpc.add(AdminImages, adminHandlers(images));
 }

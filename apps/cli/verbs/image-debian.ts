@@ -1,0 +1,39 @@
+/** `skiff image debian`: builds an image from Debian packages. */
+import { connectAdmin } from '#contracts/admin/client.ts';
+import type { Context } from '../context.ts';
+import { connectNode } from '../node/cri.ts';
+
+interface Options {
+  tag: string;
+  suite?: string;
+  mirror?: string;
+  full?: boolean;
+  entrypoint?: string;
+  cmd?: string;
+  env?: string[];
+  user?: string;
+  workdir?: string;
+}
+
+/** Builds and prints the image's id; progress goes to standard error. */
+export async function run(context: Context, packages: string[], options: Options): Promise<void> {
+  connectNode(context, 'image debian').close(); // Says whether a node runs here at all.
+  using admin = connectAdmin(context.paths.criSocket);
+  const words = (text: string | undefined) => (text ?? '').split(/\s+/).filter((each) => each !== '');
+  const request = {
+    name: options.tag,
+    packages,
+    suite: options.suite,
+    mirror: options.mirror,
+    full: options.full,
+    entrypoint: words(options.entrypoint),
+    cmd: words(options.cmd),
+    env: options.env,
+    user: options.user,
+    workingDir: options.workdir,
+  };
+  for await (const { line, imageId } of admin.images.buildDebian(request, { signal: context.interrupted })) {
+    if (line !== '') context.err.write(`${line}\n`);
+    if (imageId !== '') context.out.write(`${imageId}\n`);
+  }
+}
