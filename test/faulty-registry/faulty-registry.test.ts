@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type FaultCase, play } from './case.ts';
 import { blobFaults } from './faults/blobs.ts';
+import { cancellationFaults } from './faults/cancellations.ts';
 import { loginFaults } from './faults/logins.ts';
 import { manifestFaults } from './faults/manifests.ts';
 import { mirrorFaults } from './faults/mirrors.ts';
@@ -14,6 +15,7 @@ import { tlsFaults } from './faults/tls.ts';
 const tables: Record<string, FaultCase[]> = {
   manifests: manifestFaults,
   blobs: blobFaults,
+  cancellations: cancellationFaults,
   statuses: statusFaults,
   redirects: redirectFaults,
   logins: loginFaults,
