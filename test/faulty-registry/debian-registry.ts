@@ -45,7 +45,9 @@ export async function startDebianRegistry(options: RegistryOptions = {}): Promis
   const start = async () => {
     const env = { PATH: process.env.PATH, OTEL_TRACES_EXPORTER: 'none' };
     let said = '';
-    const started = spawn('docker-registry', ['serve', config], { stdio: ['ignore', 'ignore', 'pipe'], env });
+    // It ends with the test's process, also if that is killed.
+    const command = ['--pdeathsig', 'KILL', 'docker-registry', 'serve', config];
+    const started = spawn('setpriv', command, { stdio: ['ignore', 'ignore', 'pipe'], env });
     child = started;
     started.stderr.on('data', (chunk: Buffer) => {
       said = (said + chunk).slice(-4000);
