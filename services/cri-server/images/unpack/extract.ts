@@ -63,8 +63,10 @@ export function extract(reader: TarReader, root: number, maxEntries: number): Ex
       throw atEntry(entry, error);
     }
   }
-  setFolderTimes(tree, folderTimes);
   const implied = tree.implied();
+  // Made without an entry: no time is right, but always the same one is repeatable.
+  for (const path of implied) folderTimes.set(path, 0n);
+  setFolderTimes(tree, folderTimes);
   const inodes = entries + implied.length;
   return { entries, implied, hasRoot, diskBytes, inodes, opaqueRoot: tree.isOpaqueRoot() };
 }

@@ -13,7 +13,6 @@ import {
   openDirectoryInRoot,
   printableName,
   type StatAt,
-  setTimesAt,
   statAt,
   unlinkAt,
 } from '#foundation/linux/at.ts';
@@ -86,8 +85,6 @@ export function openTree(root: number): Tree {
     if (there !== undefined) throw notAFolder(path, undefined);
     makeDirectoryAt(folder, base);
     chmodAt(folder, base, 0o755); // Whatever the umask is.
-    // Made without an entry: no time is right, but always the same one is repeatable.
-    setTimesAt(folder, base, 0n);
     implied.add(path);
     return openFolder(path);
   };

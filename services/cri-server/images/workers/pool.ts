@@ -114,7 +114,7 @@ export function createWorkerPool(options: { threads?: number; file?: URL } = {})
     const busy = [...threads].some((thread) => thread.task !== undefined);
     if (!busy && threads.size > 0) idle = setTimeout(endThreads, idleMs).unref();
   };
-  const endThreads = () => Promise.all([...threads].map((thread) => thread.worker.terminate()));
+  const endThreads = () => Promise.all([...threads].map((thread) => terminate(thread.worker)));
   return {
     run: (name, input, isStarved = () => false) => {
       if (closed) return Promise.reject(ended(closed, 'The image store is closed'));
@@ -135,6 +135,12 @@ export function createWorkerPool(options: { threads?: number; file?: URL } = {})
       await endThreads();
     },
   };
+}
+
+/** Ends a thread; it is referenced until then, so that the process waits for it. */
+function terminate(worker: Worker): Promise<number> {
+  worker.ref();
+  return worker.terminate();
 }
 
 function ended(closed: boolean, why: string): SkiffError {

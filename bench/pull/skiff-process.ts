@@ -1,0 +1,48 @@
+/** The process that `skiff.ts` starts: pulls cold, pulls warm, prints one line of JSON. */
+import { readFileSync } from 'node:fs';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { silentLogger } from '#foundation/base/log.ts';
+import { createImages } from '#services/cri-server/images/index.ts';
+import { createRegistryClient } from '#services/cri-server/images/registry/client.ts';
+import { openStore } from '#services/cri-server/store/store.ts';
+
+const [directory = '', reference = ''] = process.argv.slice(2);
+const store = openStore(`${directory}/state.db`);
+const registry = createRegistryClient();
+const images = createImages({ directory: `${directory}/images`, store, registry, logger: silentLogger });
+
+const residentMb = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) / 1024;
+await sleep(300); // A node has long started when a pull comes.
+const before = residentMb();
+let most = before;
+const sampler = setInterval(() => {
+  most = Math.max(most, residentMb());
+}, 50);
+let allDone = 0;
+images.board.watch((progress) => {
+  if (progress.layers.length > 0 && progress.layers.every((layer) => layer.state === 'done') && allDone === 0)
+    allDone = performance.now();
+});
+const loop = monitorEventLoopDelay({ resolution: 1 });
+loop.enable();
+const start = performance.now();
+await images.pull({ reference });
+const end = performance.now();
+loop.disable();
+clearInterval(sampler);
+const warmStart = performance.now();
+await images.pull({ reference });
+const warmMs = performance.now() - warmStart;
+console.log(
+  JSON.stringify({
+    coldMs: end - start,
+    warmMs,
+    syncMs: allDone === 0 ? 0 : end - allDone,
+    growthMb: most - before,
+    blockMs: loop.max / 1e6,
+  }),
+);
+await images.close();
+await registry.close();
+store.close();

@@ -1,0 +1,27 @@
+/** One cold and one warm pull with Skiff, in a process of its own, as a node would be. */
+import { execFile } from 'node:child_process';
+import { mkdtempSync } from 'node:fs';
+import { promisify } from 'node:util';
+
+/** What one run told. */
+export interface SkiffPull {
+  coldMs: number;
+  warmMs: number;
+  /** How long making it durable took, a part of the cold pull. */
+  syncMs: number;
+  growthMb: number;
+  blockMs: number;
+}
+
+/** Pulls into a fresh directory below `place`, which stays until the bench is over: mass deletes slow ext4. */
+export async function pullWithSkiff(place: string, reference: string): Promise<SkiffPull> {
+  const directory = mkdtempSync(`${place}/skiff-`);
+  const script = new URL('./skiff-process.ts', import.meta.url).pathname;
+  const { stdout } = await promisify(execFile)(process.execPath, [
+    '--disable-warning=ExperimentalWarning',
+    script,
+    directory,
+    reference,
+  ]);
+  return JSON.parse(stdout) as SkiffPull;
+}
