@@ -1,0 +1,249 @@
+/** Sources and how they are merged (kubelet-facts 1). */
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
+import type { Pod } from '#contracts/kubernetes/types.ts';
+import { silentLogger } from '#foundation/base/log.ts';
+import { systemClock } from '#foundation/base/time.ts';
+import { podOf } from '../testing/pods.ts';
+import { decodePod, decodePods } from './decode.ts';
+import { runFileSource } from './file-source.ts';
+import { runHttpSource } from './http-source.ts';
+import { createPodConfig } from './pod-config.ts';
+import { createSources } from './sources.ts';
+import { toStaticPod } from './static-pod.ts';
+
+function merger() {
+  const said: string[] = [];
+  const duplicates: string[] = [];
+  const config = createPodConfig({
+    now: () => Date.UTC(2026, 0, 1),
+    emit: ({ op, pods }) => said.push(`${op} ${pods.map(({ metadata }) => metadata.uid).join(',')}`.trim()),
+    onDuplicate: ({ metadata }) => duplicates.push(metadata.uid ?? ''),
+  });
+  return { config, said, duplicates };
+}
+
+const pod = (uid: string, more: Partial<Pod['metadata']> = {}, spec = {}) =>
+  podOf(spec, { uid, name: uid, ...more });
+
+test('full sets become the difference, in the order of the original', () => {
+  const { config, said } = merger();
+  config.set('api', [pod('a'), pod('b'), pod('c')]);
+  const gone = { deletionTimestamp: '2026-01-01T00:00:00Z', deletionGracePeriodSeconds: 1 };
+  const ready = { ...pod('d'), status: { phase: 'Running' } };
+  config.set('api', [pod('b', gone), pod('c', { labels: { x: 'y' } }), pod('d')]);
+  config.set('api', [pod('b', gone), pod('c', { labels: { x: 'y' } }), ready]);
+  config.set('api', [pod('b', gone), pod('c', { labels: { x: 'y' } }), ready]);
+  assert.deepEqual(said, ['ADD a,b,c', 'REMOVE a', 'ADD d', 'UPDATE c', 'DELETE b', 'RECONCILE d']);
+});
+
+test('the kubelet’s own annotations are no change; others are', () => {
+  const { config, said } = merger();
+  config.set('file', [pod('a')]);
+  config.set('file', [pod('a', { annotations: { 'kubernetes.io/config.mirror': 'x' } })]);
+  config.set('file', [pod('a', { annotations: { mine: 'x' } })]);
+  assert.deepEqual(said, ['ADD a', 'UPDATE a']);
+  const annotations = config.pods()[0]?.metadata.annotations;
+  assert.equal(annotations?.['kubernetes.io/config.source'], 'file');
+  assert.equal(annotations?.['kubernetes.io/config.seen'], '2026-01-01T00:00:00.000000000Z');
+});
+
+test('an empty first set says that the source was seen', () => {
+  const { config, said } = merger();
+  config.set('file', []);
+  config.set('file', []);
+  assert.deepEqual(said, ['ADD']);
+});
+
+test('two pods of one name in a source: the second is left out', () => {
+  const { config, said, duplicates } = merger();
+  config.set('file', [pod('a', { name: 'n' }), pod('b', { name: 'n' })]);
+  assert.deepEqual([said, duplicates], [['ADD a'], ['b']]);
+});
+
+test('sources are ready when all were seen', () => {
+  const sources = createSources(['file', 'api']);
+  sources.seen('file');
+  assert.equal(sources.allReady(), false);
+  sources.seen('api');
+  assert.equal(sources.allReady(), true);
+});
+
+const manifest = (name: string, extra = '') =>
+  `apiVersion: v1\nkind: Pod\nmetadata: {name: ${name}}\nspec:\n  containers:\n  - {name: a, image: img}\n${extra}`;
+
+test('a static pod: name, UID, annotations, toleration; the UID follows content, node and place', () => {
+  const decoded = decodePod(manifest('web'), 'web.yaml');
+  const made = toStaticPod(decoded, 'Node1', { source: 'file', path: '/m/web.yaml' });
+  assert.equal(made.metadata.name, 'web-node1');
+  assert.equal(made.metadata.namespace, 'default');
+  assert.match(made.metadata.uid ?? '', /^[0-9a-f]{32}$/);
+  assert.equal(made.metadata.annotations?.['kubernetes.io/config.hash'], made.metadata.uid);
+  assert.equal(made.spec.nodeName, 'Node1');
+  assert.equal(made.status?.phase, 'Pending');
+  assert.deepEqual(made.spec.tolerations, [{ operator: 'Exists', effect: 'NoExecute' }]);
+  const uid = (node: string, path: string, name = 'web') =>
+    toStaticPod(decodePod(manifest(name), 'f'), node, { source: 'file', path }).metadata.uid;
+  assert.equal(uid('Node1', '/m/web.yaml'), made.metadata.uid);
+  assert.notEqual(uid('Node2', '/m/web.yaml'), made.metadata.uid);
+  assert.notEqual(uid('Node1', '/m/other.yaml'), made.metadata.uid);
+  const fromUrl = toStaticPod(decoded, 'Node1', { source: 'http', url: 'http://x/' });
+  assert.notEqual(fromUrl.metadata.uid, made.metadata.uid);
+  assert.equal(fromUrl.spec.tolerations?.some(({ effect }) => effect === 'NoExecute') ?? false, false);
+});
+
+const refused: [string, Partial<Pod['spec']>, RegExp][] = [
+  ['service account', { serviceAccountName: 'x' }, /serviceAccountName/],
+  ['secret volume', { volumes: [{ name: 'v', secret: { secretName: 's' } }] }, /volumes\[0\]\.secret/],
+  ['configMap volume', { volumes: [{ name: 'v', configMap: { name: 's' } }] }, /volumes\[0\]\.configMap/],
+  [
+    'projected secret',
+    { volumes: [{ name: 'v', projected: { sources: [{ secret: { name: 's' } }] } }] },
+    /projected/,
+  ],
+  ['claim', { volumes: [{ name: 'v', persistentVolumeClaim: { claimName: 'c' } }] }, /persistentVolumeClaim/],
+  [
+    'env from a configMap',
+    { containers: [{ name: 'a', envFrom: [{ configMapRef: { name: 'c' } }] }] },
+    /envFrom/,
+  ],
+];
+
+for (const [what, spec, message] of refused) {
+  test(`a static pod may not refer to the API: ${what}`, () => {
+    assert.throws(() => toStaticPod(podOf(spec), 'n', { source: 'file', path: '/p' }), message);
+  });
+}
+
+test('a broken manifest names file, line and field', () => {
+  assert.throws(
+    () => decodePod('apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec:\n  containrs: []\n', 'x.yaml'),
+    /x\.yaml:5.*containrs/s,
+  );
+  assert.throws(() => decodePod(manifest('Not_A_Name'), 'x.yaml'), /x\.yaml:3/);
+  assert.throws(
+    () => decodePod('apiVersion: v1\nkind: Service\nmetadata: {name: x}\nspec: {}\n', 'x.yaml'),
+    /Pod/,
+  );
+});
+
+async function watching(
+  path: string,
+  work: (sets: string[][], next: () => Promise<string[]>) => Promise<void>,
+) {
+  const stop = new AbortController();
+  const sets: string[][] = [];
+  let seen = 0;
+  const running = runFileSource(
+    {
+      path,
+      nodeName: 'n',
+      decodePod,
+      emit: (pods) => sets.push(pods.map(({ metadata }) => metadata.name)),
+      everyMs: 60_000,
+      clock: systemClock,
+      logger: silentLogger,
+    },
+    stop.signal,
+  );
+  const next = async () => {
+    for (const end = Date.now() + 5000; sets.length <= seen; ) {
+      if (Date.now() > end) throw new Error('no new set of pods');
+      await wait(5);
+    }
+    await wait(60);
+    seen = sets.length;
+    return sets.at(-1) ?? [];
+  };
+  try {
+    await work(sets, next);
+  } finally {
+    stop.abort();
+    await running;
+  }
+}
+
+test('a manifest directory: added, replaced, removed, seen by inotify; hidden, nested and bad files left out', async () => {
+  const directory = mkdtempSync('/tmp/skiff-man-');
+  try {
+    writeFileSync(join(directory, 'b.yaml'), manifest('b'));
+    writeFileSync(join(directory, 'bad.yaml'), 'kind: [');
+    writeFileSync(join(directory, '.hidden.yaml'), manifest('hidden'));
+    mkdirSync(join(directory, 'nested'));
+    writeFileSync(join(directory, 'nested', 'c.yaml'), manifest('nested'));
+    await watching(directory, async (_, next) => {
+      assert.deepEqual(await next(), ['b-n']);
+      writeFileSync(join(directory, '.tmp'), manifest('a'));
+      renameSync(join(directory, '.tmp'), join(directory, 'a.yaml'));
+      assert.deepEqual(await next(), ['a-n', 'b-n']);
+      writeFileSync(join(directory, 'b.yaml'), manifest('b2'));
+      assert.deepEqual(await next(), ['a-n', 'b2-n']);
+      unlinkSync(join(directory, 'b.yaml'));
+      assert.deepEqual(await next(), ['a-n']);
+    });
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
+
+test('a single manifest that does not exist yet, and one too large', async () => {
+  const directory = mkdtempSync('/tmp/skiff-man-');
+  const path = join(directory, 'pod.yaml');
+  try {
+    await watching(path, async (_, next) => {
+      assert.deepEqual(await next(), []);
+      writeFileSync(path, manifest('x'));
+      assert.deepEqual(await next(), ['x-n']);
+      writeFileSync(path, `${manifest('x')}#${' '.repeat(11 * 1024 * 1024)}`);
+      assert.deepEqual(await next(), []);
+    });
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
+
+test('a URL: Pod or list, headers, an error keeps what was', async () => {
+  let answer = { status: 200, body: manifest('u') };
+  const headers: unknown[] = [];
+  const server = createServer((request, response) => {
+    headers.push(request.headers['x-test']);
+    response.writeHead(answer.status).end(answer.body);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const stop = new AbortController();
+  const sets: string[][] = [];
+  const running = runHttpSource(
+    {
+      url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
+      headers: { 'x-test': ['1'] },
+      nodeName: 'n',
+      decodePods,
+      emit: (pods) => sets.push(pods.map(({ metadata }) => metadata.name)),
+      everyMs: 20,
+      clock: systemClock,
+      logger: silentLogger,
+    },
+    stop.signal,
+  );
+  const until = async (count: number) => {
+    for (const end = Date.now() + 5000; sets.length < count && Date.now() < end; ) await wait(5);
+  };
+  await until(1);
+  answer = { status: 500, body: '' };
+  await wait(100);
+  answer = { status: 200, body: `${manifest('v')}---\n${manifest('w')}` };
+  await until(2);
+  answer = { status: 200, body: '' };
+  await until(3);
+  stop.abort();
+  await running;
+  server.close();
+  server.closeAllConnections();
+  assert.deepEqual(sets, [['u-n'], ['v-n', 'w-n'], []]);
+  assert.equal(headers[0], '1');
+});
