@@ -1,0 +1,108 @@
+/** Limits: cgroups, OOM scores, devices, UpdateContainerResources. */
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import type { Context } from '../context.ts';
+import { area } from '../rule.ts';
+
+const unified = existsSync('/sys/fs/cgroup/cgroup.controllers');
+
+/** Reads a limit from the host's side, where the container's process is in its cgroups. */
+async function limit(
+  t: Context,
+  containerId: string,
+  controller: string,
+  v1: string,
+  v2: string,
+): Promise<string> {
+  const { info } = await t.cri.runtime.containerStatus({ containerId, verbose: true });
+  const { pid } = JSON.parse(info.info ?? '{}') as { pid?: number };
+  const lines = readFileSync(`/proc/${pid}/cgroup`, 'utf8').split('\n');
+  const path = lines
+    .map((line) => line.split(':'))
+    .find(([, names]) => (unified ? names === '' : names?.split(',').includes(controller)))?.[2];
+  const root = unified ? '/sys/fs/cgroup' : `/sys/fs/cgroup/${controller}`;
+  return readFileSync(`${root}${path}/${unified ? v2 : v1}`, 'utf8').trim();
+}
+
+const mib = 1024n * 1024n;
+
+export const resources = area('resources', (rule) => {
+  rule('the memory limit is the one asked for', async (t) => {
+    const { id } = await t.running({ linux: { resources: { memoryLimitInBytes: 64n * mib } } });
+    assert.equal(await limit(t, id, 'memory', 'memory.limit_in_bytes', 'memory.max'), String(64n * mib));
+  });
+
+  rule('CPU quota and period are those asked for', async (t) => {
+    const { id } = await t.running({ linux: { resources: { cpuQuota: 50_000n, cpuPeriod: 100_000n } } });
+    const quota = await limit(t, id, 'cpu', 'cpu.cfs_quota_us', 'cpu.max');
+    assert.equal(quota, unified ? '50000 100000' : '50000');
+  });
+
+  rule('CPU shares are those asked for', async (t) => {
+    const { id } = await t.running({ linux: { resources: { cpuShares: 512n } } });
+    const shares = await limit(t, id, 'cpu', 'cpu.shares', 'cpu.weight');
+    if (unified) assert.ok(Number(shares) > 1 && Number(shares) < 100);
+    else assert.equal(shares, '512');
+  });
+
+  rule('cpuset is the one asked for', async (t) => {
+    const { id } = await t.running({ linux: { resources: { cpusetCpus: '0' } } });
+    assert.equal(await t.output(id, 'grep Cpus_allowed_list /proc/1/status | cut -f2'), '0');
+  });
+
+  rule('the OOM score is the one asked for', async (t) => {
+    const { id } = await t.running({ linux: { resources: { oomScoreAdj: 500n } } });
+    assert.equal(await t.output(id, 'cat /proc/1/oom_score_adj'), '500');
+  });
+
+  rule('UpdateContainerResources changes a running container, and the status tells', async (t) => {
+    const { id: containerId } = await t.running({ linux: { resources: { memoryLimitInBytes: 64n * mib } } });
+    const linux = { memoryLimitInBytes: 96n * mib, cpuShares: 333n };
+    await t.cri.runtime.updateContainerResources({ containerId, linux });
+    assert.equal(
+      await limit(t, containerId, 'memory', 'memory.limit_in_bytes', 'memory.max'),
+      String(96n * mib),
+    );
+  });
+
+  rule('ContainerStatus reports the resources in force', async (t) => {
+    const { id: containerId } = await t.running({ linux: { resources: { cpuShares: 400n } } });
+    assert.equal((await t.status(containerId)).resources?.linux?.cpuShares, 400n);
+    await t.cri.runtime.updateContainerResources({ containerId, linux: { cpuShares: 300n } });
+    assert.equal((await t.status(containerId)).resources?.linux?.cpuShares, 300n);
+  });
+
+  rule('an update that changes nothing but one limit keeps the others', async (t) => {
+    const { id: containerId } = await t.running({ linux: { resources: { memoryLimitInBytes: 64n * mib } } });
+    await t.cri.runtime.updateContainerResources({ containerId, linux: { cpuShares: 200n } });
+    assert.equal(
+      await limit(t, containerId, 'memory', 'memory.limit_in_bytes', 'memory.max'),
+      String(64n * mib),
+    );
+  });
+
+  rule('a cgroup parent is honoured', async (t) => {
+    const cgroupParent = t.cgroupParent();
+    const { id: containerId } = await t.running({}, { linux: { cgroupParent } });
+    const { info } = await t.cri.runtime.containerStatus({ containerId, verbose: true });
+    const { pid } = JSON.parse(info.info ?? '{}') as { pid?: number };
+    assert.match(readFileSync(`/proc/${pid}/cgroup`, 'utf8'), new RegExp(`${cgroupParent}/`));
+  });
+
+  rule('a host device appears under the name asked for, with the permissions asked for', async (t) => {
+    const devices = [{ hostPath: '/dev/null', containerPath: '/dev/own-null', permissions: 'rw' }];
+    const { id } = await t.running({ devices });
+    assert.match(await t.output(id, 'stat -c "%F %t:%T" /dev/own-null'), /character.* 1:3/);
+    await t.output(id, 'echo x > /dev/own-null');
+  });
+
+  rule('without asking there are only the standard devices', async (t) => {
+    const { id } = await t.running();
+    const found = (await t.output(id, 'ls /dev')).split('\n');
+    for (const name of ['null', 'zero', 'full', 'random', 'urandom', 'tty', 'fd', 'stdin']) {
+      assert.ok(found.includes(name), `/dev/${name} is missing`);
+    }
+    for (const name of ['kvm', 'mem', 'vda', 'sda', 'loop0'])
+      assert.ok(!found.includes(name), `/dev/${name} is there`);
+  });
+});

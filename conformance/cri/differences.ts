@@ -1,0 +1,75 @@
+/**
+ * Where a known runtime does otherwise, and why that is not the suite's error. A rule listed here that fails is
+ * reported as `differs`; one that passes is reported as passed, so the table cannot hide what was mended.
+ */
+import type { Rule } from './rule.ts';
+
+/** One difference. */
+export interface Difference {
+  /** `runtimeName` of Version. */
+  runtime: string;
+  /** Versions it is known of, as a prefix of `runtimeVersion`; every version if left out. */
+  version?: string;
+  /** `area: name` of the rule. */
+  rule: string;
+  reason: string;
+}
+
+/** The table. */
+export const differences: readonly Difference[] = [
+  ...containerd('1.6', 'the field or RPC is younger than containerd 1.6', [
+    'runtime-info: Status lists the runtime handlers, the default also under the empty name',
+    'runtime-info: RuntimeConfig names the cgroup driver',
+    'containers: the status gives the id that PullImage answered as image_id',
+    "lifecycle: the request's stop_signal goes before the image's",
+    'volumes: an image volume shows the image, read-only but executable',
+    'volumes: an image volume can be a directory of the image, which must exist and stay inside',
+    'security: ContainerStatus tells the user that the container runs as',
+    'stats: metrics have a description each, and as many labels as it says',
+    'stats: the Stream RPCs give what the List RPCs give',
+    'events: a container is told CREATED, STARTED, STOPPED, DELETED, each with the status of its pod',
+    'events: a sandbox is told under its own id, and DELETED carries its status',
+    'events: two listeners both see everything',
+    'bad-input: a device, a sysctl, a seccomp profile that are not there fail with their names',
+  ]),
+  ...containerd('1.6', 'containerd before 1.7 answers NOT_FOUND for ids that it does not know', [
+    'sandboxes: stopping or removing an unknown sandbox succeeds',
+    'containers: an unknown container: status and start are NOT_FOUND, stop and remove succeed',
+  ]),
+  ...containerd(
+    '1.6',
+    'enable_unprivileged_ports and enable_unprivileged_icmp are off by default before 2.0',
+    ['networking: an unprivileged process may open low ports and ping'],
+  ),
+  ...containerd('', 'its streaming server knows neither v5 nor tunnels: the kubelet translates both', [
+    'streaming: exec over WebSocket v5: outputs apart, exit code, standard input',
+    'streaming: exec over WebSocket v5: 100 MB through standard input come back byte for byte',
+    'streaming: port-forward over tunnel: several connections, and a closed port says so',
+  ]),
+  ...containerd('', 'it ignores the filter of ListImages', [
+    'images: ListImages with a filter lists that image only',
+  ]),
+  ...containerd(
+    '',
+    'it kills only the command itself; a child that holds its outputs keeps the call waiting',
+    ['exec-sync: a command that takes too long is killed with its children before the answer'],
+  ),
+];
+
+function containerd(version: string, reason: string, rules: string[]): Difference[] {
+  return rules.map((rule) => ({ runtime: 'containerd', version, rule, reason }));
+}
+
+/** Why a runtime is known to fail a rule; undefined if it is not. */
+export function differenceOf(
+  rule: Pick<Rule, 'area' | 'name'>,
+  runtime: { name: string; version: string },
+): string | undefined {
+  const title = `${rule.area}: ${rule.name}`;
+  return differences.find(
+    (each) =>
+      each.runtime === runtime.name &&
+      runtime.version.replace(/^v/, '').startsWith(each.version ?? '') &&
+      each.rule === title,
+  )?.reason;
+}
