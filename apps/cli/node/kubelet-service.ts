@@ -3,11 +3,15 @@ import { mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { connectCri } from '#contracts/cri/client.ts';
+import { openApi } from '#contracts/kubernetes/client/client.ts';
+import { loadKubeconfig } from '#contracts/kubernetes/client/kubeconfig.ts';
 import type { Logger } from '#foundation/base/log.ts';
 import type { Paths } from '#foundation/base/paths.ts';
 import { systemClock } from '#foundation/base/time.ts';
+import { createKubeletApi } from '#services/kubelet/api/kubelet-api.ts';
 import { loadConfiguration } from '#services/kubelet/configuration/load.ts';
 import { createKubelet } from '#services/kubelet/kubelet.ts';
+import type { KubeletApi } from '#services/kubelet/ports.ts';
 import type { Config } from '../config/schema.ts';
 import type { Service } from './serve.ts';
 
@@ -20,7 +24,7 @@ export interface KubeletOptions {
   runtimeEndpoint: string;
   /** Directory of static pods. */
   manifests?: string;
-  /** Of the API server to serve; none for static pods alone. */
+  /** Of the API server whose pods to run; none for static pods alone. */
   kubeconfig?: string;
 }
 
@@ -39,9 +43,11 @@ export function kubeletService(options: KubeletOptions): Service {
     async start() {
       mkdirSync(manifests, { recursive: true, mode: 0o755 });
       const cri = running.use(connectCri(options.runtimeEndpoint));
+      const api = options.kubeconfig === undefined ? undefined : apiOf(options, options.kubeconfig);
       const kubelet = createKubelet({
         paths,
         cri,
+        api,
         configuration: kubeletConfiguration(paths, config, manifests),
         clock: systemClock,
         logger: log.child({ service: 'kubelet' }),
@@ -53,6 +59,16 @@ export function kubeletService(options: KubeletOptions): Service {
     },
     stop: () => running.disposeAsync(),
   };
+}
+
+/** The API server of a kubeconfig; the kubelet starts and stops it. */
+function apiOf({ config, log }: KubeletOptions, kubeconfig: string): KubeletApi {
+  return createKubeletApi({
+    client: openApi(loadKubeconfig(kubeconfig)),
+    nodeName: nodeNameOf(config),
+    clock: systemClock,
+    logger: log.child({ service: 'kubelet' }),
+  });
 }
 
 /** Another root's kubelet takes free ports, so that several nodes can share a machine. */
