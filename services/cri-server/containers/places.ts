@@ -2,6 +2,7 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { MonitorPaths } from '#contracts/oci/runtime-driver.ts';
+import { makeDirectories } from '#foundation/base/directories.ts';
 import { SkiffError } from '#foundation/base/errors.ts';
 import type { Paths } from '#foundation/base/paths.ts';
 import type { HostFacts } from './spec/host.ts';
@@ -81,5 +82,5 @@ function slicePath(slice: string): string {
 
 /** The directory of a log file, made if absent. */
 export function makeLogDirectory(logPath: string): void {
-  if (logPath !== '') mkdirSync(dirname(logPath), { recursive: true, mode: 0o755 });
+  if (logPath !== '') makeDirectories(dirname(logPath));
 }

@@ -43,8 +43,9 @@ async function updateLocked(
     );
   if (changes === undefined) return;
   const merged = mergeResources(container.config.linux?.resources, changes);
+  const resources = resourcesOf(merged, core.host);
   refuseBelowUsage(core, cgroupPath, changes.memoryLimitInBytes);
-  await core.runtimes.driver(runtime).update(container.id, resourcesOf(merged, core.host));
+  await core.runtimes.driver(runtime).update(container.id, resources);
   core.table.configure(container, withResources(container.config, merged, annotations));
 }
 

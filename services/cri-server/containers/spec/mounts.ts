@@ -7,6 +7,7 @@ import { mkdirSync, realpathSync } from 'node:fs';
 import { isAbsolute, posix } from 'node:path';
 import { type Mount, MountPropagation } from '#contracts/cri/runtime_pb.ts';
 import type { SpecMount } from '#contracts/oci/runtime.ts';
+import { makeDirectories } from '#foundation/base/directories.ts';
 import { errnoOf, SkiffError, wrapError } from '#foundation/base/errors.ts';
 import { imageVolumeMount } from './image-volume.ts';
 import type { SpecInput } from './input.ts';
@@ -137,7 +138,7 @@ function sourceOf(mount: Mount, destination: string): string {
       throw wrapError(error, `Cannot mount "${mount.hostPath}" on "${destination}"`);
   }
   try {
-    mkdirSync(mount.hostPath, { recursive: true, mode: 0o755 });
+    makeDirectories(mount.hostPath);
     return realpathSync(mount.hostPath);
   } catch (error) {
     throw wrapError(error, `Cannot make the directory "${mount.hostPath}" for the mount on "${destination}"`);
