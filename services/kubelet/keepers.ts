@@ -1,14 +1,28 @@
 /**
- * What runs beside the core, each on a beat of its own: the HTTP server. Made from the same configuration; started
- * after the core and stopped before it.
+ * What runs beside the core, each on a beat of its own: the HTTP server, eviction, garbage collection, log rotation.
+ * Made from the same configuration; started after the core and stopped before it.
  */
 import { join } from 'node:path';
+import { Counter } from '#foundation/base/metrics.ts';
+import type { Repeating } from '#foundation/base/repeat.ts';
 import { undoStack } from '#foundation/base/undo.ts';
+import { durationMs } from './configuration/duration.ts';
 import type { CoreServices } from './core-deps.ts';
+import { createEvictionManager } from './eviction/eviction.ts';
+import { observe } from './eviction/observe.ts';
+import { configuredThresholds } from './eviction/thresholds.ts';
+import { collectContainers } from './gc/containers.ts';
+import { startGarbageCollection } from './gc/gc.ts';
+import { createImageCollector } from './gc/images.ts';
 import type { KubeletDeps } from './kubelet.ts';
-import type { KubeletParts } from './parts.ts';
+import { startLogRotation } from './logs/rotation.ts';
+import type { KubeletParts, LateFacts } from './parts.ts';
+import { amountOf } from './resources/amounts.ts';
 import { metricRoutes } from './server/routes/metrics.ts';
+import { statRoutes } from './server/routes/stats.ts';
 import { createKubeletServer } from './server/server.ts';
+import { createPodUsages, type PodUsages } from './stats/pod-usage.ts';
+import { createStats, type Stats } from './stats/stats.ts';
 
 /** Something with a beginning and an end. */
 interface Keeper {
@@ -22,10 +36,33 @@ export interface Keepers extends Keeper {
   ports(): ReadonlyMap<string, number>;
 }
 
+/** What the makers below share. */
+interface Making {
+  deps: KubeletDeps;
+  core: CoreServices;
+  parts: KubeletParts;
+  late: LateFacts;
+  podLogs: string;
+  usages: PodUsages;
+  stats: Stats;
+}
+
 /** Makes them; nothing runs before `start`. */
-export function createKeepers(deps: KubeletDeps, core: CoreServices, parts: KubeletParts): Keepers {
-  const server = makeServer(deps, core, parts);
-  const keepers: [string, Keeper][] = [['server', server]];
+export function createKeepers(
+  deps: KubeletDeps,
+  core: CoreServices,
+  parts: KubeletParts,
+  late: LateFacts,
+): Keepers {
+  const making = prepare(deps, core, parts, late);
+  const server = makeServer(making);
+  const images = makeImageCollector(making);
+  const keepers: [string, Keeper][] = [
+    ['server', server],
+    ['eviction', makeEviction(making, images)],
+    ['garbage collection', beating(() => startGarbageCollection({ ...collection(making), images }))],
+    ['log rotation', beating(() => startLogRotation(rotation(making)))],
+  ];
   return {
     async start() {
       await using undo = undoStack();
@@ -42,8 +79,46 @@ export function createKeepers(deps: KubeletDeps, core: CoreServices, parts: Kube
   };
 }
 
-function makeServer(deps: KubeletDeps, core: CoreServices, parts: KubeletParts) {
+/** Something that begins to run when it is made. */
+function beating(begin: () => Repeating): Keeper {
+  let running: Repeating | undefined;
+  return {
+    start: async () => {
+      running = begin();
+    },
+    stop: async () => running?.stop(),
+  };
+}
+
+function prepare(deps: KubeletDeps, core: CoreServices, parts: KubeletParts, late: LateFacts): Making {
+  const { configuration, paths, clock } = deps;
+  const podLogs = configuration.podLogsDir === '/var/log/pods' ? paths.podLogs : configuration.podLogsDir;
+  const diskPeriodMs = durationMs(configuration.volumeStatsAggPeriod);
+  const usages = createPodUsages({
+    cri: core.runtime,
+    clock,
+    kubeletRoot: paths.kubelet,
+    podLogs,
+    diskPeriodMs,
+  });
+  const stats = createStats({
+    ...parts,
+    view: core.view,
+    usages,
+    images: core.images,
+    clock,
+    nodeName: deps.nodeName,
+    kubeletRoot: paths.kubelet,
+    memoryCapacity: parts.machine.memory,
+    bootedAt: parts.machine.bootedAt,
+  });
+  return { deps, core, parts, late, podLogs, usages, stats };
+}
+
+function makeServer({ deps, core, parts, stats }: Making) {
   const { configuration, paths, clock, logger: log, nodeName: hostname, api } = deps;
+  const { machine, layout, podCgroup } = parts;
+  const figures = { layout, podCgroup, memoryCapacity: machine.memory, cpus: machine.cpus };
   return createKubeletServer({
     configuration,
     kubeletRoot: paths.kubelet,
@@ -53,9 +128,72 @@ function makeServer(deps: KubeletDeps, core: CoreServices, parts: KubeletParts) 
     view: core.view,
     node: parts.node,
     cri: core.runtime,
-    statRoutes: metricRoutes(core.view.metrics),
+    statRoutes: [...metricRoutes(core.view.metrics), ...statRoutes(stats, figures)],
     api,
     clock,
     log,
   });
+}
+
+function collection({ deps, core, podLogs }: Making) {
+  const { clock, logger: log, paths } = deps;
+  const { view, events, runtime: cri } = core;
+  return { cri, view, podLogs, containerLogs: paths.containerLogs, log, clock, events };
+}
+
+function makeImageCollector({ deps, core }: Making) {
+  const { configuration, clock, logger: log } = deps;
+  return createImageCollector({
+    cri: core.images,
+    view: core.view,
+    clock,
+    events: core.events,
+    log,
+    highPercent: configuration.imageGCHighThresholdPercent,
+    lowPercent: configuration.imageGCLowThresholdPercent,
+    minAgeMs: durationMs(configuration.imageMinimumGCAge),
+    maxAgeMs: durationMs(configuration.imageMaximumGCAge),
+  });
+}
+
+function rotation({ deps, core }: Making) {
+  const { configuration, clock, logger: log } = deps;
+  return {
+    cri: core.runtime,
+    clock,
+    log,
+    maxSize: amountOf(configuration.containerLogMaxSize),
+    maxFiles: configuration.containerLogMaxFiles,
+    intervalMs: durationMs(configuration.containerLogMonitorInterval),
+  };
+}
+
+function makeEviction(making: Making, images: ReturnType<typeof makeImageCollector>): Keeper {
+  const { deps, core, parts, late, stats, usages } = making;
+  const { configuration, clock, logger: log } = deps;
+  const evictions = new Counter({
+    name: 'kubelet_evictions',
+    help: 'Cumulative number of pod evictions by eviction signal',
+    labelNames: ['eviction_signal'],
+    registers: [core.view.metrics],
+  });
+  const manager = createEvictionManager({
+    thresholds: configuredThresholds(configuration),
+    transitionMs: durationMs(configuration.evictionPressureTransitionPeriod),
+    maxGraceSeconds: configuration.evictionMaxPodGracePeriod,
+    localStorage: configuration.localStorageCapacityIsolation,
+    observe: () => observe({ ...parts, stats, memoryCapacity: parts.machine.memory }),
+    usage: (pods) => usages.measure(pods, { disk: true }),
+    reclaimDisk: async (signal) => {
+      await collectContainers(collection(making), { all: true }, signal);
+      await images.removeUnused(signal);
+    },
+    resources: parts.resources,
+    clock,
+    events: core.events,
+    log,
+    count: (signal) => evictions.inc({ eviction_signal: signal }),
+  });
+  late.pressure = manager.pressure;
+  return { start: async () => manager.start(core.active, core.control), stop: manager.stop };
 }

@@ -9,6 +9,8 @@ import type { Logger } from '#foundation/base/log.ts';
 import { createRegistry } from '#foundation/base/metrics.ts';
 import type { Paths } from '#foundation/base/paths.ts';
 import type { Clock } from '#foundation/base/time.ts';
+import { createApiEventSink } from './api/event-sink.ts';
+import { keepNode } from './api/node-keeper.ts';
 import { decodePod, decodePods } from './config/decode.ts';
 import type { KubeletConfiguration } from './configuration/defaults.ts';
 import { durationMs } from './configuration/duration.ts';
@@ -59,8 +61,14 @@ const driverTries = 50;
 
 export function createKubelet(deps: KubeletDeps): Kubelet {
   const { configuration, paths, clock } = deps;
-  const late: LateFacts = { driver: configuration.cgroupDriver };
+  const late: LateFacts = {
+    driver: configuration.cgroupDriver,
+    pressure: () => ({ memory: false, disk: false, pid: false }),
+    shuttingDown: () => undefined,
+  };
   let parts: KubeletParts | undefined;
+  const stopping = new AbortController();
+  let node: Promise<void> = Promise.resolve();
   const core = createCore(
     {
       nodeName: deps.nodeName,
@@ -80,7 +88,7 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
       decodePod,
       decodePods,
       api: deps.api,
-      eventSinks: deps.eventSinks,
+      eventSinks: [...(deps.eventSinks ?? []), ...apiSinks(deps, stopping.signal)],
       nodeIps: () => parts?.node.ips() ?? [],
     },
     (services) => {
@@ -88,7 +96,7 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
       return parts;
     },
   );
-  const keepers = createKeepers(deps, core.services, core.parts as KubeletParts);
+  const keepers = createKeepers(deps, core.services, core.parts as KubeletParts, late);
   return {
     services: core.services,
     parts: core.parts as KubeletParts,
@@ -97,12 +105,42 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
       late.driver = await askDriver(deps, late.driver);
       await core.start();
       await keepers.start();
+      node = startNode(deps, core.parts as KubeletParts, stopping.signal);
     },
     async stop() {
+      stopping.abort(new Error('the kubelet is being stopped'));
+      await node;
       await keepers.stop();
       await core.stop();
     },
   };
+}
+
+/** Events go to the API where there is one. */
+function apiSinks({ api, clock, logger, configuration }: KubeletDeps, signal: AbortSignal): EventSink[] {
+  if (api === undefined) return [];
+  const { eventRecordQPS: qps, eventBurst: burst } = configuration;
+  return [createApiEventSink({ api, clock, logger, qps, burst }, signal)];
+}
+
+/** Registers the node and keeps its status and lease, where there is an API. */
+async function startNode(
+  { api, clock, logger, configuration }: KubeletDeps,
+  { node }: KubeletParts,
+  signal: AbortSignal,
+): Promise<void> {
+  if (api === undefined) return;
+  const deps = {
+    api,
+    node,
+    clock,
+    logger,
+    register: configuration.registerNode,
+    updateMs: durationMs(configuration.nodeStatusUpdateFrequency),
+    reportMs: durationMs(configuration.nodeStatusReportFrequency),
+    durationSeconds: configuration.nodeLeaseDurationSeconds,
+  };
+  await keepNode(deps, signal);
 }
 
 /** The runtime's cgroup driver decides; runtimes that cannot say leave it to the configuration. */

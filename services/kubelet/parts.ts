@@ -1,4 +1,6 @@
 /** Makes the parts beside the core from the configuration and the machine, and joins them. */
+
+import type { Pod } from '#contracts/kubernetes/types.ts';
 import { Counter } from '#foundation/base/metrics.ts';
 import { type CgroupLayout, cgroupLayout } from '#foundation/linux/cgroups.ts';
 import { createAdmission } from './admission.ts';
@@ -13,10 +15,12 @@ import { createHookRunner } from './hooks/hooks.ts';
 import type { KubeletDeps } from './kubelet.ts';
 import { type Machine, readMachine } from './node/machine.ts';
 import { createNodeInfo, type NodeFactsView } from './node/node-info.ts';
+import type { Pressure } from './ports.ts';
 import { createAttempt } from './probes/attempt.ts';
 import { createProber } from './probes/handlers.ts';
 import { createProbeManager } from './probes/probes.ts';
-import type { CgroupDriver, CgroupName } from './resources/cgroup-names.ts';
+import { type CgroupDriver, type CgroupName, cgroupPath, podCgroup } from './resources/cgroup-names.ts';
+import { createGates } from './resources/gates.ts';
 import { linuxResources, type ResourceSettings } from './resources/linux-resources.ts';
 import { createPodResources } from './resources/pod-resources.ts';
 import { contentPlugins } from './volumes/content.ts';
@@ -27,14 +31,22 @@ import type { ObjectSource } from './volumes/plugin.ts';
 import { createTokens } from './volumes/tokens.ts';
 import { createVolumeManager } from './volumes/volumes.ts';
 
-/** The parts, and the node's facts that the HTTP server and registration need too. */
+/** The parts, and the facts of node and cgroups that the keepers need too. */
 export interface KubeletParts extends Parts {
   node: NodeFactsView;
+  machine: Machine;
+  layout: CgroupLayout;
+  /** Paths of the cgroup above all pods, and of one pod's. */
+  podsCgroup(): string;
+  podCgroup(pod: Pod): string;
 }
 
-/** What is known only once the runtime answered. */
+/** What is known only once the runtime answered, or the keepers were made. */
 export interface LateFacts {
   driver: CgroupDriver;
+  pressure: () => Pressure;
+  /** Why the node takes no more pods; undefined while it does. */
+  shuttingDown: () => string | undefined;
 }
 
 /** What the makers below share. */
@@ -67,10 +79,10 @@ export function makeParts(deps: KubeletDeps, core: CoreServices, late: LateFacts
     images: core.images,
     clock,
     health: () => core.health,
-    pressure: () => ({ memory: false, disk: false, pid: false }),
+    pressure: () => late.pressure(),
     devices: () => ({ capacity: new Map(), allocatable: new Map() }),
     volumesInUse: () => volumes.volumesInUse(),
-    extraErrors: () => [],
+    extraErrors: () => [late.shuttingDown()].filter((error) => error !== undefined),
   });
   const making: Making = {
     deps,
@@ -88,12 +100,20 @@ export function makeParts(deps: KubeletDeps, core: CoreServices, late: LateFacts
   const attempt = createAttempt({ prober, events: core.events, count: probeCounter(core) });
   return {
     node,
+    machine,
+    layout,
+    podsCgroup: () => cgroupPath(making.root, late.driver),
+    podCgroup: (pod) => cgroupPath(podCgroup(making.root, pod), late.driver),
     volumes,
     builder: makeBuilder(making),
     probes: createProbeManager({ statuses: core.statuses, clock, attempt }),
     hooks: createHookRunner({ cri: core.runtime, clock }),
     resources: makeResources(making),
-    admission: createAdmission(node, deps.nodeLabels ?? {}),
+    admission: createGates(createAdmission(node, deps.nodeLabels ?? {}), {
+      pressure: () => late.pressure(),
+      shuttingDown: () => late.shuttingDown(),
+      allowedUnsafeSysctls: configuration.allowedUnsafeSysctls,
+    }),
     linuxResources: (pod, container) => linuxResources(pod, container, making.settings),
   };
 }

@@ -2,19 +2,19 @@
  * Writes events to the API, in the background and in order: `eventRecordQPS` a second, `eventBurst` at once. An
  * event that was seen before is patched; when the API is away the oldest are dropped.
  */
-import type { ApiClient } from '#contracts/kubernetes/client/client.ts';
 import type { CoreEvent } from '#contracts/kubernetes/types.ts';
 import { isSkiffError, messageOf } from '#foundation/base/errors.ts';
 import type { Logger } from '#foundation/base/log.ts';
 import type { Clock } from '#foundation/base/time.ts';
 import type { EventSink } from '../events/recorder.ts';
+import type { KubeletApi } from '../ports.ts';
 
 const maxQueued = 1000;
 const tries = 12;
 const retryMs = 10_000;
 
 export interface EventSinkDeps {
-  client: Pick<ApiClient, 'create' | 'patch'>;
+  api: Pick<KubeletApi, 'request'>;
   clock: Clock;
   logger: Logger;
   /** Events a second; 0 for no limit. */
@@ -78,7 +78,7 @@ async function write(
 }
 
 async function writeOnce(
-  { client }: EventSinkDeps,
+  { api }: EventSinkDeps,
   event: CoreEvent,
   isUpdate: boolean,
   signal: AbortSignal,
@@ -87,13 +87,13 @@ async function writeOnce(
   const { count, lastTimestamp, message } = event;
   if (isUpdate) {
     try {
-      const patch = { count, lastTimestamp, message };
-      await client.patch(`${path}/${event.metadata.name}`, 'strategic-merge-patch', patch, { signal });
+      const body = { count, lastTimestamp, message };
+      await api.request({ method: 'PATCH', path: `${path}/${event.metadata.name}`, body, signal });
       return;
     } catch (error) {
       // Events expire: then it is told anew.
       if (!isSkiffError(error, 'NOT_FOUND')) throw error;
     }
   }
-  await client.create(path, event, { signal });
+  await api.request({ method: 'POST', path, body: event, signal });
 }
