@@ -26,27 +26,22 @@ export async function observe({
   const { max, current } = processCounts();
   const room = (disk: typeof node) => ({ available: disk.available, capacity: disk.capacity });
   const inodes = (disk: typeof node) => ({ available: disk.inodesFree, capacity: disk.inodes });
-  return new Map<Signal, Observation>([
+  const figures = new Map<Signal, Observation>([
     ['memory.available', { available: memory.available, capacity: memoryCapacity }],
-    ...(pods === undefined
-      ? []
-      : [
-          [
-            'allocatableMemory.available',
-            { available: pods.available, capacity: pods.available + pods.workingSet },
-          ] as const,
-        ]),
     ['nodefs.available', room(node)],
-    ...withInodes('nodefs.inodesFree', inodes(node)),
     ['imagefs.available', room(image)],
-    ...withInodes('imagefs.inodesFree', inodes(image)),
     ['containerfs.available', room(image)],
-    ...withInodes('containerfs.inodesFree', inodes(image)),
     ['pid.available', { available: max - current, capacity: max }],
   ]);
-}
-
-/** File systems that make inodes as they go (btrfs) say they have none: nothing to watch. */
-function withInodes<S>(signal: S, figure: { available: number; capacity: number }): [S, typeof figure][] {
-  return figure.capacity === 0 ? [] : [[signal, figure]];
+  if (pods !== undefined)
+    figures.set('allocatableMemory.available', {
+      available: pods.available,
+      capacity: pods.available + pods.workingSet,
+    });
+  // File systems that make inodes as they go (btrfs) say they have none: nothing to watch.
+  if (node.inodes > 0) figures.set('nodefs.inodesFree', inodes(node));
+  if (image.inodes > 0)
+    for (const signal of ['imagefs.inodesFree', 'containerfs.inodesFree'] as const)
+      figures.set(signal, inodes(image));
+  return figures;
 }

@@ -18,6 +18,7 @@ import {
   killCgroup,
   readCgroup,
   removeCgroup,
+  removeEmptyCgroup,
 } from '#foundation/linux/cgroups.ts';
 import type { PodResources } from '../ports.ts';
 import { amountOf } from './amounts.ts';
@@ -74,6 +75,11 @@ export function createPodResources(deps: PodResourcesDeps): PodResources {
         makeCgroup(layout, pathOf(qosCgroup(root, level)));
         setCgroupLimits(layout, pathOf(qosCgroup(root, level)), { cpuShares: sharesFor(0) });
       }
+    },
+    stop() {
+      // The kernel refuses to remove a group that has others in it: those with pods stay.
+      const qos = (['Burstable', 'BestEffort'] as const).map((level) => pathOf(qosCgroup(root, level)));
+      for (const path of [...qos, pathOf(root)]) removeEmptyCgroup(layout, path);
     },
     async createPodCgroup(pod) {
       if (cgroupExists(layout, podPath(pod))) return;
