@@ -94,7 +94,7 @@ test('rotation loses no line', async (t) => {
 test('limits are in force, can be changed, and a bad change leaves the old ones', async (t) => {
   const fixture = await openFixture(t);
   const MiB = 1024n * 1024n;
-  const id = await fixture.run('x=$(head -c 20000000 /dev/zero | tr "\\0" x); sleep 100', {
+  const id = await fixture.run('x=$(head -c 20000000 /dev/zero | tr "\\0" x); sleep 100; true', {
     linux: {
       resources: {
         cpuShares: 512n,
@@ -140,10 +140,7 @@ test('limits are in force, can be changed, and a bad change leaves the old ones'
     );
   await update({ cpuShares: 256n, memoryLimitInBytes: 128n * MiB });
   assert.equal(await read(), `256\n50000\n${128n * MiB}\n0\n`);
-  await assert.rejects(
-    update({ memoryLimitInBytes: 600n * 1024n }),
-    /below the \d+ bytes in use|Cannot update/,
-  );
+  await assert.rejects(update({ memoryLimitInBytes: 5n * MiB }), /below the \d+ bytes in use/);
   await assert.rejects(update({ memoryLimitInBytes: 5n }), /needs at least/);
   const status = (await fixture.status(id)) as unknown as {
     resources: { linux: { cpuShares: bigint; memoryLimitInBytes: bigint; cpuQuota: bigint } };
