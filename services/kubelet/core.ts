@@ -79,6 +79,7 @@ export function createCore(deps: CoreDeps, makeParts: (services: CoreServices) =
       await parts.volumes.stop();
       await deps.api?.stop();
       await Promise.allSettled(running);
+      parts.resources.stop();
     },
   };
 }

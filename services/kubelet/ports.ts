@@ -181,6 +181,8 @@ export interface HookTarget {
 export interface PodResources {
   /** Makes the kubepods hierarchy. @throws SkiffError when this machine cannot do it, saying what to change. */
   start(): Promise<void>;
+  /** Removes the kubepods hierarchy if no pod is left in it: a kubelet without pods leaves nothing behind. */
+  stop(): void;
   /** Makes the pod's cgroup with its limits; success if it is there. */
   createPodCgroup(pod: Pod): Promise<void>;
   podCgroupExists(pod: Pod): boolean;

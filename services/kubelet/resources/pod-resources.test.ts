@@ -5,7 +5,13 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import type { Pod, ResourceRequirements } from '#contracts/kubernetes/types.ts';
 import { silentLogger } from '#foundation/base/log.ts';
-import { cgroupDirectory, cgroupLayout, killCgroup, removeCgroup } from '#foundation/linux/cgroups.ts';
+import {
+  cgroupDirectories,
+  cgroupDirectory,
+  cgroupLayout,
+  killCgroup,
+  removeCgroup,
+} from '#foundation/linux/cgroups.ts';
 import { cgroupPath, criCgroupParent, podCgroup, podUidFrom } from './cgroup-names.ts';
 import { linuxResources, podTotals, type ResourceSettings } from './linux-resources.ts';
 import { createPodResources, type PodResourcesDeps, podLimits } from './pod-resources.ts';
@@ -183,11 +189,15 @@ test('pod cgroups on this machine: made, limited, resized, found again, killed a
     writeFileSync(at('memory', 'cgroup.procs'), String(child.pid));
     assert.equal(typeof resources.memoryUsage('ab-cd'), 'number');
     const ended = once(child, 'exit');
+    resources.stop();
+    assert.equal(existsSync(at('memory', '')), true, 'a pod is left in it');
     await resources.removePodCgroup('ab-cd');
     assert.deepEqual(await ended, [null, 'SIGKILL']);
     assert.equal(existsSync(at('memory', '')), false);
     assert.deepEqual(await resources.podCgroups(), []);
     await resources.removePodCgroup('ab-cd');
+    resources.stop();
+    assert.equal(cgroupDirectories(layout, `/${root[0]}`).filter((each) => existsSync(each)).length, 0);
   } finally {
     await killCgroup(layout, `/${root[0]}`, AbortSignal.timeout(5000));
     await removeCgroup(layout, `/${root[0]}`);

@@ -71,6 +71,7 @@ export function fakeParts(_: CoreServices): FakeParts {
       createPodCgroup: async (pod) => void cgroups.add(pod.metadata.uid ?? ''),
       podCgroupExists: (pod) => cgroups.has(pod.metadata.uid ?? ''),
       updatePodCgroup: async (pod) => void calls.push(`resize ${pod.metadata.uid}`),
+      stop: () => {},
       removePodCgroup: async (uid) => void cgroups.delete(uid),
       podCgroups: async () => [...cgroups],
       updateQos: async () => {},
