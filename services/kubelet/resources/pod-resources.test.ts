@@ -197,7 +197,8 @@ test('pod cgroups on this machine: made, limited, resized, found again, killed a
     assert.deepEqual(await resources.podCgroups(), []);
     await resources.removePodCgroup('ab-cd');
     resources.stop();
-    assert.equal(cgroupDirectories(layout, `/${root[0]}`).filter((each) => existsSync(each)).length, 0);
+    const left = cgroupDirectories(layout, `/${root.join('/')}`).filter((each) => existsSync(each));
+    assert.deepEqual(left, []);
   } finally {
     await killCgroup(layout, `/${root[0]}`, AbortSignal.timeout(5000));
     await removeCgroup(layout, `/${root[0]}`);
