@@ -173,6 +173,7 @@ test('a runtime that answers "state" with rubbish is named', async (t) => {
   const { driver, bundle } = await openDriver(t, 'broken', path);
   await driver.create(bundle('x', ['sleep', '10']));
   await assert.rejects(driver.state('x'), /broken answered "state" with rubbish: \{not json/);
+  await driver.delete('x', { force: true });
 });
 
 test('runtimes are chosen by trying, and what does not work is told', async (t) => {
