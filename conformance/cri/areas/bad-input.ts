@@ -28,8 +28,7 @@ async function survives(t: Context, call: Promise<unknown>): Promise<void> {
   } catch (error) {
     assert.ok(isSkiffError(error), String(error));
   }
-  // An answer with the megabyte in it can break the client's connection: then it must only be there again.
-  await t.eventually('the server', () => t.cri.runtime.version({}));
+  await t.cri.runtime.version({});
 }
 
 type Calls = Record<string, (request: object, options: object) => Promise<unknown>>;
@@ -129,9 +128,9 @@ export const badInput = area('bad-input', (rule) => {
   });
 
   rule(
-    'strings of a megabyte where a name belongs are answered',
+    'strings of 30,000 characters where a name belongs are answered',
     async (t) => {
-      const big = 'y'.repeat(1_000_000);
+      const big = 'y'.repeat(30_000);
       const pod = await t.pod();
       const config = t.podConfig({ hostname: big });
       const answer = await t.cri.runtime.runPodSandbox({ config }).catch(() => undefined);
