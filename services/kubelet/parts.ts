@@ -10,6 +10,7 @@ import { createContainerConfigBuilder } from './container-config/builder.ts';
 import { nothingAllocated } from './container-config/devices.ts';
 import { findMaskedPaths } from './container-config/proc-mount.ts';
 import { namespaceOptions } from './container-config/security.ts';
+import { createUserNamespaces } from './container-config/user-namespaces.ts';
 import type { CoreServices, Parts } from './core-deps.ts';
 import { createHookRunner } from './hooks/hooks.ts';
 import type { KubeletDeps } from './kubelet.ts';
@@ -138,6 +139,14 @@ function makeVolumes({ deps, core, node, objects }: Making) {
 
 function makeBuilder({ deps, core, late, node, root, settings, objects }: Making) {
   const { configuration, paths, api } = deps;
+  const handlerOf = (pod: Pod) => {
+    const { handlers } = core.health.runtimeFeatures();
+    return handlers.find((handler) => handler.name === (pod.spec.runtimeClassName ?? ''));
+  };
+  const users = createUserNamespaces({
+    kubeletRoot: paths.kubelet,
+    supported: (pod) => handlerOf(pod)?.userNamespaces === true,
+  });
   return createContainerConfigBuilder({
     kubeletRoot: paths.kubelet,
     hostsFile: '/etc/hosts',
@@ -154,12 +163,8 @@ function makeBuilder({ deps, core, late, node, root, settings, objects }: Making
     resources: () => settings,
     allocatable: node.allocatable,
     cgroups: () => ({ driver: late.driver, root: configuration.cgroupsPerQOS ? root : undefined }),
-    namespaces: namespaceOptions,
-    recursiveReadOnly: (pod) => {
-      const { handlers } = core.health.runtimeFeatures();
-      const name = pod.spec.runtimeClassName ?? '';
-      return handlers.find((handler) => handler.name === name)?.recursiveReadOnlyMounts === true;
-    },
+    namespaces: (pod, target) => ({ ...namespaceOptions(pod, target), usernsOptions: users.options(pod) }),
+    recursiveReadOnly: (pod) => handlerOf(pod)?.recursiveReadOnlyMounts === true,
     runtimeHandler: deps.runtimeHandler ?? (async (name) => name),
     objects,
     services: () => api?.services() ?? [],

@@ -53,6 +53,8 @@ export async function buildContainer(
     mounts.push({ containerPath: terminationPath, hostPath: file, selinuxRelabel: true });
   }
   for (const [name, value] of allocated.envs) variables.set(name, value);
+  const namespaces = deps.namespaces(pod, context.targetContainerId);
+  mapOwners(mounts, namespaces.usernsOptions);
   const config = create(ContainerConfigSchema, {
     metadata: { name: container.name, attempt: context.attempt },
     image: {
@@ -76,13 +78,7 @@ export async function buildContainer(
     stopSignal: stopSignal(container),
     linux: {
       resources: { ...resourcesOf(deps, pod, container), cpusetCpus: allocated.cpus },
-      securityContext: containerSecurity(
-        pod,
-        container,
-        image,
-        deps.namespaces(pod, context.targetContainerId),
-        deps.security,
-      ),
+      securityContext: containerSecurity(pod, container, image, namespaces, deps.security),
     },
   });
   undo.commit();
@@ -95,6 +91,15 @@ function resourcesOf(
   container: AnyContainer,
 ): MessageInitShape<typeof LinuxContainerResourcesSchema> {
   return linuxResources(pod, container, deps.resources());
+}
+
+/** Volumes of a pod with ids of its own are mounted with their owners mapped: mount_setattr(2), MOUNT_ATTR_IDMAP. */
+function mapOwners(mounts: CriMount[], users: ReturnType<BuilderDeps['namespaces']>['usernsOptions']): void {
+  if (users === undefined || (users.uids ?? []).length === 0) return;
+  for (const mount of mounts) {
+    mount.uidMappings = users.uids;
+    mount.gidMappings = users.gids;
+  }
 }
 
 function reportInvalidKeys(deps: BuilderDeps, pod: Pod, container: AnyContainer, keys: string[]): void {

@@ -131,11 +131,16 @@ function profileOf(type: string, localhostRef = ''): Profile {
   throw new SkiffError('INVALID_ARGUMENT', `unknown security profile type "${type}"`);
 }
 
+/** The namespaces of a container: NamespaceOption's fields but the user namespace. */
+export interface SharedNamespaces {
+  network: NamespaceMode;
+  ipc: NamespaceMode;
+  pid: NamespaceMode;
+  targetId: string;
+}
+
 /** The namespaces a pod shares with the node, and its containers with each other. */
-export function namespaceOptions(
-  pod: Pod,
-  targetContainerId?: string,
-): MessageInitShape<typeof NamespaceOptionSchema> {
+export function namespaceOptions(pod: Pod, targetContainerId?: string): SharedNamespaces {
   const { hostNetwork, hostPID, hostIPC, shareProcessNamespace } = pod.spec;
   const pid =
     hostPID === true ? NamespaceMode.NODE : shareProcessNamespace === true ? NamespaceMode.POD : undefined;
