@@ -129,8 +129,15 @@ export function oddLayers(): Buffer[] {
 
 /** What umoci of Debian does not know, though tar writes it: sparse files, global headers, old tar's folders. */
 export function sparseLayer(): Buffer {
-  return tar(sparseGnu(), sparse01(), sparse10(), paxHeader({ mtime: '77' }, 'g'), {
-    name: 'global',
-    content: 'g',
-  });
+  return tar(
+    sparseGnu(),
+    sparse01(),
+    sparse10(),
+    paxHeader({ mtime: '77' }, 'g'),
+    {
+      name: 'global',
+      content: 'g',
+    },
+    { name: 'old-directory/' },
+  );
 }

@@ -29,6 +29,8 @@ export interface ImageParts {
   downloads: Limiter;
   /** Layers being fetched, so that no two pulls fetch the same. */
   layerWork: SharedWork<UnpackedLayer | undefined>;
+  /** Pairs of a blob's digest and a diff id that were found to belong together, with a space between. */
+  verified: Set<string>;
   /** Held while a layer is put in place. */
   locks: KeyedLocks;
   platform: Platform;

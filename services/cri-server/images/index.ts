@@ -131,13 +131,16 @@ export function createImages(deps: ImagesDeps): Images {
 
 function assemble(deps: ImagesDeps): ImageParts {
   const { directory, store, registry, logger } = deps;
+  const catalog = openCatalog(store);
+  const layers = catalog.all().flatMap((image) => image.layers);
   const pool = createWorkerPool(deps.workerFile === undefined ? {} : { file: deps.workerFile });
   return {
     directory,
     logger,
     registry,
     pool,
-    catalog: openCatalog(store),
+    catalog,
+    verified: new Set(layers.map(({ descriptor, diffId }) => `${descriptor.digest} ${diffId}`)),
     content: openContent(directory),
     layers: openLayers({ directory, store, pool }),
     leases: createLeases(),

@@ -58,6 +58,7 @@ export async function ensureLayers(
   try {
     for (const [at, layer] of layers.entries()) {
       const unpacked = await works.get(layer);
+      parts.verified.add(`${layer.descriptor.digest} ${layer.diffId}`);
       if (await putInPlace(parts, request, layers.slice(0, at), layer, unpacked, stopped)) isNew = true;
       if (works.has(layer))
         request.onLayer(layer.descriptor.digest, { state: 'done', done: layer.descriptor.size });
@@ -74,7 +75,9 @@ export async function ensureLayers(
 
 function isComplete(parts: ImageParts, { descriptor, chainId, diffId }: ImageLayer): boolean {
   const isHere = parts.content.size(descriptor.digest) === descriptor.size;
-  return isHere && (parts.layers.get(chainId) ?? parts.layers.shareable(diffId)) !== undefined;
+  // A blob and a layer that are both here may still not belong together, whatever a config says.
+  const belong = parts.verified.has(`${descriptor.digest} ${diffId}`);
+  return isHere && belong && (parts.layers.get(chainId) ?? parts.layers.shareable(diffId)) !== undefined;
 }
 
 function fetchShared(

@@ -8,14 +8,14 @@ import { messageOf, SkiffError } from '#foundation/base/errors.ts';
 import type { ImageParts } from '../deps.ts';
 import type { UnpackedLayer } from '../store/layers.ts';
 import { type BlobFile, ControlSlot, createControl, isStarved } from '../unpack/follow.ts';
-import { isWrongDigest, type Unpacked, wrongDigest } from '../unpack/unpack-layer.ts';
+import { isWrongDigest, type Unpacked } from '../unpack/unpack-layer.ts';
 import { download, touch } from './download.ts';
 
 /** The layer to get. */
 export interface LayerRequest {
   descriptor: Descriptor;
   diffId: string;
-  /** False if only the blob is missing: the layer lies unpacked already. */
+  /** False if the layer lies unpacked already: then its blob is only fetched, if need be, and checked. */
   unpack: boolean;
   /** Opens the blob from a byte on. */
   open(offset: number, signal: AbortSignal): Promise<Readable>;
@@ -50,7 +50,6 @@ export async function fetchLayer(
 }
 
 async function fromStore(parts: ImageParts, request: LayerRequest): Promise<UnpackedLayer | undefined> {
-  if (!request.unpack) return undefined;
   const { digest, size } = request.descriptor;
   const control = createControl();
   Atomics.store(control, ControlSlot.available, BigInt(size));
@@ -95,7 +94,7 @@ function isCancelled(error: unknown): boolean {
   return error instanceof SkiffError && error.code === 'CANCELLED';
 }
 
-/** Lets a worker unpack the blob, or only hash it. */
+/** Lets a worker unpack the blob, or only check it. */
 async function work(
   parts: ImageParts,
   request: LayerRequest,
@@ -103,16 +102,15 @@ async function work(
   control: BigInt64Array,
 ): Promise<UnpackedLayer | undefined> {
   const starved = () => isStarved(control);
+  const { diffId } = request;
+  const common = { blob, diffId, control, limits: parts.limits };
   if (!request.unpack) {
-    const digest = await parts.pool.run('digest', { blob, control }, starved);
-    if (digest !== blob.digest) throw wrongDigest(blob.digest, digest);
+    await parts.pool.run('check', common, starved);
     return undefined;
   }
   const target = parts.layers.temporaryPath();
-  const { diffId } = request;
   try {
-    const job = { blob, diffId, target, control, limits: parts.limits };
-    const result: Unpacked = await parts.pool.run('unpack', job, starved);
+    const result: Unpacked = await parts.pool.run('unpack', { ...common, target }, starved);
     return { diffId, path: target, result };
   } catch (error) {
     await discard(parts, target);

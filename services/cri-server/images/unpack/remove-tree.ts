@@ -1,10 +1,16 @@
 /** Removes a directory tree through directory descriptors, never following a link. */
 import { closeSync, readdirSync } from 'node:fs';
 import { isSkiffError } from '#foundation/base/errors.ts';
-import { openDirectoryInRoot, unlinkAt } from '#foundation/linux/at.ts';
+import { FileType, openDirectoryInRoot, statAt, unlinkAt } from '#foundation/linux/at.ts';
 
-/** Removes the directory `name` of the open directory `folder` and everything below; an absent one is success. */
+/** Removes what `name` is in the open directory `folder`, with all that is below; an absent one is success. */
 export function removeTreeAt(folder: number, name: string): void {
+  const there = statAt(folder, name);
+  if (there === undefined) return;
+  if ((there.mode & FileType.mask) !== FileType.directory) {
+    unlinkAt(folder, name);
+    return;
+  }
   emptyTreeAt(folder, name);
   try {
     unlinkAt(folder, name, { directory: true });

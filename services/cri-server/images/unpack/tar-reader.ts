@@ -176,7 +176,7 @@ function describe(header: Header, extras: Extras, globals: PaxRecords, gnu: GnuM
   const mtime = get('mtime');
   const dataBytes = type === 'file' ? numeric('size', header.size) : 0;
   if (dataBytes < 0) throw damaged('a size is negative');
-  const map = get('GNU.sparse.map');
+  const map = extras.pax.get('GNU.sparse.map'); // Empty for a file that is one hole.
   return {
     name,
     linkName,

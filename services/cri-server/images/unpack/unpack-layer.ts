@@ -1,5 +1,6 @@
 /** Unpacks one layer from its (perhaps still growing) blob: one streaming pass hashes, inflates and extracts. */
 import { mkdirSync, statfsSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { isSkiffError, messageOf, SkiffError } from '#foundation/base/errors.ts';
 import { openRoot } from '#foundation/linux/at.ts';
 import { decompress } from './decompress.ts';
@@ -39,8 +40,29 @@ export function unpackLayer(job: UnpackJob): Unpacked {
   return verified(job, blob, () => unpackFrom(job, blob));
 }
 
+/** A blob to check. */
+export type CheckJob = Omit<UnpackJob, 'target'>;
+
+/**
+ * Reads a blob to its end and checks both digests, unpacking nothing: for a blob whose layer lies unpacked already.
+ *
+ * @throws SkiffError as `unpackLayer` does.
+ */
+export function checkLayer(job: CheckJob): void {
+  using blob = followBlob(job.blob, job.control);
+  verified(job, blob, () => {
+    using layer = decompress(blob);
+    const stream = tarStream(
+      layer,
+      algorithmOf(job.diffId),
+      bound({ ...job, target: dirname(job.blob.path) }),
+    );
+    checkDiffId(job, stream.finish());
+  });
+}
+
 /** A wrong digest of the blob explains whatever else went wrong, so it is what gets reported. */
-function verified<T>(job: UnpackJob, blob: BlobSource, work: () => T): T {
+function verified<T>(job: CheckJob, blob: BlobSource, work: () => T): T {
   let outcome: { value: T } | { error: unknown };
   try {
     outcome = { value: work() };
@@ -57,8 +79,7 @@ function verified<T>(job: UnpackJob, blob: BlobSource, work: () => T): T {
 /** The message begins so that callers can tell a bad transfer from a bad image. */
 const wrongDigestPrefix = 'the blob is not what its digest says';
 
-/** The error for a blob with another digest than it should have. */
-export function wrongDigest(wanted: string, got: string): SkiffError {
+function wrongDigest(wanted: string, got: string): SkiffError {
   return new SkiffError('DATA_LOSS', `${wrongDigestPrefix}: ${wanted} was asked for, ${got} arrived`);
 }
 
@@ -68,13 +89,16 @@ function unpackFrom(job: UnpackJob, blob: BlobSource): Unpacked {
   using layer = decompress(blob);
   const stream = tarStream(layer, algorithmOf(job.diffId), bound(job));
   const extracted = extract(tarReader(stream), root.fd, job.limits.maxEntries);
-  const diffId = stream.finish();
-  if (diffId !== job.diffId)
-    throw new SkiffError(
-      'DATA_LOSS',
-      `the uncompressed layer is not what the image's config says: ${job.diffId} was asked for, it has ${diffId}`,
-    );
+  checkDiffId(job, stream.finish());
   return { ...extracted, bytes: stream.total };
+}
+
+function checkDiffId(job: CheckJob, diffId: string): void {
+  if (diffId === job.diffId) return;
+  throw new SkiffError(
+    'DATA_LOSS',
+    `the uncompressed layer is not what the image's config says: ${job.diffId} was asked for, it has ${diffId}`,
+  );
 }
 
 function bound(job: UnpackJob): (total: number) => void {

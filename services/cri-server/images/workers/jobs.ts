@@ -3,17 +3,25 @@ import { basename, dirname } from 'node:path';
 import { openRoot } from '#foundation/linux/at.ts';
 import { syncFileSystem } from '#foundation/linux/sync.ts';
 import { type AdoptJob, adopt } from '../unpack/adopt.ts';
-import { type BlobFile, followBlob } from '../unpack/follow.ts';
+import { type BlobFile, ControlSlot, createControl, followBlob } from '../unpack/follow.ts';
 import { removeTreeAt } from '../unpack/remove-tree.ts';
-import { type Unpacked, type UnpackJob, unpackLayer } from '../unpack/unpack-layer.ts';
+import {
+  type CheckJob,
+  checkLayer,
+  type Unpacked,
+  type UnpackJob,
+  unpackLayer,
+} from '../unpack/unpack-layer.ts';
 import { type TreeUsage, treeUsage } from '../unpack/usage.ts';
 
 /** Every job, by name. */
 export interface Jobs {
   /** Unpacks a layer. */
   unpack(job: UnpackJob): Unpacked;
-  /** The digest of a file that may still grow, by the algorithm of the digest that it should have. */
-  digest(job: { blob: BlobFile; control: BigInt64Array }): string;
+  /** Checks both digests of a layer without unpacking it. */
+  check(job: CheckJob): void;
+  /** The digest of a whole file, by the algorithm of the digest that it should have. */
+  digest(file: BlobFile): string;
   /** Gives folders that came without an entry what the layers below have for them. */
   adopt(job: AdoptJob): void;
   /** What a tree takes on disk. */
@@ -27,10 +35,13 @@ export interface Jobs {
 /** How each is done; runs in a worker thread and may block it. */
 export const jobs: Jobs = {
   unpack: unpackLayer,
-  digest: ({ blob: file, control }) => {
-    using blob = followBlob(file, control);
+  digest: ({ path, size, digest }) => {
+    const control = createControl();
+    Atomics.store(control, ControlSlot.available, BigInt(size));
+    using blob = followBlob({ path, size, digest }, control);
     return blob.finish();
   },
+  check: checkLayer,
   adopt,
   usage: treeUsage,
   remove: (path) => {

@@ -100,13 +100,14 @@ export function createWorkerPool(options: { threads?: number; file?: URL } = {})
   const dispatch = () => {
     clearTimeout(idle);
     clearTimeout(again);
+    if (closed) return;
     for (const thread of threads) {
       if (thread.task !== undefined) continue;
       const task = queue.shift();
       if (task === undefined) thread.worker.unref();
       else assign(thread, task);
     }
-    while (queue.length > 0 && working() < most && threads.size < mostThreads && !closed) {
+    while (queue.length > 0 && working() < most && threads.size < mostThreads) {
       const task = queue.shift();
       if (task !== undefined) assign(start(), task);
     }
