@@ -14,6 +14,8 @@ const firstPauseMs = 800;
 const longestPauseMs = 30_000;
 /** Seconds after which the server ends a watch, up to twice as long. */
 const watchSeconds = 300;
+/** Milliseconds: a watch that ended sooner counts as a failure. */
+const shortWatchMs = 1000;
 /** Objects in one page of a list. */
 const pageSize = 500;
 
@@ -50,8 +52,11 @@ export async function runReflector<T extends KubeObject>(
   while (!signal.aborted) {
     try {
       if (copy.version === undefined) await list(deps, request, copy, signal);
-      await follow(deps, request, copy, signal);
-      failures = 0;
+      const opened = deps.clock.monotonic();
+      const events = await follow(deps, request, copy, signal);
+      // A server that ends each watch at once must not be asked in a tight loop.
+      const tooShort = events === 0 && deps.clock.monotonic() - opened < shortWatchMs;
+      failures = tooShort ? failures + 1 : 0;
     } catch (error) {
       if (signal.aborted) return;
       // Too old a version, or one the server does not know: begin with a list again.
@@ -87,22 +92,26 @@ async function list<T extends KubeObject>(
   onChange(items);
 }
 
+/** @returns how many events came. */
 async function follow<T extends KubeObject>(
   { client, random = Math.random }: ReflectorDeps,
   { path, query, onChange }: ReflectorRequest<T>,
   copy: Copy<T>,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<number> {
   const timeoutSeconds = Math.round(watchSeconds * (1 + random()));
   const from = { resourceVersion: copy.version, allowWatchBookmarks: true, timeoutSeconds };
   const events: AsyncIterable<WatchEvent<T>> = client.watch(path, { ...query, ...from }, signal);
+  let count = 0;
   for await (const { type, object } of events) {
+    count += 1;
     copy.version = object.metadata.resourceVersion ?? copy.version;
     if (type === 'BOOKMARK') continue;
     if (type === 'DELETED') copy.items.delete(keyOf(object));
     else copy.items.set(keyOf(object), object);
     onChange(copy.items);
   }
+  return count;
 }
 
 function keyOf({ metadata }: KubeObject): string {

@@ -111,11 +111,11 @@ async function resize({ deps, pod, outcome }: Sync, { resize: resizes }: PodActi
 async function endPod({ deps, pod, status, signal, outcome }: Sync, actions: PodActions): Promise<void> {
   const alive =
     status.sandboxes.some((each) => each.ready) || status.containers.some((c) => c.state !== 'exited');
-  if (!alive) return;
-  if (actions.createSandbox) {
+  if (actions.createSandbox && actions.sandboxId !== undefined) {
     const message = 'Pod sandbox changed, it will be killed and re-created.';
     deps.events.pod(pod, 'Normal', 'SandboxChanged', message);
   }
+  if (!alive) return;
   outcome.changed = true;
   await killPod(deps, { pod, status, signal });
 }

@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { create } from '@bufbuild/protobuf';
 import { ContainerConfigSchema, NamespaceMode, PodSandboxConfigSchema } from '#contracts/cri/runtime_pb.ts';
-import { messageOf } from '#foundation/base/errors.ts';
+import { systemClock } from '#foundation/base/time.ts';
 import type { CoreServices, Parts } from '../core-deps.ts';
 import type {
   AdmitResult,
@@ -59,11 +59,7 @@ export function fakeParts(_: CoreServices): FakeParts {
       },
       async preStop({ container }, signal) {
         calls.push(`preStop ${container.name}`);
-        const slept = new Promise((resolve) => setTimeout(resolve, parts.preStopMs));
-        const aborted = new Promise((_resolve, reject) => {
-          signal.addEventListener('abort', () => reject(new Error(messageOf(signal.reason))), { once: true });
-        });
-        await Promise.race([slept, aborted]);
+        await systemClock.sleep(parts.preStopMs, signal);
       },
     },
     resources: {
