@@ -1,0 +1,121 @@
+/** Whether a pod fits a node, and if not, why: the scheduler's filters with the original's words. */
+import { containerRequests } from '#contracts/kubernetes/defaults/pod.ts';
+import { matchesFields } from '#contracts/kubernetes/fields.ts';
+import { matchesLabels, selectorRequirements } from '#contracts/kubernetes/labels.ts';
+import { addQuantities, quantity, subtractQuantities } from '#contracts/kubernetes/quantity.ts';
+import type { Node, NodeSelectorTerm, Pod, Taint, Toleration } from '#contracts/kubernetes/types.ts';
+
+/** Why a pod cannot run on a node; empty if it can. @param others the pods that are on the node. */
+export function unfit(pod: Pod, node: Node, others: readonly Pod[]): string[] {
+  return [
+    ...unschedulable(pod, node),
+    ...affinity(pod, node),
+    ...taints(pod, node),
+    ...ports(pod, others),
+    ...resources(pod, node, others),
+  ];
+}
+
+function tolerates(tolerations: readonly Toleration[], taint: Taint): boolean {
+  return tolerations.some(
+    ({ key = '', operator = 'Equal', value = '', effect = '' }) =>
+      (key === '' ? operator === 'Exists' : key === taint.key) &&
+      (effect === '' || effect === taint.effect) &&
+      (operator === 'Exists' || value === (taint.value ?? '')),
+  );
+}
+
+function unschedulable({ spec }: Pod, node: Node): string[] {
+  const taint = { key: 'node.kubernetes.io/unschedulable', effect: 'NoSchedule' };
+  return node.spec?.unschedulable === true && !tolerates(spec.tolerations ?? [], taint)
+    ? ['node(s) were unschedulable']
+    : [];
+}
+
+function taints({ spec }: Pod, node: Node): string[] {
+  const ready = node.status?.conditions?.find((each) => each.type === 'Ready')?.status;
+  const own: Taint[] = (node.spec?.taints ?? []).filter((each) => each.effect !== 'PreferNoSchedule');
+  if (ready !== 'True' && !own.some((each) => each.key === 'node.kubernetes.io/not-ready'))
+    own.push({ key: 'node.kubernetes.io/not-ready', effect: 'NoSchedule' });
+  const bad = own.find((taint) => !tolerates(spec.tolerations ?? [], taint));
+  return bad === undefined ? [] : [`node(s) had untolerated taint {${bad.key}: ${bad.value ?? ''}}`];
+}
+
+function affinity({ spec }: Pod, node: Node): string[] {
+  const { labels = {} } = node.metadata;
+  const selected = Object.entries(spec.nodeSelector ?? {}).every(([key, value]) => labels[key] === value);
+  const terms =
+    spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms;
+  const matches = terms === undefined || terms.some((term) => termMatches(term, node));
+  return selected && matches ? [] : ["node(s) didn't match Pod's node affinity/selector"];
+}
+
+/** Whether a node fulfils a term; an empty one fulfils nothing. */
+export function termMatches(
+  { matchExpressions = [], matchFields = [] }: NodeSelectorTerm,
+  node: Node,
+): boolean {
+  if (matchExpressions.length + matchFields.length === 0) return false;
+  const ordinary = matchExpressions.filter(({ operator }) => operator !== 'Gt' && operator !== 'Lt');
+  const compared = matchExpressions.filter(({ operator }) => operator === 'Gt' || operator === 'Lt');
+  const requirements = [
+    ...selectorRequirements({ matchExpressions: ordinary }),
+    ...compared.map(({ key, operator, values = [] }) => ({
+      key,
+      operator: operator === 'Gt' ? ('gt' as const) : ('lt' as const),
+      values,
+    })),
+  ];
+  const fields = matchFields.flatMap(({ key, operator, values = [] }) =>
+    values.map((value) => ({ field: key, equal: operator === 'In', value })),
+  );
+  return matchesLabels(requirements, node.metadata.labels) && matchesFields(fields, node);
+}
+
+function hostPorts({ spec }: Pod): { hostPort: number; protocol: string; hostIP: string }[] {
+  return [
+    ...spec.containers,
+    ...(spec.initContainers ?? []).filter((each) => each.restartPolicy === 'Always'),
+  ]
+    .flatMap((each) => each.ports ?? [])
+    .filter((port) => (port.hostPort ?? 0) > 0)
+    .map(({ hostPort = 0, protocol = 'TCP', hostIP = '0.0.0.0' }) => ({ hostPort, protocol, hostIP }));
+}
+
+function ports(pod: Pod, others: readonly Pod[]): string[] {
+  const taken = others.flatMap(hostPorts);
+  const every = (address: string) => address === '' || address === '0.0.0.0' || address === '::';
+  const clashes = hostPorts(pod).some((port) =>
+    taken.some(
+      (each) =>
+        each.hostPort === port.hostPort &&
+        each.protocol === port.protocol &&
+        (every(each.hostIP) || every(port.hostIP) || each.hostIP === port.hostIP),
+    ),
+  );
+  return clashes ? ["node(s) didn't have free ports for the requested pod ports"] : [];
+}
+
+/** What a pod takes from its node, with overhead. */
+export function podRequests({ spec }: Pod): Record<string, string> {
+  const total = { ...containerRequests(spec), ...spec.resources?.requests };
+  for (const [name, amount] of Object.entries(spec.overhead ?? {})) {
+    const sum = addQuantities(quantity(total[name] ?? '0'), quantity(amount));
+    total[name] = `${sum.nanos}n`;
+  }
+  return total;
+}
+
+function resources(pod: Pod, node: Node, others: readonly Pod[]): string[] {
+  const allocatable = node.status?.allocatable ?? {};
+  const problems: string[] = [];
+  if (others.length + 1 > Number(allocatable.pods ?? 110)) problems.push('Too many pods');
+  for (const [name, amount] of Object.entries(podRequests(pod))) {
+    const wanted = quantity(amount);
+    if (wanted.nanos === 0n) continue;
+    let free = quantity(allocatable[name] ?? '0');
+    for (const other of others) free = subtractQuantities(free, quantity(podRequests(other)[name] ?? '0'));
+    if (wanted.nanos > free.nanos) problems.push(`Insufficient ${name}`);
+  }
+  return problems;
+}

@@ -1,0 +1,66 @@
+/** Reads what a client sends. */
+import { parse as parseYaml } from 'yaml';
+import { messageOf } from '#foundation/base/errors.ts';
+import type { ApiRequest } from './request.ts';
+import { badRequest, StatusError } from './status.ts';
+
+/** Bytes of a body; as the original's. */
+const maxBody = 3 * 1024 * 1024;
+/** How many nodes the aliases of a YAML body may expand to, for each. */
+const maxAliasCount = 50;
+
+/** The media type of a body, without parameters; JSON unless told. */
+export function contentType({ raw }: Pick<ApiRequest, 'raw'>): string {
+  return (raw.headers['content-type'] ?? 'application/json').split(';')[0]?.trim().toLowerCase() ?? '';
+}
+
+/** Reads the whole body. @throws 413 when it is too large. */
+export async function readBody({ raw }: Pick<ApiRequest, 'raw'>): Promise<Buffer> {
+  const declared = Number(raw.headers['content-length'] ?? 0);
+  if (declared > maxBody) throw tooLarge();
+  const parts: Buffer[] = [];
+  let size = 0;
+  for await (const part of raw as AsyncIterable<Buffer>) {
+    size += part.length;
+    if (size > maxBody) throw tooLarge();
+    parts.push(part);
+  }
+  return Buffer.concat(parts);
+}
+
+function tooLarge(): StatusError {
+  return new StatusError(413, 'RequestEntityTooLarge', `Request entity too large: limit is ${maxBody}`);
+}
+
+/**
+ * Parses a body as JSON or YAML by its media type.
+ *
+ * @throws 400 if it is neither, 415 for other types.
+ */
+export function parseBody(bytes: Buffer, type: string): unknown {
+  const text = bytes.toString('utf8');
+  if (type.endsWith('json')) return parseJson(text);
+  if (type.endsWith('yaml')) {
+    if (text.trimStart().startsWith('{')) return parseJson(text);
+    try {
+      return parseYaml(text, { maxAliasCount, version: '1.1' });
+    } catch (error) {
+      throw badRequest(`error decoding YAML: ${messageOf(error)}`);
+    }
+  }
+  throw unsupportedType(type, ['application/json', 'application/yaml']);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (error) {
+    throw badRequest(`the body is not JSON: ${messageOf(error)}`);
+  }
+}
+
+/** 415 with what would be taken. */
+export function unsupportedType(type: string, accepted: readonly string[]): StatusError {
+  const message = `the body of the request was in an unknown format - accepted media types include: ${accepted.join(', ')}; this was ${type}`;
+  return new StatusError(415, 'UnsupportedMediaType', message);
+}
