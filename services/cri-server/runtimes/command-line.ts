@@ -13,8 +13,10 @@ import type {
   RuntimeFeatures,
 } from '#contracts/oci/runtime-driver.ts';
 import { SkiffError } from '#foundation/base/errors.ts';
+import { cgroupLayout } from '#foundation/linux/cgroups.ts';
 import { runSpawned, type SpawnedResult } from '#foundation/linux/spawn-command.ts';
 import { type ConmonDeps, createMonitored, type MonitoredRuntime, runtimeMessage } from './conmon.ts';
+import { deleteEnded, startByFifo } from './shortcuts.ts';
 
 /** What the driver needs. */
 export interface CommandLineDeps extends ConmonDeps {
@@ -41,11 +43,13 @@ export function commandLineDriver(deps: CommandLineDeps): RuntimeDriver {
     });
   const must = async (args: readonly string[], timeoutMs?: number) =>
     expectSuccess(deps.name, await run(args, timeoutMs));
+  const cgroups = cgroupLayout();
   const known = (id: string) => exists(join(deps.stateDirectory, id));
   const state = async (id: string) =>
     known(id) ? parseState(deps.name, await run(['state', id])) : undefined;
   const remove = async (id: string, options: { force?: boolean } = {}) => {
-    if (!known(id)) return;
+    const directory = join(deps.stateDirectory, id);
+    if (!known(id) || (await deleteEnded(deps.name, directory, cgroups))) return;
     const result = await run(options.force === true ? ['delete', '--force', id] : ['delete', id]);
     if (result.exitCode !== 0 && known(id)) expectSuccess(deps.name, result);
   };
@@ -61,7 +65,12 @@ export function commandLineDriver(deps: CommandLineDeps): RuntimeDriver {
         throw error;
       }
     },
-    start: async (id) => void (await must(['start', id])),
+    async start(id, spec) {
+      // Hooks after the start are the runtime's to run.
+      const hooks = (spec.hooks?.poststart?.length ?? 0) + (spec.hooks?.startContainer?.length ?? 0);
+      if (hooks === 0 && (await startByFifo(deps.name, join(deps.stateDirectory, id)))) return;
+      await must(['start', id]);
+    },
     delete: remove,
     state,
     list: async () => entries(deps.stateDirectory),
