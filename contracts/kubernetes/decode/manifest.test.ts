@@ -29,6 +29,10 @@ test('every problem has its place, field and reason', () => {
     ['apiVersion: apps/v1\nkind: Pod', /Pod is served as apiVersion: v1/],
     ['apiVersion: apps/v1\nkind: Deployment', /write a Pod/],
     ['kind: Pod', /^f:1:1: apiVersion: Required value/],
+    [
+      'apiVersion: v1\nkind: Pod\nmetadata: {creationTimestamp: yesterday}',
+      /metadata\.creationTimestamp: expected an RFC 3339 time/,
+    ],
     ['just text', /expected an object/],
     [
       '{"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": true}}',
@@ -42,7 +46,7 @@ test('every problem has its place, field and reason', () => {
 test('YAML is read as Kubernetes reads it', () => {
   const text = `apiVersion: v1
 kind: Pod
-metadata: {name: a, annotations: {when: 2001-12-14, time: "12:30"}}
+metadata: {name: a, creationTimestamp: "2026-11-21T10:45:14.5Z", annotations: {when: 2001-12-14, time: "12:30"}}
 spec:
   hostNetwork: yes
   containers: [&c {name: a, image: b, args: ["on"]}]
@@ -63,6 +67,7 @@ items:
   const spec = JSON.parse(JSON.stringify(objects[0]?.object)).spec;
   assert.equal(spec.hostNetwork, true);
   assert.equal(spec.volumes[0].configMap.defaultMode, 0o644);
+  assert.equal(objects[0]?.object.metadata.creationTimestamp, '2026-11-21T10:45:14Z');
   assert.equal(objects[0]?.object.metadata.annotations?.when, '2001-12-14');
   assert.match(formatProblem(problems[0]!), /^f:14:\d+: data\.a: expected text/);
 });

@@ -202,7 +202,7 @@ function shapeTime(
   path: FieldPath,
   problems: ShapeProblem[],
 ): unknown {
-  const pattern = /^d{4}-dd-dd[Tt]dd:dd:dd(.d+)?([Zz]|[+-]dd:dd)$/;
+  const pattern = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/;
   const ms = typeof value === 'string' && pattern.test(value) ? Date.parse(value) : Number.NaN;
   if (typeof value !== 'string' || Number.isNaN(ms))
     return expected('an RFC 3339 time', value, path, problems);
