@@ -8,10 +8,13 @@
  */
 import { mkdirSync } from 'node:fs';
 import type { Platform } from '#contracts/oci/image.ts';
+import { SkiffError } from '#foundation/base/errors.ts';
 import { keyedLocks } from '#foundation/base/locks.ts';
 import type { Logger } from '#foundation/base/log.ts';
 import type { ImageSource, LocalImage } from '../ports.ts';
 import type { Store } from '../store/store.ts';
+import { loadImages } from './archive/load.ts';
+import { type SaveRequest, saveImages } from './archive/save.ts';
 import { collect } from './collect.ts';
 import { buildDebian, type DebianBuild } from './debian/build.ts';
 import type { ImageParts } from './deps.ts';
@@ -31,12 +34,17 @@ import { createLeases } from './store/leases.ts';
 import type { ImageRecord } from './store/model.ts';
 import { defaultLimits, type UnpackLimits } from './unpack/tar-stream.ts';
 import { type Pruned, prune } from './verbs/prune.ts';
+import { type PushRequest, pushImage } from './verbs/push.ts';
 import { type Removed, removeImage, removeName } from './verbs/remove.ts';
 import { tagImage } from './verbs/tag.ts';
+import { type Finding, verifyImage } from './verbs/verify.ts';
 import { createWorkerPool } from './workers/pool.ts';
 
+export type { SaveRequest } from './archive/save.ts';
 export type { DebianBuild } from './debian/build.ts';
 export type { PullRequest } from './pull/pull.ts';
+export type { PushProgress, PushRequest } from './verbs/push.ts';
+export type { Finding } from './verbs/verify.ts';
 
 /** What the image store is made from. */
 export interface ImagesDeps {
@@ -64,6 +72,12 @@ export interface Images extends ImageSource {
   pull(request: PullRequest, signal?: AbortSignal): Promise<LocalImage>;
   /** Builds an image from Debian packages. */
   buildDebian(build: DebianBuild, signal?: AbortSignal): Promise<LocalImage>;
+  /** Loads every image of an archive or layout. */
+  load(path: string, signal?: AbortSignal): Promise<LocalImage[]>;
+  save(request: SaveRequest): Promise<void>;
+  push(request: PushRequest, signal?: AbortSignal): Promise<{ digest: string }>;
+  /** Checks an image to the last bit and mends it. @throws SkiffError NOT_FOUND. */
+  verify(reference: string, signal?: AbortSignal): Promise<Finding[]>;
   tag(source: string, target: string): LocalImage;
   /** Removes one name, and the image with its last. */
   untag(reference: string): Promise<Removed>;
@@ -103,8 +117,16 @@ export function createImages(deps: ImagesDeps): Images {
       const key = JSON.stringify([request.reference, request.auth]);
       return toLocalImage(await pulls.join(key, (shared) => pullImage(parts, request, shared), signal));
     },
-    buildDebian: async (build, signal) =>
-      toLocalImage(await buildDebian(parts, build, signal ?? new AbortController().signal)),
+    buildDebian: async (build, signal) => toLocalImage(await buildDebian(parts, build, signal ?? never())),
+    load: async (path, signal) => (await loadImages(parts, path, signal ?? never())).map(toLocalImage),
+    save: (request) => saveImages(parts, request),
+    push: (request, signal) => pushImage(parts, request, signal ?? never()),
+    verify: async (reference, signal) => {
+      const image = parts.catalog.find(reference);
+      if (image === undefined)
+        throw new SkiffError('NOT_FOUND', `Cannot verify "${reference}": there is no such image here`);
+      return verifyImage(parts, image, signal ?? never());
+    },
     tag: (source, target) => toLocalImage(tagImage(parts, source, target)),
     untag: async (reference) => {
       const removed = removeName(parts, reference);
@@ -127,6 +149,11 @@ export function createImages(deps: ImagesDeps): Images {
     board: parts.board,
     close: () => parts.pool.close(),
   };
+}
+
+/** A signal that never aborts. */
+function never(): AbortSignal {
+  return new AbortController().signal;
 }
 
 function assemble(deps: ImagesDeps): ImageParts {

@@ -34,6 +34,8 @@ export interface Layers {
   isThere(unpacked: UnpackedLayer): boolean;
   /** Takes over an unpacked layer; `below` are the chain ids below it, bottom first. Not durable yet. */
   adopt(chainId: string, below: readonly string[], unpacked: UnpackedLayer): Promise<void>;
+  /** Puts a fresh directory in the place of a layer's damaged one; the caller has synced it. */
+  replace(layer: LayerRecord, fresh: string): void;
   /** Writes the records of these chains to the database; the caller has synced the file system. */
   persist(chainIds: readonly string[]): void;
   delete(chainId: string): void;
@@ -85,6 +87,14 @@ export function openLayers(deps: { directory: string; store: Store; pool: Worker
       const { hasRoot, opaqueRoot, diskBytes, inodes } = result;
       const common = { diffId, directory: last, adopted, hasRoot, opaqueRoot, diskBytes, inodes };
       layers.set(chainId, { ...common, parent: below.at(-1) });
+    },
+    replace: (layer, fresh) => {
+      // Roots that are mounted keep the old one until they are unmounted.
+      const old = `${fresh}-old`;
+      renameSync(path(layer), old);
+      renameSync(fresh, path(layer));
+      // The caller removes what is at `fresh`.
+      renameSync(old, fresh);
     },
     persist: (ids) => {
       for (const id of ids) {

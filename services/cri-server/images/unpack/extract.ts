@@ -65,7 +65,7 @@ export function extract(reader: TarReader, root: number, maxEntries: number): Ex
   }
   const implied = tree.implied();
   // Made without an entry: no time is right, but always the same one is repeatable.
-  for (const path of implied) folderTimes.set(path, 0n);
+  for (const path of hasRoot ? implied : ['', ...implied]) folderTimes.set(path, 0n);
   setFolderTimes(tree, folderTimes);
   const inodes = entries + implied.length;
   return { entries, implied, hasRoot, diskBytes, inodes, opaqueRoot: tree.isOpaqueRoot() };

@@ -1,5 +1,5 @@
 /** Unpacks one layer from its (perhaps still growing) blob: one streaming pass hashes, inflates and extracts. */
-import { mkdirSync, statfsSync } from 'node:fs';
+import { chmodSync, mkdirSync, statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { isSkiffError, messageOf, SkiffError } from '#foundation/base/errors.ts';
 import { openRoot } from '#foundation/linux/at.ts';
@@ -84,7 +84,8 @@ function wrongDigest(wanted: string, got: string): SkiffError {
 }
 
 function unpackFrom(job: UnpackJob, blob: BlobSource): Unpacked {
-  mkdirSync(job.target, { mode: 0o755 });
+  mkdirSync(job.target);
+  chmodSync(job.target, 0o755); // Whatever the umask is.
   using root = openRoot(job.target);
   using layer = decompress(blob);
   const stream = tarStream(layer, algorithmOf(job.diffId), bound(job));
@@ -101,14 +102,24 @@ function checkDiffId(job: CheckJob, diffId: string): void {
   );
 }
 
-function bound(job: UnpackJob): (total: number) => void {
-  const { limits, blob, target, control } = job;
-  const ratioBytes = Math.max(limits.ratioFloor, blob.size * limits.maxRatio);
-  const most = Math.min(limits.maxBytes, ratioBytes);
-  let nextCheck = spaceCheckBytes;
+function bound({ limits, blob, target, control }: UnpackJob): (total: number) => void {
+  const most = Math.min(limits.maxBytes, Math.max(limits.ratioFloor, blob.size * limits.maxRatio));
+  const check = boundBytes(most, target, limits);
   return (total) => {
     Atomics.store(control, ControlSlot.unpacked, BigInt(total));
-    if (total > most) throw tooLarge(`it unpacks to more than ${most} bytes from ${blob.size}`);
+    check(total);
+  };
+}
+
+/**
+ * Refuses more than `most` bytes, and to fill the disk of `target`.
+ *
+ * @returns to be called with the bytes so far; throws SkiffError RESOURCE_EXHAUSTED.
+ */
+export function boundBytes(most: number, target: string, limits: UnpackLimits): (total: number) => void {
+  let nextCheck = spaceCheckBytes;
+  return (total) => {
+    if (total > most) throw tooLarge(`it unpacks to more than ${most} bytes`);
     if (total < nextCheck) return;
     nextCheck = total + spaceCheckBytes;
     checkSpace(target, limits.minFreeBytes);

@@ -3,7 +3,9 @@ import { basename, dirname } from 'node:path';
 import { openRoot } from '#foundation/linux/at.ts';
 import { syncFileSystem } from '#foundation/linux/sync.ts';
 import { type AdoptJob, adopt } from '../unpack/adopt.ts';
+import { type CompareJob, compareTrees } from '../unpack/compare.ts';
 import { type BlobFile, ControlSlot, createControl, followBlob } from '../unpack/follow.ts';
+import { type LayOutJob, layOut } from '../unpack/lay-out.ts';
 import { removeTreeAt } from '../unpack/remove-tree.ts';
 import {
   type CheckJob,
@@ -24,6 +26,10 @@ export interface Jobs {
   digest(file: BlobFile): string;
   /** Gives folders that came without an entry what the layers below have for them. */
   adopt(job: AdoptJob): void;
+  /** Lays out an archive of images. */
+  layOut(job: LayOutJob): void;
+  /** The path of the first difference between two trees; undefined if they are alike. */
+  compare(job: CompareJob): string | undefined;
   /** What a tree takes on disk. */
   usage(path: string): TreeUsage;
   /** Removes a tree. */
@@ -43,6 +49,8 @@ export const jobs: Jobs = {
   },
   check: checkLayer,
   adopt,
+  layOut,
+  compare: compareTrees,
   usage: treeUsage,
   remove: (path) => {
     using folder = openRoot(dirname(path));

@@ -1,0 +1,38 @@
+/** Lays out an archive of images (a plain or compressed tar, a FIFO too) in a directory. */
+import { closeSync, mkdirSync, openSync, readSync } from 'node:fs';
+import { openRoot } from '#foundation/linux/at.ts';
+import { decompress } from './decompress.ts';
+import { extract } from './extract.ts';
+import { tarReader } from './tar-reader.ts';
+import { tarStream, type UnpackLimits } from './tar-stream.ts';
+import { boundBytes } from './unpack-layer.ts';
+
+/** What to lay out where. */
+export interface LayOutJob {
+  archive: string;
+  /** The directory to make. */
+  target: string;
+  limits: UnpackLimits;
+}
+
+const readBytes = 256 * 1024;
+
+/** @throws SkiffError DATA_LOSS, INVALID_ARGUMENT and RESOURCE_EXHAUSTED as `extract` does. */
+export function layOut(job: LayOutJob): void {
+  mkdirSync(job.target, { mode: 0o700 });
+  const fd = openSync(job.archive, 'r');
+  const buffer = Buffer.allocUnsafe(readBytes);
+  const next = () => {
+    const count = readSync(fd, buffer, 0, buffer.length, null);
+    return count === 0 ? undefined : buffer.subarray(0, count);
+  };
+  try {
+    using root = openRoot(job.target);
+    using source = decompress({ next });
+    // Blobs in an archive are compressed already: no ratio is to be feared, only size.
+    const stream = tarStream(source, 'sha256', boundBytes(job.limits.maxBytes, job.target, job.limits));
+    extract(tarReader(stream), root.fd, job.limits.maxEntries);
+  } finally {
+    closeSync(fd);
+  }
+}
