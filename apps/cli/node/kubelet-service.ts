@@ -3,15 +3,12 @@ import { mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { connectCri } from '#contracts/cri/client.ts';
-import { openApi } from '#contracts/kubernetes/client/client.ts';
-import { loadKubeconfig } from '#contracts/kubernetes/client/kubeconfig.ts';
 import type { Logger } from '#foundation/base/log.ts';
 import type { Paths } from '#foundation/base/paths.ts';
 import { systemClock } from '#foundation/base/time.ts';
-import { createKubeletApi } from '#services/kubelet/api/kubelet-api.ts';
+import { connectKubeletApi } from '#services/kubelet/api/connect.ts';
 import { loadConfiguration } from '#services/kubelet/configuration/load.ts';
 import { createKubelet } from '#services/kubelet/kubelet.ts';
-import type { KubeletApi } from '#services/kubelet/ports.ts';
 import type { Config } from '../config/schema.ts';
 import type { Service } from './serve.ts';
 
@@ -26,6 +23,10 @@ export interface KubeletOptions {
   manifests?: string;
   /** Of the API server whose pods to run; none for static pods alone. */
   kubeconfig?: string;
+  /** The embedded API's certificate authority: clients with its certificates may ask this kubelet. */
+  clientCaFile?: string;
+  /** TCP port of the kubelet's own API; 10250 unless told. */
+  port?: number;
 }
 
 /** The node's name: the configuration's, else the host's in lower case, as the kubelet has it. */
@@ -36,6 +37,7 @@ export function nodeNameOf(config: Config): string {
 /** Makes the kubelet; the connection to the runtime is made when it starts. */
 export function kubeletService(options: KubeletOptions): Service {
   const { paths, config, log } = options;
+  const logger = log.child({ service: 'kubelet' });
   const manifests = options.manifests ?? config.kubelet.manifestDirectory ?? join(paths.etc, 'manifests');
   const running = new AsyncDisposableStack();
   return {
@@ -43,15 +45,19 @@ export function kubeletService(options: KubeletOptions): Service {
     async start() {
       mkdirSync(manifests, { recursive: true, mode: 0o755 });
       const cri = running.use(connectCri(options.runtimeEndpoint));
-      const api = options.kubeconfig === undefined ? undefined : apiOf(options, options.kubeconfig);
+      const nodeName = nodeNameOf(config);
+      const api =
+        options.kubeconfig === undefined
+          ? undefined
+          : connectKubeletApi(options.kubeconfig, { nodeName, clock: systemClock, logger });
       const kubelet = createKubelet({
         paths,
         cri,
         api,
-        configuration: kubeletConfiguration(paths, config, manifests),
+        configuration: kubeletConfiguration(options, manifests),
         clock: systemClock,
-        logger: log.child({ service: 'kubelet' }),
-        nodeName: nodeNameOf(config),
+        logger,
+        nodeName,
         failCgroupV1: false,
       });
       await kubelet.start();
@@ -61,21 +67,29 @@ export function kubeletService(options: KubeletOptions): Service {
   };
 }
 
-/** The API server of a kubeconfig; the kubelet starts and stops it. */
-function apiOf({ config, log }: KubeletOptions, kubeconfig: string): KubeletApi {
-  return createKubeletApi({
-    client: openApi(loadKubeconfig(kubeconfig)),
-    nodeName: nodeNameOf(config),
-    clock: systemClock,
-    logger: log.child({ service: 'kubelet' }),
-  });
-}
-
-/** Another root's kubelet takes free ports, so that several nodes can share a machine. */
-function kubeletConfiguration(paths: Paths, config: Config, manifests: string) {
-  const ports = paths.root === '/' ? {} : { port: 0, healthzPort: 0 };
+/**
+ * The KubeletConfiguration with this command's own settings on top. Without a file of the user's, only this
+ * machine can reach the kubelet, and only with a certificate of the embedded API.
+ */
+function kubeletConfiguration({ paths, config, clientCaFile, port }: KubeletOptions, manifests: string) {
+  const own = paths.root === '/' ? {} : { healthzPort: 0 };
+  const closed = {
+    address: '127.0.0.1',
+    readOnlyPort: 0,
+    authentication: {
+      anonymous: { enabled: false },
+      webhook: { enabled: clientCaFile !== undefined },
+      x509: { clientCAFile: clientCaFile },
+    },
+    authorization: { mode: clientCaFile === undefined ? ('AlwaysAllow' as const) : ('Webhook' as const) },
+  };
   return loadConfiguration({
     file: config.kubelet.configFile,
-    overrides: { staticPodPath: manifests, ...ports },
+    overrides: {
+      staticPodPath: manifests,
+      ...(port !== undefined && { port }),
+      ...own,
+      ...(config.kubelet.configFile === undefined && closed),
+    },
   });
 }
