@@ -1,0 +1,249 @@
+/**
+ * Device plugins: vendors' programs register on the kubelet's socket, list their devices, and are asked for what a
+ * container needs of them when a pod is admitted.
+ *
+ * ```
+ * plugin -> Register(resource, endpoint) on <kubelet root>/device-plugins/kubelet.sock
+ * kubelet -> ListAndWatch (devices, health), GetPreferredAllocation, Allocate on the plugin's own socket
+ * ```
+ */
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { Registration } from '#contracts/device-plugin/device-plugin_pb.ts';
+import type { Pod } from '#contracts/kubernetes/types.ts';
+import { SkiffError } from '#foundation/base/errors.ts';
+import type { Logger } from '#foundation/base/log.ts';
+import type { Clock } from '#foundation/base/time.ts';
+import { createRpcServer, type RpcServer } from '#foundation/grpc/server.ts';
+import type { Allocated } from '../container-config/devices.ts';
+import type { AnyContainer } from '../ports.ts';
+import { amountOf } from '../resources/amounts.ts';
+import { type Allocation, type Allocations, openAllocations } from './allocations.ts';
+import { connectPlugin, type Device, type PluginClient } from './plugin-client.ts';
+
+/** Milliseconds that the devices of a plugin that ended still count as the node's (as broken ones). */
+const goneMs = 5 * 60_000;
+const apiVersion = 'v1beta1';
+const checkpoint = 'kubelet_internal_checkpoint';
+
+/** What device plugins need. */
+export interface DevicesDeps {
+  /** `<kubelet root>/device-plugins`. */
+  directory: string;
+  clock: Clock;
+  log: Logger;
+}
+
+/** The devices of the node. */
+export interface Devices {
+  start(): Promise<void>;
+  stop(): Promise<void>;
+  /** Devices by resource: all, and the healthy ones. */
+  counts(): { capacity: Map<string, number>; allocatable: Map<string, number> };
+  /** Gives a pod's containers what they ask for; what they have already they keep. @throws SkiffError. */
+  allocate(pod: Pod): Promise<void>;
+  /** What a container was given; tells plugins that want to know that it starts. */
+  given(
+    pod: Pod,
+    container: AnyContainer,
+  ): Promise<Pick<Allocated, 'devices' | 'mounts' | 'envs' | 'annotations' | 'cdiDevices'>>;
+  retain(podUids: ReadonlySet<string>): void;
+  /** All devices and who has them, for the pod-resources API. */
+  list(): { resources: ReadonlyMap<string, readonly Device[]>; allocations: readonly Allocation[] };
+}
+
+interface Resource {
+  plugin: PluginClient;
+  devices: readonly Device[];
+  /** When the plugin ended; undefined while it is there. */
+  goneAt: number | undefined;
+}
+
+/** Makes the devices of the node. */
+export function createDevices(deps: DevicesDeps): Devices {
+  const resources = new Map<string, Resource>();
+  mkdirSync(deps.directory, { recursive: true, mode: 0o750 });
+  const allocations = openAllocations(join(deps.directory, checkpoint));
+  let server: RpcServer | undefined;
+  const register = (name: string, endpoint: string, options: { preStart: boolean; preferred: boolean }) => {
+    resources.get(name)?.plugin.close();
+    const registered = { resource: name, socket: join(deps.directory, endpoint), ...options };
+    const plugin = connectPlugin(
+      registered,
+      (devices) => {
+        const resource = resources.get(name);
+        if (resource?.plugin !== plugin) return;
+        if (devices !== 'gone') resource.devices = devices;
+        else {
+          resource.devices = resource.devices.map((device) => ({ ...device, healthy: false }));
+          resource.goneAt = deps.clock.monotonic();
+        }
+      },
+      deps.log,
+    );
+    resources.set(name, { plugin, devices: [], goneAt: undefined });
+  };
+  return {
+    async start() {
+      // Plugins see the socket come back and register again; their own sockets are theirs.
+      rmSync(join(deps.directory, 'kubelet.sock'), { force: true });
+      server = registrationServer(deps, register);
+      await server.listen(`unix://${join(deps.directory, 'kubelet.sock')}`);
+    },
+    async stop() {
+      for (const { plugin } of resources.values()) plugin.close();
+      await server?.close(500);
+    },
+    counts: () => countDevices(deps.clock, resources),
+    allocate: (pod) => allocatePod(resources, allocations, pod),
+    given: (pod, container) => given(resources, allocations, pod, container),
+    retain: allocations.retain,
+    list: () => ({
+      resources: new Map([...resources].map(([name, { devices }]) => [name, devices])),
+      allocations: allocations.all(),
+    }),
+  };
+}
+
+function registrationServer(
+  { directory, log }: DevicesDeps,
+  register: (name: string, endpoint: string, options: { preStart: boolean; preferred: boolean }) => void,
+): RpcServer {
+  const server = createRpcServer();
+  server.add(Registration, {
+    register: async ({ version, endpoint, resourceName, options }) => {
+      if (version !== apiVersion)
+        throw new SkiffError(
+          'INVALID_ARGUMENT',
+          `device plugin API ${version} is not supported: use ${apiVersion}`,
+        );
+      if (!/^[^/]+\/[^/]+$/.test(resourceName) || resourceName.startsWith('kubernetes.io/'))
+        throw new SkiffError(
+          'INVALID_ARGUMENT',
+          `"${resourceName}" is not a resource name such as vendor.com/gpu`,
+        );
+      if (!readdirSync(directory).includes(endpoint))
+        throw new SkiffError('NOT_FOUND', `there is no socket "${endpoint}" in ${directory}`);
+      const { preStartRequired = false, getPreferredAllocationAvailable = false } = options ?? {};
+      register(resourceName, endpoint, {
+        preStart: preStartRequired,
+        preferred: getPreferredAllocationAvailable,
+      });
+      log.info({ resource: resourceName }, 'a device plugin registered');
+      return {};
+    },
+  });
+  return server;
+}
+
+function countDevices(clock: Clock, resources: Map<string, Resource>): ReturnType<Devices['counts']> {
+  const capacity = new Map<string, number>();
+  const allocatable = new Map<string, number>();
+  for (const [name, { devices, goneAt }] of resources) {
+    if (goneAt !== undefined && clock.monotonic() - goneAt > goneMs) resources.delete(name);
+    else {
+      capacity.set(name, devices.length);
+      allocatable.set(name, devices.filter(({ healthy }) => healthy).length);
+    }
+  }
+  return { capacity, allocatable };
+}
+
+async function allocatePod(
+  resources: Map<string, Resource>,
+  allocations: Allocations,
+  pod: Pod,
+): Promise<void> {
+  // Init containers run one after another and hand their devices on to those that come later.
+  const reusable = new Map<string, Set<string>>();
+  for (const container of pod.spec.initContainers ?? []) {
+    await allocateContainer(resources, allocations, pod, container, reusable);
+    const sidecar = container.restartPolicy === 'Always';
+    for (const { resource, ids } of heldBy(allocations, pod, container.name)) {
+      const pool = reusable.get(resource) ?? new Set<string>();
+      for (const id of ids)
+        if (sidecar) pool.delete(id);
+        else pool.add(id);
+      reusable.set(resource, pool);
+    }
+  }
+  for (const container of pod.spec.containers) {
+    await allocateContainer(resources, allocations, pod, container, reusable);
+    for (const { resource, ids } of heldBy(allocations, pod, container.name))
+      for (const id of ids) reusable.get(resource)?.delete(id);
+  }
+}
+
+function heldBy(allocations: Allocations, pod: Pod, container: string): Allocation[] {
+  return allocations.all().filter((each) => each.podUid === pod.metadata.uid && each.container === container);
+}
+
+async function allocateContainer(
+  resources: Map<string, Resource>,
+  allocations: Allocations,
+  pod: Pod,
+  container: AnyContainer,
+  reusable: ReadonlyMap<string, ReadonlySet<string>>,
+): Promise<void> {
+  for (const [name, quantity] of Object.entries(container.resources?.limits ?? {})) {
+    const resource = resources.get(name);
+    const count = resource === undefined ? 0 : amountOf(quantity);
+    if (resource === undefined || count === 0) continue;
+    if (heldBy(allocations, pod, container.name).some((each) => each.resource === name)) continue;
+    const ids = await choose(resource, allocations, name, count, reusable.get(name) ?? new Set());
+    const response = await resource.plugin.allocate(ids);
+    const podUid = pod.metadata.uid ?? '';
+    allocations.add({ podUid, container: container.name, resource: name, ids, response });
+  }
+}
+
+/** Takes what the pod holds already, then free healthy ones, by the plugin's preference if it has one. */
+async function choose(
+  resource: Resource,
+  allocations: Allocations,
+  name: string,
+  count: number,
+  held: ReadonlySet<string>,
+): Promise<string[]> {
+  const taken = new Set(allocations.all().flatMap((each) => (each.resource === name ? each.ids : [])));
+  const healthy = resource.devices.filter((device) => device.healthy).map(({ id }) => id);
+  const must = healthy.filter((id) => held.has(id)).slice(0, count);
+  const free = healthy.filter((id) => !taken.has(id) && !held.has(id));
+  if (must.length + free.length < count)
+    throw new SkiffError(
+      'RESOURCE_EXHAUSTED',
+      `requested number of devices unavailable for ${name}. Requested: ${count}, Available: ${must.length + free.length}`,
+    );
+  const preferred = await resource.plugin.prefer([...must, ...free], must, count);
+  const valid = preferred?.filter((id) => must.includes(id) || free.includes(id)) ?? [];
+  return [...new Set([...must, ...valid, ...free])].slice(0, count);
+}
+
+async function given(
+  resources: Map<string, Resource>,
+  allocations: Allocations,
+  pod: Pod,
+  container: AnyContainer,
+): ReturnType<Devices['given']> {
+  const held = heldBy(allocations, pod, container.name);
+  for (const { resource, ids } of held) await resources.get(resource)?.plugin.preStart(ids);
+  const responses = held.map(({ response }) => response);
+  return {
+    devices: responses.flatMap(({ devices }) =>
+      devices.map(({ containerPath, hostPath, permissions }) => ({ containerPath, hostPath, permissions })),
+    ),
+    mounts: responses.flatMap(({ mounts }) =>
+      mounts.map(({ containerPath, hostPath, readOnly }) => ({
+        containerPath,
+        hostPath,
+        readonly: readOnly,
+      })),
+    ),
+    envs: new Map(responses.flatMap(({ envs }) => Object.entries(envs))),
+    annotations: Object.assign({}, ...responses.map(({ annotations }) => annotations)) as Record<
+      string,
+      string
+    >,
+    cdiDevices: responses.flatMap(({ cdiDevices }) => cdiDevices.map(({ name }) => name)),
+  };
+}

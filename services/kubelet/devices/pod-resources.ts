@@ -1,0 +1,80 @@
+/** The pod-resources API: which devices and CPUs each container was given, for monitoring agents. */
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { PodResourcesLister } from '#contracts/device-plugin/pod-resources_pb.ts';
+import type { Pod } from '#contracts/kubernetes/types.ts';
+import { SkiffError } from '#foundation/base/errors.ts';
+import { createRpcServer, type RpcServer } from '#foundation/grpc/server.ts';
+import type { Devices } from './devices.ts';
+
+/** What the API tells. */
+export interface PodResourcesDeps {
+  /** `<kubelet root>/pod-resources`. */
+  directory: string;
+  pods: () => readonly Pod[];
+  devices: Pick<Devices, 'list'>;
+  cpus: { exclusive(podUid: string, container: string): readonly number[]; allocatable(): readonly number[] };
+}
+
+/** Makes the server. */
+export function createPodResourcesServer(deps: PodResourcesDeps): {
+  start(): Promise<void>;
+  stop(): Promise<void>;
+} {
+  let server: RpcServer | undefined;
+  return {
+    async start() {
+      mkdirSync(deps.directory, { recursive: true, mode: 0o750 });
+      const socket = join(deps.directory, 'kubelet.sock');
+      rmSync(socket, { force: true });
+      server = createRpcServer();
+      server.add(PodResourcesLister, {
+        list: async () => ({ podResources: deps.pods().map((pod) => describe(deps, pod)) }),
+        get: async ({ podName, podNamespace }) => {
+          const pod = deps
+            .pods()
+            .find(
+              ({ metadata }) =>
+                metadata.name === podName && (metadata.namespace ?? 'default') === podNamespace,
+            );
+          if (pod !== undefined) return { podResources: describe(deps, pod) };
+          throw new SkiffError('NOT_FOUND', `pod ${podName} in namespace ${podNamespace} not found`);
+        },
+        getAllocatableResources: async () => ({
+          devices: [...deps.devices.list().resources].flatMap(([resourceName, devices]) =>
+            devices
+              .filter(({ healthy }) => healthy)
+              .map(({ id, numaNodes }) => ({ resourceName, deviceIds: [id], topology: topology(numaNodes) })),
+          ),
+          cpuIds: deps.cpus.allocatable().map(BigInt),
+        }),
+      });
+      await server.listen(`unix://${socket}`);
+    },
+    stop: async () => server?.close(500),
+  };
+}
+
+function describe({ devices, cpus }: PodResourcesDeps, pod: Pod) {
+  const { name, namespace = 'default', uid = '' } = pod.metadata;
+  const { allocations } = devices.list();
+  const containers = [
+    ...(pod.spec.initContainers ?? []).filter((each) => each.restartPolicy === 'Always'),
+    ...pod.spec.containers,
+  ];
+  return {
+    name,
+    namespace,
+    containers: containers.map((container) => ({
+      name: container.name,
+      devices: allocations
+        .filter((each) => each.podUid === uid && each.container === container.name)
+        .map(({ resource, ids }) => ({ resourceName: resource, deviceIds: [...ids] })),
+      cpuIds: cpus.exclusive(uid, container.name).map(BigInt),
+    })),
+  };
+}
+
+function topology(nodes: readonly number[]) {
+  return nodes.length === 0 ? undefined : { nodes: nodes.map((node) => ({ ID: BigInt(node) })) };
+}
