@@ -1,6 +1,4 @@
 /** Parts for tests of the core: they do the least that makes a pod run, and record what they were asked. */
-import { mkdirSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { create } from '@bufbuild/protobuf';
 import { ContainerConfigSchema, NamespaceMode, PodSandboxConfigSchema } from '#contracts/cri/runtime_pb.ts';
 import { systemClock } from '#foundation/base/time.ts';
@@ -137,9 +135,7 @@ function fakeBuilder(): ContainerConfigBuilder {
       });
       return { config, runtimeHandler: '' };
     },
-    async containerConfig(pod, container, context) {
-      const messageFile = `/tmp/skiff-fake-${process.pid}/${pod.metadata.uid}/${container.name}-${context.attempt}`;
-      mkdirSync(dirname(messageFile), { recursive: true });
+    async containerConfig(_pod, container, context) {
       return create(ContainerConfigSchema, {
         metadata: { name: container.name, attempt: context.attempt },
         image: { image: context.imageRef, userSpecifiedImage: container.image },
