@@ -4,10 +4,11 @@
  */
 import { join } from 'node:path';
 import { Counter } from '#foundation/base/metrics.ts';
-import type { Repeating } from '#foundation/base/repeat.ts';
+import { type Repeating, repeat } from '#foundation/base/repeat.ts';
 import { undoStack } from '#foundation/base/undo.ts';
 import { durationMs } from './configuration/duration.ts';
 import type { CoreServices } from './core-deps.ts';
+import { createPodResourcesServer } from './devices/pod-resources.ts';
 import { createEvictionManager } from './eviction/eviction.ts';
 import { observe } from './eviction/observe.ts';
 import { configuredThresholds } from './eviction/thresholds.ts';
@@ -18,6 +19,7 @@ import type { KubeletDeps } from './kubelet.ts';
 import { startLogRotation } from './logs/rotation.ts';
 import type { KubeletParts, LateFacts } from './parts.ts';
 import { amountOf } from './resources/amounts.ts';
+import { reconcileCpus } from './resources/cpu-manager.ts';
 import { metricRoutes } from './server/routes/metrics.ts';
 import { statRoutes } from './server/routes/stats.ts';
 import { createKubeletServer } from './server/server.ts';
@@ -59,7 +61,12 @@ export function createKeepers(
   const images = makeImageCollector(making);
   const keepers: [string, Keeper][] = [
     ['server', server],
+    ['device plugins', parts.devices],
+    ['pod-resources API', makePodResources(making)],
     ['eviction', makeEviction(making, images)],
+    ...(deps.configuration.cpuManagerPolicy === 'static'
+      ? [['CPU manager', makeCpuReconciler(making)] as [string, Keeper]]
+      : []),
     ['garbage collection', beating(() => startGarbageCollection({ ...collection(making), images }))],
     ['log rotation', beating(() => startLogRotation(rotation(making)))],
   ];
@@ -166,6 +173,28 @@ function rotation({ deps, core }: Making) {
     maxFiles: configuration.containerLogMaxFiles,
     intervalMs: durationMs(configuration.containerLogMonitorInterval),
   };
+}
+
+function makePodResources({ deps, core, parts }: Making): Keeper {
+  return createPodResourcesServer({
+    directory: join(deps.paths.kubelet, 'pod-resources'),
+    pods: () => core.active.activePods(),
+    devices: parts.devices,
+    cpus: parts.cpus,
+  });
+}
+
+function makeCpuReconciler({ deps, core, parts }: Making): Keeper {
+  const told = new Map<string, string>();
+  const { clock, logger: log, configuration } = deps;
+  return beating(() =>
+    repeat({
+      clock,
+      pauseMs: () => durationMs(configuration.cpuManagerReconcilePeriod),
+      round: (signal) => reconcileCpus({ manager: parts.cpus, cri: core.runtime, log }, told, signal),
+      onError: (error) => log.warn({ err: error }, 'cannot tell containers their CPUs'),
+    }),
+  );
 }
 
 function makeEviction(making: Making, images: ReturnType<typeof makeImageCollector>): Keeper {

@@ -1,5 +1,6 @@
 /** Makes the parts beside the core from the configuration and the machine, and joins them. */
 
+import { join } from 'node:path';
 import type { Pod } from '#contracts/kubernetes/types.ts';
 import { Counter } from '#foundation/base/metrics.ts';
 import { type CgroupLayout, cgroupLayout } from '#foundation/linux/cgroups.ts';
@@ -7,11 +8,11 @@ import { createAdmission } from './admission.ts';
 import type { KubeletConfiguration } from './configuration/defaults.ts';
 import { durationMs } from './configuration/duration.ts';
 import { createContainerConfigBuilder } from './container-config/builder.ts';
-import { nothingAllocated } from './container-config/devices.ts';
 import { findMaskedPaths } from './container-config/proc-mount.ts';
 import { namespaceOptions } from './container-config/security.ts';
 import { createUserNamespaces } from './container-config/user-namespaces.ts';
 import type { CoreServices, Parts } from './core-deps.ts';
+import { createDevices, type Devices } from './devices/devices.ts';
 import { createHookRunner } from './hooks/hooks.ts';
 import type { KubeletDeps } from './kubelet.ts';
 import { type Machine, readMachine } from './node/machine.ts';
@@ -20,7 +21,10 @@ import type { Pressure } from './ports.ts';
 import { createAttempt } from './probes/attempt.ts';
 import { createProber } from './probes/handlers.ts';
 import { createProbeManager } from './probes/probes.ts';
+import { createAllocating, reservedCpus } from './resources/allocating.ts';
 import { type CgroupDriver, type CgroupName, cgroupPath, podCgroup } from './resources/cgroup-names.ts';
+import { type CpuManager, createCpuManager } from './resources/cpu-manager.ts';
+import { readCpus } from './resources/cpu-topology.ts';
 import { createGates } from './resources/gates.ts';
 import { linuxResources, type ResourceSettings } from './resources/linux-resources.ts';
 import { createPodResources } from './resources/pod-resources.ts';
@@ -37,6 +41,8 @@ export interface KubeletParts extends Parts {
   node: NodeFactsView;
   machine: Machine;
   layout: CgroupLayout;
+  devices: Devices;
+  cpus: CpuManager;
   /** Paths of the cgroup above all pods, and of one pod's. */
   podsCgroup(): string;
   podCgroup(pod: Pod): string;
@@ -62,6 +68,8 @@ interface Making {
   root: CgroupName;
   settings: ResourceSettings;
   objects: ObjectSource;
+  devices: Devices;
+  cpus: CpuManager;
 }
 
 /** Makes everything beside the core. */
@@ -69,6 +77,7 @@ export function makeParts(deps: KubeletDeps, core: CoreServices, late: LateFacts
   const { configuration, clock, paths, api } = deps;
   const machine = readMachine();
   const layout = cgroupLayout();
+  const { devices, cpus } = makeGivers(deps);
   const node = createNodeInfo({
     name: deps.nodeName,
     hostname: deps.nodeName,
@@ -81,11 +90,13 @@ export function makeParts(deps: KubeletDeps, core: CoreServices, late: LateFacts
     clock,
     health: () => core.health,
     pressure: () => late.pressure(),
-    devices: () => ({ capacity: new Map(), allocatable: new Map() }),
+    devices: () => devices.counts(),
     volumesInUse: () => volumes.volumesInUse(),
     extraErrors: () => [late.shuttingDown()].filter((error) => error !== undefined),
   });
   const making: Making = {
+    devices,
+    cpus,
     deps,
     core,
     late,
@@ -110,13 +121,35 @@ export function makeParts(deps: KubeletDeps, core: CoreServices, late: LateFacts
     probes: createProbeManager({ statuses: core.statuses, clock, attempt }),
     hooks: createHookRunner({ cri: core.runtime, clock }),
     resources: makeResources(making),
-    admission: createGates(createAdmission(node, deps.nodeLabels ?? {}), {
-      pressure: () => late.pressure(),
-      shuttingDown: () => late.shuttingDown(),
-      allowedUnsafeSysctls: configuration.allowedUnsafeSysctls,
-    }),
+    devices,
+    cpus,
+    admission: makeAdmission(making),
     linuxResources: (pod, container) => linuxResources(pod, container, making.settings),
   };
+}
+
+/** What gives containers more than their manifests say. */
+function makeGivers({ paths, clock, configuration, logger: log }: KubeletDeps) {
+  const topology = readCpus();
+  return {
+    devices: createDevices({ directory: join(paths.kubelet, 'device-plugins'), clock, log }),
+    cpus: createCpuManager({
+      policy: configuration.cpuManagerPolicy,
+      cpus: topology,
+      reserved: reservedCpus(configuration, topology),
+      stateFile: join(paths.kubelet, 'cpu_manager_state'),
+    }),
+  };
+}
+
+/** Gates, then what fits, then what is to be given. */
+function makeAdmission({ deps, late, node, devices, cpus }: Making) {
+  const gates = createGates(createAdmission(node, deps.nodeLabels ?? {}), {
+    pressure: () => late.pressure(),
+    shuttingDown: () => late.shuttingDown(),
+    allowedUnsafeSysctls: deps.configuration.allowedUnsafeSysctls,
+  });
+  return createAllocating(gates, [devices, cpus]);
 }
 
 function makeVolumes({ deps, core, node, objects }: Making) {
@@ -137,7 +170,7 @@ function makeVolumes({ deps, core, node, objects }: Making) {
   });
 }
 
-function makeBuilder({ deps, core, late, node, root, settings, objects }: Making) {
+function makeBuilder({ deps, core, late, node, root, settings, objects, devices, cpus }: Making) {
   const { configuration, paths, api } = deps;
   const handlerOf = (pod: Pod) => {
     const { handlers } = core.health.runtimeFeatures();
@@ -169,7 +202,10 @@ function makeBuilder({ deps, core, late, node, root, settings, objects }: Making
     objects,
     services: () => api?.services() ?? [],
     node,
-    devices: async () => nothingAllocated,
+    devices: async (pod, container) => ({
+      ...(await devices.given(pod, container)),
+      cpus: cpus.cpusFor(pod.metadata.uid ?? '', container.name),
+    }),
     events: core.events,
   });
 }
