@@ -13,7 +13,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file admin/admin.proto.
  */
 export const file_admin_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChFhZG1pbi9hZG1pbi5wcm90bxIOc2tpZmYuYWRtaW4udjEiMQoLQ3JlZGVudGlhbHMSEAoIdXNlcm5hbWUYASABKAkSEAoIcGFzc3dvcmQYAiABKAkiTgoLUHVsbFJlcXVlc3QSDQoFaW1hZ2UYASABKAkSMAoLY3JlZGVudGlhbHMYAiABKAsyGy5za2lmZi5hZG1pbi52MS5DcmVkZW50aWFscyJnCg1MYXllclByb2dyZXNzEg4KBmRpZ2VzdBgBIAEoCRIpCgVzdGF0ZRgCIAEoDjIaLnNraWZmLmFkbWluLnYxLkxheWVyU3RhdGUSDAoEZG9uZRgDIAEoAxINCgV0b3RhbBgEIAEoAyKXAQoMUHVsbFByb2dyZXNzEg0KBWltYWdlGAEgASgJEigKBXN0YXRlGAIgASgOMhkuc2tpZmYuYWRtaW4udjEuUHVsbFN0YXRlEi0KBmxheWVycxgDIAMoCzIdLnNraWZmLmFkbWluLnYxLkxheWVyUHJvZ3Jlc3MSDQoFZXJyb3IYBCABKAkSEAoIaW1hZ2VfaWQYBSABKAkiEwoRV2F0Y2hQdWxsc1JlcXVlc3QiLAoKVGFnUmVxdWVzdBIOCgZzb3VyY2UYASABKAkSDgoGdGFyZ2V0GAIgASgJIh8KC1RhZ1Jlc3BvbnNlEhAKCGltYWdlX2lkGAEgASgJIhwKDFVudGFnUmVxdWVzdBIMCgRuYW1lGAEgASgJIjIKDVVudGFnUmVzcG9uc2USEAoIdW50YWdnZWQYASADKAkSDwoHZGVsZXRlZBgCIAEoCSJOCgtQdXNoUmVxdWVzdBINCgVpbWFnZRgBIAEoCRIwCgtjcmVkZW50aWFscxgCIAEoCzIbLnNraWZmLmFkbWluLnYxLkNyZWRlbnRpYWxzIk0KDFB1c2hQcm9ncmVzcxItCgZsYXllcnMYASADKAsyHS5za2lmZi5hZG1pbi52MS5MYXllclByb2dyZXNzEg4KBmRpZ2VzdBgCIAEoCSIbCgtMb2FkUmVxdWVzdBIMCgRwYXRoGAEgASgJIjAKDExvYWRSZXNwb25zZRINCgVuYW1lcxgBIAMoCRIRCglpbWFnZV9pZHMYAiADKAkiWgoLU2F2ZVJlcXVlc3QSDgoGaW1hZ2VzGAEgAygJEgwKBHBhdGgYAiABKAkSLQoGZm9ybWF0GAMgASgOMh0uc2tpZmYuYWRtaW4udjEuQXJjaGl2ZUZvcm1hdCIdCgxTYXZlUmVzcG9uc2USDQoFYnl0ZXMYASABKAMioQIKEkJ1aWxkRGViaWFuUmVxdWVzdBIMCgRuYW1lGAEgASgJEhAKCHBhY2thZ2VzGAIgAygJEg0KBXN1aXRlGAMgASgJEg4KBm1pcnJvchgEIAEoCRIMCgRmdWxsGAUgASgIEhIKCmVudHJ5cG9pbnQYBiADKAkSCwoDY21kGAcgAygJEgsKA2VudhgIIAMoCRIMCgR1c2VyGAkgASgJEhMKC3dvcmtpbmdfZGlyGAogASgJEj4KBmxhYmVscxgLIAMoCzIuLnNraWZmLmFkbWluLnYxLkJ1aWxkRGViaWFuUmVxdWVzdC5MYWJlbHNFbnRyeRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIi8KDUJ1aWxkUHJvZ3Jlc3MSDAoEbGluZRgBIAEoCRIQCghpbWFnZV9pZBgCIAEoCSIbCgxQcnVuZVJlcXVlc3QSCwoDYWxsGAEgASgIIjkKDVBydW5lUmVzcG9uc2USDwoHZGVsZXRlZBgBIAMoCRIXCg9yZWNsYWltZWRfYnl0ZXMYAiABKAMiIwoNVmVyaWZ5UmVxdWVzdBISCgpjaGVja19vbmx5GAEgASgIInIKDlZlcmlmeVByb2dyZXNzEg4KBmRpZ2VzdBgBIAEoCRIPCgdkYW1hZ2VkGAIgASgIEg4KBm1lbmRlZBgDIAEoCBIPCgdwcm9ibGVtGAQgASgJEg8KB2NoZWNrZWQYBSABKAMSDQoFdG90YWwYBiABKAMqPQoJUHVsbFN0YXRlEg0KCVJFU09MVklORxAAEgsKB1BVTExJTkcQARIICgRET05FEAISCgoGRkFJTEVEEAMqUAoKTGF5ZXJTdGF0ZRILCgdXQUlUSU5HEAASDwoLRE9XTkxPQURJTkcQARINCglVTlBBQ0tJTkcQAhIJCgVSRUFEWRADEgoKBkVYSVNUUxAEKkcKDUFyY2hpdmVGb3JtYXQSEgoORE9DS0VSX0FSQ0hJVkUQABIPCgtPQ0lfQVJDSElWRRABEhEKDU9DSV9ESVJFQ1RPUlkQAjLUBQoGSW1hZ2VzEkMKBFB1bGwSGy5za2lmZi5hZG1pbi52MS5QdWxsUmVxdWVzdBocLnNraWZmLmFkbWluLnYxLlB1bGxQcm9ncmVzczABEk8KCldhdGNoUHVsbHMSIS5za2lmZi5hZG1pbi52MS5XYXRjaFB1bGxzUmVxdWVzdBocLnNraWZmLmFkbWluLnYxLlB1bGxQcm9ncmVzczABEj4KA1RhZxIaLnNraWZmLmFkbWluLnYxLlRhZ1JlcXVlc3QaGy5za2lmZi5hZG1pbi52MS5UYWdSZXNwb25zZRJECgVVbnRhZxIcLnNraWZmLmFkbWluLnYxLlVudGFnUmVxdWVzdBodLnNraWZmLmFkbWluLnYxLlVudGFnUmVzcG9uc2USQwoEUHVzaBIbLnNraWZmLmFkbWluLnYxLlB1c2hSZXF1ZXN0Ghwuc2tpZmYuYWRtaW4udjEuUHVzaFByb2dyZXNzMAESQQoETG9hZBIbLnNraWZmLmFkbWluLnYxLkxvYWRSZXF1ZXN0Ghwuc2tpZmYuYWRtaW4udjEuTG9hZFJlc3BvbnNlEkEKBFNhdmUSGy5za2lmZi5hZG1pbi52MS5TYXZlUmVxdWVzdBocLnNraWZmLmFkbWluLnYxLlNhdmVSZXNwb25zZRJSCgtCdWlsZERlYmlhbhIiLnNraWZmLmFkbWluLnYxLkJ1aWxkRGViaWFuUmVxdWVzdBodLnNraWZmLmFkbWluLnYxLkJ1aWxkUHJvZ3Jlc3MwARJECgVQcnVuZRIcLnNraWZmLmFkbWluLnYxLlBydW5lUmVxdWVzdBodLnNraWZmLmFkbWluLnYxLlBydW5lUmVzcG9uc2USSQoGVmVyaWZ5Eh0uc2tpZmYuYWRtaW4udjEuVmVyaWZ5UmVxdWVzdBoeLnNraWZmLmFkbWluLnYxLlZlcmlmeVByb2dyZXNzMAFiBnByb3RvMw");
+  fileDesc("ChFhZG1pbi9hZG1pbi5wcm90bxIOc2tpZmYuYWRtaW4udjEiMQoLQ3JlZGVudGlhbHMSEAoIdXNlcm5hbWUYASABKAkSEAoIcGFzc3dvcmQYAiABKAkiTgoLUHVsbFJlcXVlc3QSDQoFaW1hZ2UYASABKAkSMAoLY3JlZGVudGlhbHMYAiABKAsyGy5za2lmZi5hZG1pbi52MS5DcmVkZW50aWFscyJnCg1MYXllclByb2dyZXNzEg4KBmRpZ2VzdBgBIAEoCRIpCgVzdGF0ZRgCIAEoDjIaLnNraWZmLmFkbWluLnYxLkxheWVyU3RhdGUSDAoEZG9uZRgDIAEoAxINCgV0b3RhbBgEIAEoAyKXAQoMUHVsbFByb2dyZXNzEg0KBWltYWdlGAEgASgJEigKBXN0YXRlGAIgASgOMhkuc2tpZmYuYWRtaW4udjEuUHVsbFN0YXRlEi0KBmxheWVycxgDIAMoCzIdLnNraWZmLmFkbWluLnYxLkxheWVyUHJvZ3Jlc3MSDQoFZXJyb3IYBCABKAkSEAoIaW1hZ2VfaWQYBSABKAkiEwoRV2F0Y2hQdWxsc1JlcXVlc3QiLAoKVGFnUmVxdWVzdBIOCgZzb3VyY2UYASABKAkSDgoGdGFyZ2V0GAIgASgJIh8KC1RhZ1Jlc3BvbnNlEhAKCGltYWdlX2lkGAEgASgJIhwKDFVudGFnUmVxdWVzdBIMCgRuYW1lGAEgASgJIjIKDVVudGFnUmVzcG9uc2USEAoIdW50YWdnZWQYASADKAkSDwoHZGVsZXRlZBgCIAEoCSJOCgtQdXNoUmVxdWVzdBINCgVpbWFnZRgBIAEoCRIwCgtjcmVkZW50aWFscxgCIAEoCzIbLnNraWZmLmFkbWluLnYxLkNyZWRlbnRpYWxzIk0KDFB1c2hQcm9ncmVzcxItCgZsYXllcnMYASADKAsyHS5za2lmZi5hZG1pbi52MS5MYXllclByb2dyZXNzEg4KBmRpZ2VzdBgCIAEoCSIbCgtMb2FkUmVxdWVzdBIMCgRwYXRoGAEgASgJIjAKDExvYWRSZXNwb25zZRINCgVuYW1lcxgBIAMoCRIRCglpbWFnZV9pZHMYAiADKAkiWgoLU2F2ZVJlcXVlc3QSDgoGaW1hZ2VzGAEgAygJEgwKBHBhdGgYAiABKAkSLQoGZm9ybWF0GAMgASgOMh0uc2tpZmYuYWRtaW4udjEuQXJjaGl2ZUZvcm1hdCIdCgxTYXZlUmVzcG9uc2USDQoFYnl0ZXMYASABKAMioQIKEkJ1aWxkRGViaWFuUmVxdWVzdBIMCgRuYW1lGAEgASgJEhAKCHBhY2thZ2VzGAIgAygJEg0KBXN1aXRlGAMgASgJEg4KBm1pcnJvchgEIAEoCRIMCgRmdWxsGAUgASgIEhIKCmVudHJ5cG9pbnQYBiADKAkSCwoDY21kGAcgAygJEgsKA2VudhgIIAMoCRIMCgR1c2VyGAkgASgJEhMKC3dvcmtpbmdfZGlyGAogASgJEj4KBmxhYmVscxgLIAMoCzIuLnNraWZmLmFkbWluLnYxLkJ1aWxkRGViaWFuUmVxdWVzdC5MYWJlbHNFbnRyeRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIi8KDUJ1aWxkUHJvZ3Jlc3MSDAoEbGluZRgBIAEoCRIQCghpbWFnZV9pZBgCIAEoCSIbCgxQcnVuZVJlcXVlc3QSCwoDYWxsGAEgASgIIjkKDVBydW5lUmVzcG9uc2USDwoHZGVsZXRlZBgBIAMoCRIXCg9yZWNsYWltZWRfYnl0ZXMYAiABKAMiMwoNVmVyaWZ5UmVxdWVzdBISCgpjaGVja19vbmx5GAEgASgIEg4KBmltYWdlcxgCIAMoCSJyCg5WZXJpZnlQcm9ncmVzcxIOCgZkaWdlc3QYASABKAkSDwoHZGFtYWdlZBgCIAEoCBIOCgZtZW5kZWQYAyABKAgSDwoHcHJvYmxlbRgEIAEoCRIPCgdjaGVja2VkGAUgASgDEg0KBXRvdGFsGAYgASgDIh8KDkluc3BlY3RSZXF1ZXN0Eg0KBWltYWdlGAEgASgJIh8KD0luc3BlY3RSZXNwb25zZRIMCgRqc29uGAEgASgJIisKClBpblJlcXVlc3QSDQoFaW1hZ2UYASABKAkSDgoGcGlubmVkGAIgASgIIg0KC1BpblJlc3BvbnNlKj0KCVB1bGxTdGF0ZRINCglSRVNPTFZJTkcQABILCgdQVUxMSU5HEAESCAoERE9ORRACEgoKBkZBSUxFRBADKlAKCkxheWVyU3RhdGUSCwoHV0FJVElORxAAEg8KC0RPV05MT0FESU5HEAESDQoJVU5QQUNLSU5HEAISCQoFUkVBRFkQAxIKCgZFWElTVFMQBCpHCg1BcmNoaXZlRm9ybWF0EhIKDkRPQ0tFUl9BUkNISVZFEAASDwoLT0NJX0FSQ0hJVkUQARIRCg1PQ0lfRElSRUNUT1JZEAIy4AYKBkltYWdlcxJDCgRQdWxsEhsuc2tpZmYuYWRtaW4udjEuUHVsbFJlcXVlc3QaHC5za2lmZi5hZG1pbi52MS5QdWxsUHJvZ3Jlc3MwARJPCgpXYXRjaFB1bGxzEiEuc2tpZmYuYWRtaW4udjEuV2F0Y2hQdWxsc1JlcXVlc3QaHC5za2lmZi5hZG1pbi52MS5QdWxsUHJvZ3Jlc3MwARI+CgNUYWcSGi5za2lmZi5hZG1pbi52MS5UYWdSZXF1ZXN0Ghsuc2tpZmYuYWRtaW4udjEuVGFnUmVzcG9uc2USRAoFVW50YWcSHC5za2lmZi5hZG1pbi52MS5VbnRhZ1JlcXVlc3QaHS5za2lmZi5hZG1pbi52MS5VbnRhZ1Jlc3BvbnNlEkMKBFB1c2gSGy5za2lmZi5hZG1pbi52MS5QdXNoUmVxdWVzdBocLnNraWZmLmFkbWluLnYxLlB1c2hQcm9ncmVzczABEkEKBExvYWQSGy5za2lmZi5hZG1pbi52MS5Mb2FkUmVxdWVzdBocLnNraWZmLmFkbWluLnYxLkxvYWRSZXNwb25zZRJBCgRTYXZlEhsuc2tpZmYuYWRtaW4udjEuU2F2ZVJlcXVlc3QaHC5za2lmZi5hZG1pbi52MS5TYXZlUmVzcG9uc2USUgoLQnVpbGREZWJpYW4SIi5za2lmZi5hZG1pbi52MS5CdWlsZERlYmlhblJlcXVlc3QaHS5za2lmZi5hZG1pbi52MS5CdWlsZFByb2dyZXNzMAESRAoFUHJ1bmUSHC5za2lmZi5hZG1pbi52MS5QcnVuZVJlcXVlc3QaHS5za2lmZi5hZG1pbi52MS5QcnVuZVJlc3BvbnNlEkkKBlZlcmlmeRIdLnNraWZmLmFkbWluLnYxLlZlcmlmeVJlcXVlc3QaHi5za2lmZi5hZG1pbi52MS5WZXJpZnlQcm9ncmVzczABEkoKB0luc3BlY3QSHi5za2lmZi5hZG1pbi52MS5JbnNwZWN0UmVxdWVzdBofLnNraWZmLmFkbWluLnYxLkluc3BlY3RSZXNwb25zZRI+CgNQaW4SGi5za2lmZi5hZG1pbi52MS5QaW5SZXF1ZXN0Ghsuc2tpZmYuYWRtaW4udjEuUGluUmVzcG9uc2ViBnByb3RvMw");
 
 /**
  * Credentials for a registry.
@@ -514,6 +514,13 @@ export type VerifyRequest = Message<"skiff.admin.v1.VerifyRequest"> & {
    * @generated from field: bool check_only = 1;
    */
   checkOnly: boolean;
+
+  /**
+   * By any reference; all images if empty.
+   *
+   * @generated from field: repeated string images = 2;
+   */
+  images: string[];
 };
 
 /**
@@ -528,7 +535,7 @@ export const VerifyRequestSchema: GenMessage<VerifyRequest> = /*@__PURE__*/
  */
 export type VerifyProgress = Message<"skiff.admin.v1.VerifyProgress"> & {
   /**
-   * What was checked: a digest.
+   * What was checked: the digest of a blob, or the chain id of an unpacked layer.
    *
    * @generated from field: string digest = 1;
    */
@@ -568,6 +575,75 @@ export type VerifyProgress = Message<"skiff.admin.v1.VerifyProgress"> & {
  */
 export const VerifyProgressSchema: GenMessage<VerifyProgress> = /*@__PURE__*/
   messageDesc(file_admin_admin, 20);
+
+/**
+ * @generated from message skiff.admin.v1.InspectRequest
+ */
+export type InspectRequest = Message<"skiff.admin.v1.InspectRequest"> & {
+  /**
+   * @generated from field: string image = 1;
+   */
+  image: string;
+};
+
+/**
+ * Describes the message skiff.admin.v1.InspectRequest.
+ * Use `create(InspectRequestSchema)` to create a new message.
+ */
+export const InspectRequestSchema: GenMessage<InspectRequest> = /*@__PURE__*/
+  messageDesc(file_admin_admin, 21);
+
+/**
+ * @generated from message skiff.admin.v1.InspectResponse
+ */
+export type InspectResponse = Message<"skiff.admin.v1.InspectResponse"> & {
+  /**
+   * @generated from field: string json = 1;
+   */
+  json: string;
+};
+
+/**
+ * Describes the message skiff.admin.v1.InspectResponse.
+ * Use `create(InspectResponseSchema)` to create a new message.
+ */
+export const InspectResponseSchema: GenMessage<InspectResponse> = /*@__PURE__*/
+  messageDesc(file_admin_admin, 22);
+
+/**
+ * @generated from message skiff.admin.v1.PinRequest
+ */
+export type PinRequest = Message<"skiff.admin.v1.PinRequest"> & {
+  /**
+   * @generated from field: string image = 1;
+   */
+  image: string;
+
+  /**
+   * @generated from field: bool pinned = 2;
+   */
+  pinned: boolean;
+};
+
+/**
+ * Describes the message skiff.admin.v1.PinRequest.
+ * Use `create(PinRequestSchema)` to create a new message.
+ */
+export const PinRequestSchema: GenMessage<PinRequest> = /*@__PURE__*/
+  messageDesc(file_admin_admin, 23);
+
+/**
+ * @generated from message skiff.admin.v1.PinResponse
+ */
+export type PinResponse = Message<"skiff.admin.v1.PinResponse"> & {
+};
+
+/**
+ * Describes the message skiff.admin.v1.PinResponse.
+ * Use `create(PinResponseSchema)` to create a new message.
+ */
+export const PinResponseSchema: GenMessage<PinResponse> = /*@__PURE__*/
+  messageDesc(file_admin_admin, 24);
 
 /**
  * @generated from enum skiff.admin.v1.PullState
@@ -780,6 +856,26 @@ export const Images: GenService<{
     methodKind: "server_streaming";
     input: typeof VerifyRequestSchema;
     output: typeof VerifyProgressSchema;
+  },
+  /**
+   * All that is known of an image, as JSON.
+   *
+   * @generated from rpc skiff.admin.v1.Images.Inspect
+   */
+  inspect: {
+    methodKind: "unary";
+    input: typeof InspectRequestSchema;
+    output: typeof InspectResponseSchema;
+  },
+  /**
+   * Makes an image safe from garbage collection, or not any more.
+   *
+   * @generated from rpc skiff.admin.v1.Images.Pin
+   */
+  pin: {
+    methodKind: "unary";
+    input: typeof PinRequestSchema;
+    output: typeof PinResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_admin_admin, 0);

@@ -8,16 +8,18 @@ import {
   PullState,
 } from '#contracts/admin/admin_pb.ts';
 import { asyncQueue } from '#foundation/base/async-queue.ts';
-import { messageOf } from '#foundation/base/errors.ts';
+import { messageOf, SkiffError } from '#foundation/base/errors.ts';
 import type { Handlers } from '#foundation/grpc/server.ts';
+import { archiveHandlers } from './admin-archives.ts';
 import type { DebianBuild, Images } from './index.ts';
 import type { PullProgress } from './progress.ts';
 import { formatReference, parseReference } from './reference.ts';
+import type { ImageRecord } from './store/model.ts';
 
 type PullMessage = MessageInitShape<typeof PullProgressSchema>;
 type BuildMessage = MessageInitShape<typeof BuildProgressSchema>;
 
-/** What can be done with an image store beyond the CRI. Push, Load, Save and Verify answer UNIMPLEMENTED. */
+/** What can be done with an image store beyond the CRI. */
 export function adminHandlers(images: Images): Handlers<typeof ImagesService> {
   return {
     pull: ({ image, credentials }, { signal }) => {
@@ -32,7 +34,19 @@ export function adminHandlers(images: Images): Handlers<typeof ImagesService> {
       const pruned = await images.prune({ all });
       return { deleted: pruned.images, reclaimedBytes: BigInt(pruned.bytes) };
     },
+    ...archiveHandlers(images),
+    inspect: async ({ image }) => ({ json: JSON.stringify(found(images, image, 'inspect')) }),
+    pin: async ({ image, pinned }) => {
+      images.pin(found(images, image, pinned ? 'pin' : 'unpin').id, pinned);
+      return {};
+    },
   };
+}
+
+function found(images: Images, reference: string, what: string): ImageRecord {
+  const image = images.inspect(reference);
+  if (image !== undefined) return image;
+  throw new SkiffError('NOT_FOUND', `Cannot ${what} "${reference}": there is no such image here`);
 }
 
 /** Passes on what the board tells of one pull, and then how it ended. */

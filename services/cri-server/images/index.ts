@@ -37,14 +37,14 @@ import { type Pruned, prune } from './verbs/prune.ts';
 import { type PushRequest, pushImage } from './verbs/push.ts';
 import { type Removed, removeImage, removeName } from './verbs/remove.ts';
 import { tagImage } from './verbs/tag.ts';
-import { type Finding, verifyImage } from './verbs/verify.ts';
+import { type Finding, type VerifyOptions, verifyImage } from './verbs/verify.ts';
 import { createWorkerPool } from './workers/pool.ts';
 
 export type { SaveRequest } from './archive/save.ts';
 export type { DebianBuild } from './debian/build.ts';
 export type { PullRequest } from './pull/pull.ts';
 export type { PushProgress, PushRequest } from './verbs/push.ts';
-export type { Finding } from './verbs/verify.ts';
+export type { Checked, Finding, VerifyOptions } from './verbs/verify.ts';
 
 /** What the image store is made from. */
 export interface ImagesDeps {
@@ -74,10 +74,11 @@ export interface Images extends ImageSource {
   buildDebian(build: DebianBuild, signal?: AbortSignal): Promise<LocalImage>;
   /** Loads every image of an archive or layout. */
   load(path: string, signal?: AbortSignal): Promise<LocalImage[]>;
-  save(request: SaveRequest): Promise<void>;
+  /** Saves images. @returns bytes of what was saved. */
+  save(request: SaveRequest): Promise<number>;
   push(request: PushRequest, signal?: AbortSignal): Promise<{ digest: string }>;
   /** Checks an image to the last bit and mends it. @throws SkiffError NOT_FOUND. */
-  verify(reference: string, signal?: AbortSignal): Promise<Finding[]>;
+  verify(reference: string, options?: VerifyOptions, signal?: AbortSignal): Promise<Finding[]>;
   tag(source: string, target: string): LocalImage;
   /** Removes one name, and the image with its last. */
   untag(reference: string): Promise<Removed>;
@@ -121,11 +122,11 @@ export function createImages(deps: ImagesDeps): Images {
     load: async (path, signal) => (await loadImages(parts, path, signal ?? never())).map(toLocalImage),
     save: (request) => saveImages(parts, request),
     push: (request, signal) => pushImage(parts, request, signal ?? never()),
-    verify: async (reference, signal) => {
+    verify: async (reference, options, signal) => {
       const image = parts.catalog.find(reference);
       if (image === undefined)
         throw new SkiffError('NOT_FOUND', `Cannot verify "${reference}": there is no such image here`);
-      return verifyImage(parts, image, signal ?? never());
+      return verifyImage(parts, image, options ?? {}, signal ?? never());
     },
     tag: (source, target) => toLocalImage(tagImage(parts, source, target)),
     untag: async (reference) => {

@@ -25,15 +25,17 @@ export interface SaveRequest {
 /**
  * Saves.
  *
+ * @returns bytes of what was saved.
  * @throws SkiffError NOT_FOUND for an image that is not here; the errors of writing.
  */
-export async function saveImages(parts: ImageParts, request: SaveRequest): Promise<void> {
+export async function saveImages(parts: ImageParts, request: SaveRequest): Promise<number> {
   const images = request.references.map((reference) => findOrThrow(parts, reference));
   const lease = parts.leases.open();
   try {
     const entries = layout(parts, images, request, (digest) => lease.blob(digest));
     if (request.directory === true) writeDirectory(request.path, entries);
     else await writeFile(request.path, entries);
+    return entries.reduce((sum, entry) => sum + ('bytes' in entry ? entry.bytes.length : entry.size), 0);
   } catch (error) {
     throw wrapError(error, `Cannot save ${request.references.join(', ')} to "${request.path}"`);
   } finally {

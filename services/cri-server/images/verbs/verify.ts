@@ -22,59 +22,93 @@ export interface Finding {
   error?: string;
 }
 
+/** How to verify. */
+export interface VerifyOptions {
+  /** Only find, do not mend. */
+  checkOnly?: boolean;
+  /** Told of each blob and layer that was checked. */
+  onChecked?: (checked: Checked) => void;
+}
+
+/** One blob or layer that was checked. */
+export interface Checked {
+  /** The blob's digest or the layer's chain id. */
+  what: string;
+  /** How many of how many of the image were checked. */
+  checked: number;
+  total: number;
+  finding?: Finding;
+}
+
+/** One thing to check, and how to mend it. */
+interface Check {
+  what: string;
+  problem(): Promise<string | undefined>;
+  mend(): Promise<void>;
+}
+
 /** Verifies one image and mends it. @returns what was wrong; empty if nothing was. */
 export async function verifyImage(
   parts: ImageParts,
   image: ImageRecord,
+  options: VerifyOptions,
   signal: AbortSignal,
 ): Promise<Finding[]> {
   const findings: Finding[] = [];
   const lease = parts.leases.open();
-  const check = async (
-    what: string,
-    problem: () => Promise<string | undefined>,
-    mend: () => Promise<void>,
-  ) => {
-    signal.throwIfAborted();
-    const found = await problem();
-    if (found === undefined) return;
-    const finding: Finding = { imageId: image.id, what, problem: found, mended: true };
-    try {
-      await mend();
-    } catch (error) {
-      Object.assign(finding, { mended: false, error: messageOf(error) });
-    }
-    findings.push(finding);
-  };
+  for (const { descriptor } of image.layers) lease.blob(descriptor.digest);
   try {
-    const config: Descriptor = { mediaType: 'config', digest: image.id, size: image.configSize };
-    for (const descriptor of [...image.indexes, image.manifest, config])
-      await check(
-        descriptor.digest,
-        () => blobProblem(parts, descriptor),
-        () => mendSmall(parts, image, descriptor, signal),
-      );
-    for (const [at, layer] of image.layers.entries()) {
-      lease.blob(layer.descriptor.digest);
-      const { digest } = layer.descriptor;
-      await check(
-        digest,
-        () => blobProblem(parts, layer.descriptor),
-        () => mendBlob(parts, image, layer, signal),
-      );
-      const below = image.layers.slice(0, at);
-      await check(
-        layer.chainId,
-        () => layerProblem(parts, layer, below, false, signal),
-        async () => {
-          const still = await layerProblem(parts, layer, below, true, signal);
-          if (still !== undefined) throw new SkiffError('DATA_LOSS', still);
-        },
-      );
+    const checks = checksOf(parts, image, signal);
+    for (const [at, check] of checks.entries()) {
+      signal.throwIfAborted();
+      const finding = await runCheck(image, check, options.checkOnly === true);
+      if (finding !== undefined) findings.push(finding);
+      options.onChecked?.({ what: check.what, checked: at + 1, total: checks.length, finding });
     }
     return findings;
   } finally {
     lease.close();
+  }
+}
+
+function checksOf(parts: ImageParts, image: ImageRecord, signal: AbortSignal): Check[] {
+  const config: Descriptor = { mediaType: 'config', digest: image.id, size: image.configSize };
+  const small = [...image.indexes, image.manifest, config].map((descriptor) => ({
+    what: descriptor.digest,
+    problem: () => blobProblem(parts, descriptor),
+    mend: () => mendSmall(parts, image, descriptor, signal),
+  }));
+  const layers = image.layers.flatMap((layer, at): Check[] => {
+    const below = image.layers.slice(0, at);
+    return [
+      {
+        what: layer.descriptor.digest,
+        problem: () => blobProblem(parts, layer.descriptor),
+        mend: () => mendBlob(parts, image, layer, signal),
+      },
+      {
+        what: layer.chainId,
+        problem: () => layerProblem(parts, layer, below, false, signal),
+        mend: async () => {
+          const still = await layerProblem(parts, layer, below, true, signal);
+          if (still !== undefined) throw new SkiffError('DATA_LOSS', still);
+        },
+      },
+    ];
+  });
+  return [...small, ...layers];
+}
+
+async function runCheck(image: ImageRecord, check: Check, checkOnly: boolean): Promise<Finding | undefined> {
+  const problem = await check.problem().catch((error: unknown) => messageOf(error));
+  if (problem === undefined) return undefined;
+  const finding = { imageId: image.id, what: check.what, problem };
+  if (checkOnly) return { ...finding, mended: false };
+  try {
+    await check.mend();
+    return { ...finding, mended: true };
+  } catch (error) {
+    return { ...finding, mended: false, error: messageOf(error) };
   }
 }
 
