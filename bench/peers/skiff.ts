@@ -1,6 +1,6 @@
 /** Starts Skiff's CRI server in a process of its own. */
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connectCri } from '#contracts/cri/client.ts';
@@ -14,6 +14,7 @@ const serverProgram = new URL('./skiff-server.ts', import.meta.url).pathname;
 /** Starts it with the same network configuration as the other peers. */
 export async function startSkiff(third = 202): Promise<Peer> {
   const directory = mkdtempSync('/tmp/skiff-own-');
+  chmodSync(directory, 0o711); // Pods with user namespaces pass through it as nobody.
   const network = writePeerNetwork(directory, `own${third}`, third);
   const root = join(directory, 'root');
   mkdirSync(root);

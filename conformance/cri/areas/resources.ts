@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import type { Context } from '../context.ts';
+import { fails } from '../expect.ts';
 import { area } from '../rule.ts';
 
 const unified = existsSync('/sys/fs/cgroup/cgroup.controllers');
@@ -104,5 +105,19 @@ export const resources = area('resources', (rule) => {
     }
     for (const name of ['kvm', 'mem', 'vda', 'sda', 'loop0'])
       assert.ok(!found.includes(name), `/dev/${name} is there`);
+  });
+
+  rule('UpdatePodSandboxResources of a sandbox succeeds, of an unknown one it fails', async (t) => {
+    const { id: podSandboxId } = await t.pod();
+    await t.cri.runtime.updatePodSandboxResources({ podSandboxId, resources: { cpuShares: 100n } });
+    await fails(t.cri.runtime.updatePodSandboxResources({ podSandboxId: '0'.repeat(64) }), 'NOT_FOUND');
+  });
+
+  rule('a swap limit equal to the memory limit leaves no swap', async (t) => {
+    if (unified || !existsSync('/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes'))
+      t.skip('no swap accounting here');
+    const { id } = await t.running({ linux: { resources: { memoryLimitInBytes: 64n * mib } } });
+    const both = await limit(t, id, 'memory', 'memory.memsw.limit_in_bytes', 'memory.swap.max');
+    assert.equal(both, String(64n * mib));
   });
 });

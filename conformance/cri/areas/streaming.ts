@@ -1,8 +1,9 @@
 /** Exec, Attach and PortForward, as a client sees them. */
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { PassThrough, Readable, Writable } from 'node:stream';
 import { NamespaceMode } from '#contracts/cri/runtime_pb.ts';
 import { connectPortForward } from '#foundation/stream/port-forward/client.ts';
@@ -294,6 +295,50 @@ export const streaming = area('streaming', (rule) => {
       await new Promise((resolve) => setTimeout(resolve, 100));
       leave.abort();
       await session.exitCode.catch(() => {});
+    }
+    assert.equal(await t.output(containerId, 'echo lives'), 'lives');
+  });
+
+  rule('a client that never reads holds up nobody else', async (t) => {
+    const { id: containerId } = await t.running();
+    const { url } = await t.cri.runtime.exec({ containerId, cmd: ['yes'], stdout: true });
+    const leave = new AbortController();
+    const stuck = new Writable({ write: () => {} });
+    const session = await connectRemoteCommand(url, {
+      transport: 'spdy',
+      tty: false,
+      stdout: stuck,
+      signal: leave.signal,
+    });
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    assert.equal(await t.output(containerId, 'echo lives'), 'lives');
+    await t.running();
+    leave.abort();
+    await session.exitCode.catch(() => {});
+  });
+
+  rule('rubbish after the upgrade ends that connection only', async (t) => {
+    const { pod, id: containerId } = await t.running();
+    const { runtime } = t.cri;
+    for (let round = 0; round < 10; round += 1) {
+      const { url } =
+        round % 2 === 0
+          ? await runtime.exec({ containerId, cmd: ['cat'], stdin: true, stdout: true })
+          : await runtime.portForward({ podSandboxId: pod.id, port: [80] });
+      const { hostname, port, pathname } = new URL(url);
+      const socket = connect(Number(port), hostname);
+      socket.on('error', () => {});
+      socket.write(
+        `POST ${pathname} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n` +
+          `X-Stream-Protocol-Version: ${round % 2 === 0 ? 'v4.channel' : 'portforward'}.k8s.io\r\nContent-Length: 0\r\n\r\n`,
+      );
+      await once(socket, 'data');
+      const noise = randomBytes(300);
+      noise.set([0x80, 3, 0, 1 + round, 0, 0, 0, 40]);
+      socket.end(noise);
+      socket.resume();
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      socket.destroy();
     }
     assert.equal(await t.output(containerId, 'echo lives'), 'lives');
   });
