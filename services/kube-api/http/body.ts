@@ -1,5 +1,6 @@
 /** Reads what a client sends. */
 import { parse as parseYaml } from 'yaml';
+import { decodeProtobuf, protobufType } from '#contracts/kubernetes/decode/protobuf.ts';
 import { messageOf } from '#foundation/base/errors.ts';
 import type { ApiRequest } from './request.ts';
 import { badRequest, StatusError } from './status.ts';
@@ -33,7 +34,7 @@ function tooLarge(): StatusError {
 }
 
 /**
- * Parses a body as JSON or YAML by its media type.
+ * Parses a body as JSON, YAML or protobuf by its media type.
  *
  * @throws 400 if it is neither, 415 for other types.
  */
@@ -48,7 +49,8 @@ export function parseBody(bytes: Buffer, type: string): unknown {
       throw badRequest(`error decoding YAML: ${messageOf(error)}`);
     }
   }
-  throw unsupportedType(type, ['application/json', 'application/yaml']);
+  if (type === protobufType) return decodeProtobuf(bytes);
+  throw unsupportedType(type, ['application/json', 'application/yaml', protobufType]);
 }
 
 function parseJson(text: string): unknown {
