@@ -57,7 +57,7 @@ export async function assemble(config: CriServerConfig, undo: AsyncDisposableSta
     host: createSandboxHost(paths.run, openPause(config, runtimes, host), spawner),
     network,
     containers: () => containers.ofSandboxes,
-    hooks: { run: async () => {}, stop: async () => {}, remove: async () => {} },
+    hooks: { run: async () => {}, stop: async () => {}, remove: async () => {}, update: async () => {} },
     resolveHandler: (name) => (name === '' ? runtimes.defaultHandler() : runtimes.driver(name).name),
     emit: () => {},
     log,

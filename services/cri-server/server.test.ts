@@ -17,6 +17,7 @@ import { type CriClient, connectCri } from '#contracts/cri/client.ts';
 import { NamespaceMode, PodSandboxState } from '#contracts/cri/runtime_pb.ts';
 import { silentLogger } from '#foundation/base/log.ts';
 import { pathsUnder } from '#foundation/base/paths.ts';
+import { unmountTree } from '#foundation/linux/mount.ts';
 import { leakCheck } from '../../test/leaks.ts';
 import { createCriServer } from './server.ts';
 
@@ -37,19 +38,24 @@ async function startServer(t: TestContext) {
   await server.listen();
   let client = connectCri(server.endpoint);
   t.after(async () => {
-    const { items } = await client.runtime.listPodSandbox({});
-    for (const { id } of items) await client.runtime.removePodSandbox({ podSandboxId: id });
-    client.close();
-    await server.close();
+    try {
+      const { items } = await client.runtime.listPodSandbox({});
+      for (const { id } of items) await client.runtime.removePodSandbox({ podSandboxId: id });
+    } finally {
+      client.close();
+      await server.close();
+    }
     await leaks.assertClean();
     rmSync(root, { recursive: true });
   });
   return {
     paths,
     client: (): CriClient => client,
-    async restart() {
+    /** @param meanwhile runs between the end and the start. */
+    async restart(meanwhile: () => void = () => {}) {
       client.close();
       await server.close();
+      meanwhile();
       server = createCriServer(config);
       await server.listen();
       client = connectCri(server.endpoint);
@@ -193,6 +199,60 @@ test('a pod with a user namespace owns its network, and its root is nobody on th
   const { info } = await runtime.podSandboxStatus({ podSandboxId: both, verbose: true });
   const { pid } = JSON.parse(info.info ?? '') as { pid: number };
   assert.match(readFileSync(`/proc/${pid}/status`, 'utf8'), /^Uid:\s+265534\s/m);
+});
+
+test('after a reboot sandboxes are not ready, their addresses are free, and they can be removed', async (t) => {
+  const node = await startServer(t);
+  const { runtime } = node.client();
+  const ports = [{ hostPort: 20_000 + (process.pid % 10_000), containerPort: 80 }];
+  await runtime.runPodSandbox(pod('web', { portMappings: ports }));
+  await runtime.runPodSandbox(
+    pod('host', options({ network: NamespaceMode.NODE, pid: NamespaceMode.NODE, ipc: NamespaceMode.NODE })),
+  );
+  await runtime.runPodSandbox(pod('pid', options({ pid: NamespaceMode.POD })));
+  const leases = join(node.paths.lib, 'cni', 'networks', `skiff-${node.paths.tag}`);
+  assert.equal(readdirSync(leases).filter((name) => /^10\./.test(name)).length, 2);
+  const { items } = await runtime.listPodSandbox({});
+  const verbose = await Promise.all(
+    items.map(({ id }) => runtime.podSandboxStatus({ podSandboxId: id, verbose: true })),
+  );
+  await node.restart(() => {
+    for (const { info } of verbose) {
+      const { pid } = JSON.parse(info.info ?? '') as { pid: number };
+      if (pid !== 0) process.kill(pid, 'SIGKILL');
+    }
+    unmountTree(join(node.paths.run, 'sandboxes'));
+    rmSync(node.paths.run, { recursive: true });
+    execFileSync('nft', ['delete', 'table', 'ip', `skiff-${node.paths.tag}`]);
+  });
+  const after = await node.client().runtime.listPodSandbox({});
+  assert.deepEqual(
+    after.items.map(({ state }) => state),
+    [1, 1, 1],
+  );
+  assert.deepEqual(
+    readdirSync(leases).filter((name) => /^10\./.test(name)),
+    [],
+  );
+  const again = pod('web', { portMappings: ports });
+  again.config.metadata.attempt = 1;
+  await node.client().runtime.runPodSandbox(again);
+});
+
+test('updated resources of a pod are remembered', async (t) => {
+  const node = await startServer(t);
+  const { podSandboxId } = await node.client().runtime.runPodSandbox(pod('r'));
+  await node.client().runtime.updatePodSandboxResources({ podSandboxId, overhead: { cpuShares: 7n } });
+  await node.restart();
+  const { info } = await node.client().runtime.podSandboxStatus({ podSandboxId, verbose: true });
+  assert.match(info.info ?? '', /"overhead":\{"cpuShares":"7"\}/);
+  await node.client().runtime.stopPodSandbox({ podSandboxId });
+  await assert.rejects(node.client().runtime.updatePodSandboxResources({ podSandboxId }), {
+    code: 'FAILED_PRECONDITION',
+  });
+  await assert.rejects(node.client().runtime.updatePodSandboxResources({ podSandboxId: 'x' }), {
+    code: 'NOT_FOUND',
+  });
 });
 
 test('sysctls of the pod are set, those of the machine refused', async (t) => {

@@ -25,6 +25,11 @@ export function sandboxHandlers(sandboxes: SandboxService): Handlers<typeof Runt
       await sandboxes.remove(podSandboxId, signal);
       return {};
     },
+    async updatePodSandboxResources(request, { signal }) {
+      requireId(request.podSandboxId);
+      await sandboxes.updateResources(request, signal);
+      return {};
+    },
     async podSandboxStatus({ podSandboxId, verbose }) {
       const sandbox = sandboxes.get(requireId(podSandboxId));
       if (sandbox === undefined) throw new SkiffError('NOT_FOUND', `No sandbox has the id "${podSandboxId}"`);

@@ -16,7 +16,10 @@ export interface SandboxHost {
   removeDirectories(id: string): void;
   makeNamespaces(id: string, request: NamespaceRequest, signal: AbortSignal): Promise<SandboxNamespaces>;
   releaseNamespaces(id: string): void;
-  namespacesAlive(namespaces: SandboxNamespaces): boolean;
+  /** Whether the network namespace is still pinned. */
+  hasNetwork(sandbox: Sandbox): boolean;
+  /** Whether all that a ready sandbox needs is there; nothing is after a reboot. */
+  isWhole(sandbox: Sandbox): boolean;
   /** Host name, resolv.conf and /dev/shm. */
   makeFiles(sandbox: Sandbox, hostname: string, plan: NamespacePlan): void;
   /** /etc/hosts, when the addresses are known. */
@@ -25,7 +28,6 @@ export interface SandboxHost {
   /** Starts the process that holds the pod's PID namespace, and pins that. */
   startPause(sandbox: Sandbox, plan: NamespacePlan, signal: AbortSignal): Promise<PauseProcess>;
   stopPause(sandbox: Sandbox): Promise<void>;
-  pauseAlive(sandbox: Sandbox): boolean;
   /** Ids that directories of the run directory name: what a crash may have left. */
   leftovers(): string[];
 }
@@ -44,6 +46,8 @@ export interface SandboxHooks {
   run(sandbox: SandboxView, signal: AbortSignal): Promise<void>;
   stop(sandbox: SandboxView, signal: AbortSignal): Promise<void>;
   remove(sandbox: SandboxView, signal: AbortSignal): Promise<void>;
+  /** After its overhead or resources changed. */
+  update(sandbox: SandboxView, signal: AbortSignal): Promise<void>;
 }
 
 /** What happened to a sandbox. */

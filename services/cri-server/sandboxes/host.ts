@@ -1,10 +1,11 @@
 /** The real `SandboxHost`: directories, namespaces, mounts and the pause process on this machine. */
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { unmount } from '#foundation/linux/mount.ts';
+import { isPinned } from '#foundation/linux/namespaces.ts';
 import type { Spawner } from '#foundation/linux/spawn.ts';
 import type { SandboxHost } from './deps.ts';
 import { mountShm, writeHosts, writeNameFiles } from './files.ts';
-import { makeNamespaces, namespacesAlive, releaseNamespaces } from './namespaces.ts';
+import { makeNamespaces, releaseNamespaces } from './namespaces.ts';
 import { sandboxesDirectory, sandboxPaths } from './paths.ts';
 import type { PauseDriver } from './pause.ts';
 
@@ -20,7 +21,13 @@ export function createSandboxHost(run: string, pause: PauseDriver, spawner: Spaw
     removeDirectories: (id) => rmSync(at(id).directory, { recursive: true, force: true }),
     makeNamespaces: (id, request) => makeNamespaces(spawner, at(id), request),
     releaseNamespaces: (id) => releaseNamespaces(at(id)),
-    namespacesAlive,
+    hasNetwork: ({ resources }) =>
+      resources.namespaces.network !== undefined && isPinned(resources.namespaces.network),
+    isWhole({ id, resources }) {
+      const { namespaces, pause: holder } = resources;
+      if (!existsSync(at(id).directory) || !Object.values(namespaces).every(isPinned)) return false;
+      return holder === undefined || pause.alive(holder);
+    },
     makeFiles({ id, config }, hostname, plan) {
       writeNameFiles(at(id), hostname, config);
       const owner = { uid: plan.user?.uid.hostId ?? 0, gid: plan.user?.gid.hostId ?? 0 };
@@ -30,7 +37,6 @@ export function createSandboxHost(run: string, pause: PauseDriver, spawner: Spaw
     unmountShm: (id) => unmount(at(id).shm, { lazy: true }),
     startPause: (sandbox, _plan, signal) => pause.start(sandbox, at(sandbox.id), signal),
     stopPause: (sandbox) => pause.stop(sandbox),
-    pauseAlive: (sandbox) => sandbox.resources.pause === undefined || pause.alive(sandbox.resources.pause),
     leftovers: () => readdirSync(sandboxesDirectory(run)),
   };
 }

@@ -4,7 +4,7 @@
  * (validate, reserve the name, record, make, publish) -> `registry.ts`, from where `view.ts` and `status.ts`
  * show it to the other parts and to clients.
  */
-import type { RunPodSandboxRequest } from '#contracts/cri/runtime_pb.ts';
+import type { RunPodSandboxRequest, UpdatePodSandboxResourcesRequest } from '#contracts/cri/runtime_pb.ts';
 import { keyedLocks } from '#foundation/base/locks.ts';
 import type { Sandboxes as SandboxesPort, SandboxView } from '../ports.ts';
 import type { Store } from '../store/store.ts';
@@ -17,6 +17,7 @@ import { removeSandbox } from './remove.ts';
 import { runSandbox } from './run.ts';
 import { closeRunDirectory, openRunDirectory } from './run-directory.ts';
 import { stopSandbox } from './stop.ts';
+import { updateResources } from './update-resources.ts';
 import { viewOf } from './view.ts';
 
 export { createSandboxHost } from './host.ts';
@@ -27,6 +28,7 @@ export interface SandboxService extends SandboxesPort {
   run(request: RunPodSandboxRequest, signal: AbortSignal): Promise<string>;
   stop(id: string, signal: AbortSignal): Promise<void>;
   remove(id: string, signal: AbortSignal): Promise<void>;
+  updateResources(request: UpdatePodSandboxResourcesRequest, signal: AbortSignal): Promise<void>;
   /** Restores what an earlier run left; await it before serving. */
   recover(): Promise<void>;
   /** For status messages: finds by id or unique prefix. */
@@ -53,6 +55,7 @@ export function createSandboxes(
     run: (request, signal) => runSandbox(deps, request, signal),
     stop: (id, signal) => stopSandbox(deps, id, signal),
     remove: (id, signal) => removeSandbox(deps, id, signal),
+    updateResources: (request, signal) => updateResources(deps, request, signal),
     recover: () => recoverSandboxes(deps),
     get: (id) => deps.registry.find(id),
     visible: () => deps.registry.visible(),

@@ -34,10 +34,11 @@ export interface SandboxResources {
   pause?: { pid: number; startTime: number };
 }
 
-/** A sandbox. `state` and `resources` are replaced, never changed in place. */
+/** A sandbox. What may change is replaced, never changed in place. */
 export interface Sandbox {
   readonly id: string;
-  readonly config: PodSandboxConfig;
+  /** As in the request; overhead and resources as last updated. */
+  config: PodSandboxConfig;
   /** Never empty. */
   readonly handler: string;
   /** Nanoseconds since the epoch. */

@@ -105,8 +105,3 @@ export function releaseNamespaces(paths: SandboxPaths): void {
     if (isPinned(pin)) unpinNamespace(pin);
   }
 }
-
-/** Whether every namespace of a sandbox is still there; none is after a reboot. */
-export function namespacesAlive(namespaces: SandboxNamespaces): boolean {
-  return Object.values(namespaces).every((pin) => isPinned(pin));
-}

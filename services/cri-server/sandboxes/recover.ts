@@ -24,8 +24,7 @@ export async function recoverSandboxes(deps: SandboxDeps): Promise<void> {
 
 /** After a reboot, or when somebody unmounted the pins, what a ready sandbox needs is gone. */
 function lostItsHold(deps: SandboxDeps, sandbox: Sandbox): boolean {
-  if (sandbox.state.phase !== 'ready') return false;
-  return !deps.host.namespacesAlive(sandbox.resources.namespaces) || !deps.host.pauseAlive(sandbox);
+  return sandbox.state.phase === 'ready' && !deps.host.isWhole(sandbox);
 }
 
 async function bury(deps: SandboxDeps, sandbox: Sandbox): Promise<void> {

@@ -85,9 +85,11 @@ async function setUp(t: TestContext) {
       ]),
       network: sabotage(network, saboteur, ['plan', 'attach']),
       containers: () => ({ killAll: async () => {}, removeAll: async () => {} }),
-      hooks: sabotage({ run: async () => {}, stop: async () => {}, remove: async () => {} }, saboteur, [
-        'run',
-      ]),
+      hooks: sabotage(
+        { run: async () => {}, stop: async () => {}, remove: async () => {}, update: async () => {} },
+        saboteur,
+        ['run'],
+      ),
       resolveHandler: (name) => name || 'runc',
       emit: () => {},
       log: silentLogger,

@@ -40,9 +40,9 @@ export async function release(deps: SandboxDeps, sandbox: Sandbox, signal: Abort
   const { network, namespaces } = sandbox.resources;
   await deps.host.stopPause(sandbox);
   if (network !== undefined) {
-    const alive =
-      namespaces.network !== undefined && deps.host.namespacesAlive({ network: namespaces.network });
-    await deps.network.detach(network.plan, alive ? namespaces.network : undefined, network.result, signal);
+    // DEL is due without a namespace too, or its address would stay taken for ever.
+    const netns = deps.host.hasNetwork(sandbox) ? namespaces.network : undefined;
+    await deps.network.detach(network.plan, netns, network.result, signal);
   }
   deps.host.releaseNamespaces(sandbox.id);
   deps.host.unmountShm(sandbox.id);
