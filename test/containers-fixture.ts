@@ -212,7 +212,7 @@ export async function openFixture(
   const spawner = createSpawner();
   const monitor = { exits: join(paths.run, 'exits'), attach: join(paths.run, 'attach') };
   const probes = options.deps?.runtimes === undefined ? await probe(spawner, monitor, paths) : [];
-  const name = options.runtime ?? 'runc';
+  const name = options.runtime ?? process.env.SKIFF_TEST_RUNTIME ?? runtimeTable(probes).defaultHandler();
   const events: string[] = [];
   const images = fakeImages(join(root, 'roots'), options.image);
   const sandbox = {
@@ -315,5 +315,11 @@ function probe(
   root: { run: string; tag: string },
 ): Promise<RuntimeProbe[]> {
   const stateRoot = join(root.run, 'runtimes');
-  return probeRuntimes({ spawner, paths, stateRoot, tag: root.tag, candidates: [{ name: 'runc' }] });
+  return probeRuntimes({
+    spawner,
+    paths,
+    stateRoot,
+    tag: root.tag,
+    candidates: [{ name: 'crun' }, { name: 'runc' }],
+  });
 }

@@ -7,6 +7,9 @@ const posixOpenpt = declare('int posix_openpt(int flags)');
 const grantpt = declare('int grantpt(int fd)');
 const unlockpt = declare('int unlockpt(int fd)');
 const ptsname_r = declare('int ptsname_r(int fd, void *buffer, size_t length)');
+const tcgetattr = declare('int tcgetattr(int fd, void *termios)');
+const tcsetattr = declare('int tcsetattr(int fd, int when, void *termios)');
+const cfmakeraw = declare('void cfmakeraw(void *termios)');
 const ioctl = declare('int ioctl(int fd, unsigned long request, void *argument)');
 
 const O_RDWR = 2;
@@ -25,12 +28,16 @@ export interface Terminal {
   resize(size: { width: number; height: number }): void;
 }
 
-/** Opens a new terminal. The caller destroys its stream. */
+/**
+ * Opens a new terminal, in raw mode: bytes pass as they are, since what is run on it (an OCI runtime) has a second
+ * terminal for the program, which echoes and edits. The caller destroys its stream.
+ */
 export function openTerminal(): Terminal {
   const fd = check(posixOpenpt(O_RDWR | O_NOCTTY | O_CLOEXEC), 'Cannot open a terminal');
   try {
     check(grantpt(fd), 'Cannot open a terminal');
     check(unlockpt(fd), 'Cannot open a terminal');
+    makeRaw(fd);
     const name = Buffer.alloc(64);
     check(-ptsname_r(fd, name, name.length), 'Cannot find the name of a terminal');
     const stream = new ReadStream(fd);
@@ -46,6 +53,14 @@ export function openTerminal(): Terminal {
     closeSync(fd);
     throw error;
   }
+}
+
+function makeRaw(fd: number): void {
+  // Larger than struct termios (60 bytes).
+  const termios = Buffer.alloc(128);
+  check(tcgetattr(fd, termios), 'Cannot read the mode of a terminal');
+  cfmakeraw(termios);
+  check(tcsetattr(fd, 0, termios), 'Cannot set the mode of a terminal');
 }
 
 function setSize(fd: number, width: number, height: number): void {

@@ -54,7 +54,7 @@ test('what was half made or half removed is gone after a restart', async (t) => 
   for (const id of [half.id, going.id]) {
     await assert.rejects(fixture.status(id), { code: 'NOT_FOUND' });
     assert.equal(existsSync(bundleOf(core.paths, id)), false);
-    assert.equal(await core.runtimes.driver('runc').state(id), undefined);
+    assert.equal(await core.runtimes.driver(fixture.sandbox.runtimeHandler).state(id), undefined);
   }
   assert.equal(existsSync(orphan), false);
 });

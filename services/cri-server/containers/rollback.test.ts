@@ -19,7 +19,14 @@ async function nothingLeft(fixture: Fixture): Promise<void> {
   const { core } = fixture.containers;
   assert.deepEqual(core.table.all(), []);
   assert.deepEqual(fixture.store.records('container', 1).all(), []);
-  for (const directory of ['lib/containers', 'roots', 'run/attach', 'run/exits', 'run/runtimes/runc'])
+  for (const directory of [
+    'lib/containers',
+    'roots',
+    'run/attach',
+    'run/exits',
+    'run/runtimes/runc',
+    'run/runtimes/crun',
+  ])
     assert.deepEqual(entries(join(fixture.root, directory)), [], directory);
 }
 

@@ -208,11 +208,14 @@ test('devices and CDI devices: nodes, permissions, environment, mounts', async (
   assert.match(stdout, /ONE=1\nALL=1\n\/acme\/hostname|ALL=1\nONE=1\n\/acme\/hostname/);
   assert.match(stderr, /No space left/);
   await assert.rejects(
-    fixture.create({ CDIDevices: [{ name: 'acme.com/gpu=two' }] } as never),
+    fixture.create({ command: ['true'], CDIDevices: [{ name: 'acme.com/gpu=two' }] } as never),
     /"acme.com\/gpu=two" is in no spec/,
   );
   await assert.rejects(
-    fixture.create({ devices: [{ hostPath: '/etc/passwd', containerPath: '/dev/x' }] } as never),
+    fixture.create({
+      command: ['true'],
+      devices: [{ hostPath: '/etc/passwd', containerPath: '/dev/x' }],
+    } as never),
     /is no device/,
   );
 });

@@ -16,10 +16,12 @@ import { join } from 'node:path';
 import { ociVersion, type RuntimeSpec } from '#contracts/oci/runtime.ts';
 import type { MonitorPaths, RuntimeFeatures, RuntimeProbe } from '#contracts/oci/runtime-driver.ts';
 import { messageOf, SkiffError } from '#foundation/base/errors.ts';
+import { cgroupLayout } from '#foundation/linux/cgroups.ts';
 import type { Spawner } from '#foundation/linux/spawn.ts';
 import { runSpawned, type SpawnedResult } from '#foundation/linux/spawn-command.ts';
 import { commandLineDriver } from './command-line.ts';
 import { runtimeMessage } from './conmon.ts';
+import { writeHybridLauncher } from './hybrid-launcher.ts';
 
 /** What the probe needs. */
 export interface ProbeDeps {
@@ -71,30 +73,51 @@ async function probeOne(
       reason: `no program ${candidate.path ?? name}`,
       remedy: `apt-get install ${name}`,
     };
-  const env = { PATH: process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin' };
-  const run = (args: string[]) =>
-    runSpawned(deps.spawner, {
-      file: path,
-      args,
-      env,
-      timeoutMs: Math.min(trialTimeoutMs, deps.timeoutMs ?? trialTimeoutMs),
-    });
   let version: string | undefined;
   try {
-    version = (await run(['--version'])).stdout.split('\n')[0]?.trim() || undefined;
+    version = (await runnerOf(deps, path)(['--version'])).stdout.split('\n')[0]?.trim() || undefined;
     if (version === undefined) throw new SkiffError('FAILED_PRECONDITION', 'it does not tell its version');
     if (conmon === undefined) throw new SkiffError('FAILED_PRECONDITION', 'conmon is not installed');
-    await tryContainer(deps, name, run);
+    const program = await workingProgram(deps, name, path);
+    return { name, path, usable: true, version, driver: driverOf(deps, name, program, version, conmon) };
   } catch (error) {
     const reason = messageOf(error);
     return { name, path, usable: false, version, reason, remedy: remedyFor(name, reason) };
   }
+}
+
+type Run = (args: string[]) => Promise<SpawnedResult>;
+
+function runnerOf(deps: ProbeDeps, file: string): Run {
+  const env = { PATH: process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin' };
+  const timeoutMs = Math.min(trialTimeoutMs, deps.timeoutMs ?? trialTimeoutMs);
+  return (args) => runSpawned(deps.spawner, { file, args, env, timeoutMs });
+}
+
+/** The program to start: the runtime itself, or what makes it work here. @throws what the runtime said. */
+async function workingProgram(deps: ProbeDeps, name: string, path: string): Promise<string> {
+  try {
+    await tryContainer(deps, name, runnerOf(deps, path));
+    return path;
+  } catch (error) {
+    const tree = cgroupLayout().v2;
+    const hybrid = name === 'crun' && tree !== undefined && hybridRefusal.test(messageOf(error));
+    const launcher = hybrid ? writeHybridLauncher(deps.stateRoot, path, tree) : undefined;
+    if (launcher === undefined) throw error;
+    await tryContainer(deps, name, runnerOf(deps, launcher));
+    return launcher;
+  }
+}
+
+/** What crun 1.8 says where version 2 controllers stand beside version 1 hierarchies. */
+const hybridRefusal = /hybrid mode not supported/;
+
+function driverOf(deps: ProbeDeps, name: string, path: string, version: string, conmon: string) {
   const stateDirectory = join(deps.stateRoot, name);
   mkdirSync(stateDirectory, { recursive: true, mode: 0o700 });
+  const { spawner, paths, timeoutMs = 120_000 } = deps;
   const features = featuresOf(name, version);
-  const timeoutMs = deps.timeoutMs ?? 120_000;
-  const { spawner, paths } = deps;
-  const driver = commandLineDriver({
+  return commandLineDriver({
     spawner,
     paths,
     conmon,
@@ -105,15 +128,10 @@ async function probeOne(
     stateDirectory,
     timeoutMs,
   });
-  return { name, path, usable: true, version, driver };
 }
 
 /** Runs `/bin/true` of this machine in a container. */
-async function tryContainer(
-  deps: ProbeDeps,
-  name: string,
-  run: (args: string[]) => Promise<SpawnedResult>,
-): Promise<void> {
+async function tryContainer(deps: ProbeDeps, name: string, run: Run): Promise<void> {
   mkdirSync(deps.stateRoot, { recursive: true, mode: 0o700 });
   const directory = mkdtempSync(join(deps.stateRoot, 'probe-'));
   const root = `--root=${join(directory, 'state')}`;
@@ -143,7 +161,11 @@ function trialSpec(cgroupsPath: string): RuntimeSpec {
     ociVersion,
     process: { user: { uid: 0, gid: 0 }, args: ['/bin/true'], cwd: '/', env: ['PATH=/bin:/usr/bin'] },
     root: { path: 'rootfs' },
-    mounts: [{ destination: '/proc', type: 'proc', source: 'proc' }, ...shared],
+    mounts: [
+      { destination: '/proc', type: 'proc', source: 'proc' },
+      { destination: '/dev', type: 'tmpfs', source: 'tmpfs' },
+      ...shared,
+    ],
     linux: { namespaces: [{ type: 'pid' }, { type: 'mount' }, { type: 'ipc' }], cgroupsPath },
   };
 }
@@ -175,7 +197,7 @@ function numberIn(path: string): number {
 }
 
 function remedyFor(name: string, reason: string): string {
-  if (/hybrid mode/.test(reason))
+  if (hybridRefusal.test(reason))
     return 'boot with version 2 cgroups only (systemd.unified_cgroup_hierarchy=1), or use runc';
   if (/conmon/.test(reason)) return 'apt-get install conmon';
   return `run "${name} --debug run" by hand to see why, or use another runtime`;
