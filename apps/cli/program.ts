@@ -116,7 +116,27 @@ function imageVerbs(program: Command): void {
     .command('rmi <image...>')
     .description('remove images')
     .action(action(() => import('./verbs/rmi.ts')));
-  const image = program.command('image').description('build, tag and clean up images');
+  program
+    .command('push <image>')
+    .description('push an image to its registry')
+    .option('--creds <user:password>', 'credentials for the registry')
+    .action(action(() => import('./verbs/push.ts')));
+  program
+    .command('save <image...>')
+    .description('write images to an archive or OCI layout')
+    .requiredOption('-o, --output <path>', 'file or directory; - for standard output')
+    .option('--format <name>', 'docker, oci (archives) or oci-dir', 'docker')
+    .action(action(() => import('./verbs/save.ts')));
+  program
+    .command('load')
+    .description('load the images of an archive or OCI layout')
+    .requiredOption('-i, --input <path>', 'file or directory; - for standard input')
+    .action(action(() => import('./verbs/load.ts')));
+  program
+    .command('tag <source> <target>')
+    .description('give an image one more name')
+    .action(action(() => import('./verbs/tag.ts')));
+  const image = program.command('image').description('build, check and clean up images');
   image
     .command('debian <package...>')
     .description('build an image from Debian packages')
@@ -131,9 +151,10 @@ function imageVerbs(program: Command): void {
     .option('--workdir <path>', 'working directory')
     .action(action(() => import('./verbs/image-debian.ts')));
   image
-    .command('tag <source> <target>')
-    .description('give an image one more name')
-    .action(action(() => import('./verbs/image-tag.ts')));
+    .command('verify [image...]')
+    .description('check images to the last bit and mend what is damaged')
+    .option('--check', 'only say what is damaged')
+    .action(action(() => import('./verbs/image-verify.ts')));
   image
     .command('prune')
     .description('remove images without a name and content that nothing needs')

@@ -13,10 +13,12 @@ const pullWords: Record<number, string> = {
 /** What to show of a pull. */
 export function pullLines({ image, state, layers, error }: PullProgress): string[] {
   const head = `${image}: ${pullWords[state] ?? 'pulling'}${error === '' ? '' : `: ${error}`}`;
-  return [
-    head,
-    ...layers.map((layer) => `  ${layer.digest.replace('sha256:', '').slice(0, 12)}  ${layerText(layer)}`),
-  ];
+  return [head, ...layers.map((layer) => `  ${layerLine(layer)}`)];
+}
+
+/** A layer with its bar. */
+export function layerLine(layer: LayerProgress): string {
+  return `${layer.digest.replace('sha256:', '').slice(0, 12)}  ${layerText(layer)}`;
 }
 
 function layerText({ state, done, total }: LayerProgress): string {

@@ -1,8 +1,8 @@
 /** Follows the logs of all containers of a pod, each line with a coloured prefix, across restarts. */
-import { pipeline } from 'node:stream/promises';
 import type { Pod } from '#contracts/kubernetes/types.ts';
 import type { Context } from '../context.ts';
 import { openKubelet } from '../node/kubelet.ts';
+import { copyTo } from '../output/copy.ts';
 import { prefixer } from '../output/prefix.ts';
 
 /** Milliseconds between a log's end and the next look for one: a restarted container has a new log. */
@@ -42,7 +42,7 @@ async function followOne(
     try {
       await using kubelet = openKubelet(context);
       const body = await kubelet.get(`${path}${query}`, signal);
-      await pipeline(body, prefixer(prefix), context.out, { end: false, signal });
+      await copyTo(body.compose(prefixer(prefix), { signal }), context.out);
       since = new Date().toISOString();
     } catch {
       // Not started yet, or the pod is going: the pods' table says which.

@@ -27,6 +27,7 @@ export function upScreen(context: Context): UpScreen {
   });
   let pods: Pod[] = [];
   let pulls: readonly string[] = [];
+  let over = false;
   const draw = () => block.show(context.interactive ? liveLines(context, pods, pulls) : plainLines(pods));
   const timer = context.interactive ? setInterval(draw, 1000) : undefined;
   timer?.unref();
@@ -34,13 +35,15 @@ export function upScreen(context: Context): UpScreen {
     print: (line) => block.print(line),
     pods(next) {
       pods = [...next.values()];
-      draw();
+      if (!over) draw();
     },
     pulls(next) {
       pulls = next;
-      draw();
+      if (!over) draw();
     },
     end() {
+      if (over) return;
+      over = true;
       clearInterval(timer);
       draw();
       block.end();

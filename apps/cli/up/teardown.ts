@@ -3,6 +3,7 @@ import { type ApiClient, hasReason } from '#contracts/kubernetes/client/client.t
 import type { Pod } from '#contracts/kubernetes/types.ts';
 import { isSkiffError } from '#foundation/base/errors.ts';
 import type { Context } from '../context.ts';
+import { connectNode } from '../node/cri.ts';
 import { readNodeInfo } from '../node/info.ts';
 import { deletePod } from '../node/pods.ts';
 import { stopNode } from '../node/start.ts';
@@ -59,6 +60,14 @@ export async function stopIdleNode(context: Context, api: ApiClient): Promise<bo
   if (info === undefined || info.startedBy !== 'up') return false;
   const { items } = await api.get<{ items: Pod[] }>('/api/v1/pods');
   if (items.length > 0) return false;
+  await removeSandboxes(context);
   await stopNode(info);
   return true;
+}
+
+/** The kubelet keeps ended pods' sandboxes for a while, for their logs; without pods nobody will ask. */
+async function removeSandboxes(context: Context): Promise<void> {
+  using cri = connectNode(context, 'down');
+  const { items } = await cri.runtime.listPodSandbox({});
+  await Promise.all(items.map(({ id }) => cri.runtime.removePodSandbox({ podSandboxId: id })));
 }

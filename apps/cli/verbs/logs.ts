@@ -1,12 +1,12 @@
 /** `skiff logs`: what a pod's containers printed. */
 
 import { existsSync } from 'node:fs';
-import { pipeline } from 'node:stream/promises';
 import type { Pod } from '#contracts/kubernetes/types.ts';
 import { SkiffError } from '#foundation/base/errors.ts';
 import type { Context } from '../context.ts';
 import { notRunning } from '../node/cri.ts';
 import { kubeletSocket, openKubelet, readPods } from '../node/kubelet.ts';
+import { copyTo } from '../output/copy.ts';
 import { prefixer } from '../output/prefix.ts';
 
 interface Options {
@@ -95,8 +95,7 @@ async function printOne(
     context.interrupted,
   );
   try {
-    if (prefix === '') await pipeline(body, context.out, { end: false });
-    else await pipeline(body, prefixer(prefix), context.out, { end: false });
+    await copyTo(prefix === '' ? body : body.compose(prefixer(prefix)), context.out);
   } catch (error) {
     if (!context.interrupted.aborted) throw error;
   }

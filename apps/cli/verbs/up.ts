@@ -6,6 +6,7 @@ import type { Context } from '../context.ts';
 import { requireRoot } from '../context.ts';
 import { connectApi } from '../node/api.ts';
 import { connectNode } from '../node/cri.ts';
+import { readNodeInfo } from '../node/info.ts';
 import { ensureNode } from '../node/start.ts';
 import { applyObject } from '../up/apply.ts';
 import { buildMissingImages } from '../up/build-images.ts';
@@ -29,6 +30,7 @@ export async function run(context: Context, files: string[], options: Options): 
   const manifests = readManifests(files);
   requireRoot('up', 'to make namespaces, mounts and cgroups');
   const timeoutMs = parseSeconds(options.timeout) * 1000;
+  if (readNodeInfo(context.paths) === undefined) context.err.write('starting the node\n');
   await ensureNode(context);
   await using api = connectApi(context);
   const screen = upScreen(context);
@@ -105,11 +107,13 @@ function announce(context: Context, session: Session, screen: UpScreen, detach: 
 }
 
 async function takeDown(context: Context, api: ApiClient, manifests: Manifest[]): Promise<void> {
-  context.err.write('ending the pods\n');
+  context.err.write(
+    context.interrupted.aborted && context.interactive ? '\nending the pods\n' : 'ending the pods\n',
+  );
   const never = new AbortController().signal;
   try {
     await deleteObjects(api, manifests, undefined, never);
-    await stopIdleNode(context, api);
+    if (await stopIdleNode(context, api)) context.err.write('the node has ended\n');
   } catch (error) {
     throw new SkiffError(
       'INTERNAL',

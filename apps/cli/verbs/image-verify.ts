@@ -1,0 +1,27 @@
+/** `skiff image verify`: checks images to the last bit and mends what is damaged. */
+import { connectAdmin } from '#contracts/admin/client.ts';
+import { SkiffError } from '#foundation/base/errors.ts';
+import type { Context } from '../context.ts';
+import { connectNode } from '../node/cri.ts';
+
+/** Prints what is damaged and what became of it; fails if something could not be mended. */
+export async function run(context: Context, images: string[], options: { check?: boolean }): Promise<void> {
+  connectNode(context, 'image verify').close(); // Says whether a node runs here at all.
+  using admin = connectAdmin(context.paths.criSocket);
+  const request = { images, checkOnly: options.check };
+  let broken = 0;
+  let last = 0n;
+  for await (const event of admin.images.verify(request, { signal: context.interrupted })) {
+    last = event.checked;
+    if (!event.damaged) continue;
+    if (!event.mended) broken += 1;
+    const outcome = event.mended ? 'mended' : `damaged${event.problem === '' ? '' : `: ${event.problem}`}`;
+    context.out.write(`${event.digest} ${outcome}\n`);
+  }
+  context.out.write(`${last} parts checked\n`);
+  if (broken > 0)
+    throw new SkiffError(
+      'DATA_LOSS',
+      `${broken} damaged parts were not mended: pull or load their images again`,
+    );
+}
