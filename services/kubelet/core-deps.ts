@@ -21,6 +21,7 @@ import type {
   VolumeManager,
 } from './ports.ts';
 import type { RuntimeManagerDeps } from './runtime-manager/deps.ts';
+import { type NodeShutdown, type ShutdownGroup, shutdownGroups } from './sync-loop/shutdown.ts';
 
 /** The figures of KubeletConfiguration that the core goes by. Milliseconds. */
 export interface CoreSettings {
@@ -38,6 +39,8 @@ export interface CoreSettings {
   eventedRelistMs: number;
   /** Whether to follow the runtime's events where it has them (EventedPLEG). */
   evented: boolean;
+  /** Groups of pods for a graceful shutdown of the node. */
+  shutdown: readonly ShutdownGroup[];
 }
 
 /** The original's figures. */
@@ -52,6 +55,7 @@ export const defaultSettings: CoreSettings = {
   relistMs: 1000,
   eventedRelistMs: 10_000,
   evented: true,
+  shutdown: shutdownGroups(30_000, 10_000),
 };
 
 /** Where static pods come from. */
@@ -92,6 +96,7 @@ export interface CoreServices {
   view: KubeletView;
   active: ActivePods;
   control: PodControl;
+  shutdown: NodeShutdown;
   health: RuntimeHealth;
   /** The CRI, counted and with deadlines. */
   runtime: CriClient['runtime'];

@@ -30,6 +30,7 @@ import { finishPod, terminatePod } from './sync-loop/end-pod.ts';
 import { createPodControl } from './sync-loop/kill.ts';
 import { createSyncLoop } from './sync-loop/loop.ts';
 import { createRuntimeState } from './sync-loop/runtime-state.ts';
+import { createShutdown } from './sync-loop/shutdown.ts';
 import { syncPod } from './sync-loop/sync-pod.ts';
 import { createView } from './sync-loop/view.ts';
 
@@ -161,12 +162,14 @@ function wire(deps: CoreDeps, base: Base, makeParts: (services: CoreServices) =>
   loop.workers = workers;
   const { view, active, health } = createView(loop, () => base.loopAge(), deps.metrics);
   const control = createPodControl(loop);
+  const shutdown = createShutdown({ active, control, clock, logger, groups: settings.shutdown });
   const services: CoreServices = {
     events: base.events,
     statuses: base.statuses,
     view,
     active,
     control,
+    shutdown,
     health,
     runtime: base.runtime,
     images: base.images,

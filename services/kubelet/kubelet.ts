@@ -20,6 +20,7 @@ import type { EventSink } from './events/recorder.ts';
 import { createKeepers } from './keepers.ts';
 import { type KubeletParts, type LateFacts, makeParts } from './parts.ts';
 import type { KubeletApi } from './ports.ts';
+import { type ShutdownGroup, shutdownGroups } from './sync-loop/shutdown.ts';
 
 export interface KubeletDeps {
   paths: Paths;
@@ -47,6 +48,8 @@ export interface KubeletDeps {
 export interface Kubelet {
   /** Begins; resolves when sources are being read. @throws SkiffError when this machine cannot do it. */
   start(): Promise<void>;
+  /** Ends all pods before the node goes down: by priority, each group within its time. */
+  shutdownNode(): Promise<void>;
   /** Stops deciding. Containers go on, as after a crash. */
   stop(): Promise<void>;
   /** What the HTTP server and the command line see. */
@@ -96,11 +99,13 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
       return parts;
     },
   );
+  late.shuttingDown = () => (core.services.shutdown.begun() ? 'node is shutting down' : undefined);
   const keepers = createKeepers(deps, core.services, core.parts as KubeletParts, late);
   return {
     services: core.services,
     parts: core.parts as KubeletParts,
     ports: keepers.ports,
+    shutdownNode: () => core.services.shutdown.begin(),
     async start() {
       late.driver = await askDriver(deps, late.driver);
       await core.start();
@@ -173,5 +178,20 @@ function settingsOf(configuration: KubeletConfiguration): CoreSettings {
     maxRestartBackoffMs: restart === undefined ? defaultSettings.maxRestartBackoffMs : durationMs(restart),
     parallelPulls: configuration.serializeImagePulls ? 1 : (configuration.maxParallelImagePulls ?? Infinity),
     evented: configuration.featureGates?.EventedPLEG !== false,
+    shutdown: groupsOf(configuration),
   };
+}
+
+/** The shutdown groups of the configuration; the default's where it has none. */
+function groupsOf(configuration: KubeletConfiguration): ShutdownGroup[] {
+  const byPriority = configuration.shutdownGracePeriodByPodPriority ?? [];
+  if (byPriority.length > 0) {
+    return byPriority.map(({ priority, shutdownGracePeriodSeconds }) => ({
+      priority,
+      periodMs: shutdownGracePeriodSeconds * 1000,
+    }));
+  }
+  const whole = durationMs(configuration.shutdownGracePeriod || '0s');
+  if (whole === 0) return [...defaultSettings.shutdown];
+  return shutdownGroups(whole, durationMs(configuration.shutdownGracePeriodCriticalPods || '0s'));
 }

@@ -60,16 +60,11 @@ export function setStatus(
   terminated = false,
   change?: (status: PodStatus) => void,
 ): PodStatus {
-  const before = deps.statuses.status(uidOf(pod)) ?? apiStatus(deps, pod);
+  const before = deps.statuses.status(uidOf(pod)) ?? pod.status;
   const status = generateStatus(deps.generate, { pod, runtime, before, terminated });
   change?.(status);
   deps.statuses.set(pod, status);
   return status;
-}
-
-/** What the API knows of a pod that this kubelet sees first: it may have run here before a restart. */
-function apiStatus(deps: LoopDeps, pod: Pod): PodStatus | undefined {
-  return isStatic(pod) ? deps.pods.mirrorOf(pod)?.status : pod.status;
 }
 
 /** @throws SkiffError UNAVAILABLE while only host-network pods can run. */
