@@ -9,6 +9,7 @@ import { createSpawner, type Spawner } from '#foundation/linux/spawn.ts';
 import { type Containers, createContainers, readHostFacts } from './containers/index.ts';
 import { cgroupPlace, monitorPaths, ownCgroupParent, removeMonitorFiles } from './containers/places.ts';
 import type { HostFacts } from './containers/spec/host.ts';
+import { createEvents, type Events } from './events/index.ts';
 import { createImages, type Images } from './images/index.ts';
 import { createRegistryClient } from './images/registry/client.ts';
 import { createExecutingRunner } from './network/cni/execute.ts';
@@ -23,6 +24,7 @@ import { type Runtimes, runtimeTable } from './runtimes/table.ts';
 import { createSandboxes, createSandboxHost, type SandboxService } from './sandboxes/index.ts';
 import { createPauseDriver, type PauseDriver } from './sandboxes/pause.ts';
 import type { CriServerConfig } from './server-config.ts';
+import { createStats, type Stats } from './stats/index.ts';
 import { openStore, type Store } from './store/store.ts';
 import { createStreamingServer, type StreamingServer } from './streaming/index.ts';
 
@@ -37,6 +39,8 @@ export interface Assembly {
   sandboxes: SandboxService;
   containers: Containers;
   streaming: StreamingServer;
+  events: Events;
+  stats: Stats;
 }
 
 /**
@@ -51,6 +55,10 @@ export async function assemble(config: CriServerConfig, undo: AsyncDisposableSta
   const images = openImages(config, store, undo);
   const [runtimes, network] = await Promise.all([openRuntimes(config, spawner), openNetwork(config, undo)]);
   const host = readHostFacts();
+  const events = createEvents({
+    sandbox: (id) => sandboxes.find(id),
+    containersOf: (id) => containers.core.table.list().filter(({ record }) => record.sandboxId === id),
+  });
   const sandboxes: SandboxService = createSandboxes({
     store,
     run: paths.run,
@@ -59,7 +67,7 @@ export async function assemble(config: CriServerConfig, undo: AsyncDisposableSta
     containers: () => containers.ofSandboxes,
     hooks: { run: async () => {}, stop: async () => {}, remove: async () => {}, update: async () => {} },
     resolveHandler: (name) => (name === '' ? runtimes.defaultHandler() : runtimes.driver(name).name),
-    emit: () => {},
+    emit: events.sandboxEvent,
     log,
   });
   undo.defer(() => sandboxes.close());
@@ -73,15 +81,22 @@ export async function assemble(config: CriServerConfig, undo: AsyncDisposableSta
     spawner,
     host,
     log,
+    onEvent: events.containerEvent,
     ...(config.cdiDirectories === undefined ? {} : { cdiDirectories: config.cdiDirectories }),
   });
   undo.use(containers);
   await sandboxes.recover();
   await containers.recover();
-  const streaming = createStreamingServer({ runtime: containers.streaming, log, ...config.streaming });
-  await streaming.listen();
-  undo.defer(() => streaming.close());
-  return { runtimes, images, network, sandboxes, containers, streaming };
+  const stats = createStats({
+    table: containers.core.table,
+    sandboxes,
+    images,
+    cgroups: host.cgroups,
+    rootsDirectory: join(paths.lib, 'images'),
+  });
+  undo.use(stats);
+  const streaming = await openStreaming(config, containers, undo);
+  return { runtimes, images, network, sandboxes, containers, streaming, events, stats };
 }
 
 function openImages(
@@ -94,6 +109,17 @@ function openImages(
   const images = createImages({ directory: join(paths.lib, 'images'), store, registry: client, logger: log });
   undo.defer(() => images.close());
   return images;
+}
+
+async function openStreaming(
+  { streaming, log }: CriServerConfig,
+  containers: Containers,
+  undo: AsyncDisposableStack,
+): Promise<StreamingServer> {
+  const server = createStreamingServer({ runtime: containers.streaming, log, ...streaming });
+  await server.listen();
+  undo.defer(() => server.close());
+  return server;
 }
 
 async function openRuntimes(
@@ -145,8 +171,9 @@ function openPause(config: CriServerConfig, runtimes: Runtimes, host: HostFacts)
     program: config.runtimes?.pauseProgram ?? '/usr/bin/catatonit',
     runtime: (handler) => runtimes.driver(handler),
     cgroupPath: (parent, id) => cgroupPlace(parent, id, paths.tag, host.cgroupDriver).spec,
-    forget: (id) => {
+    forget: (parent, id) => {
       removeMonitorFiles(monitor, attachName(id), id);
+      removeEmptyCgroup(host.cgroups, cgroupPlace(parent, id, paths.tag, host.cgroupDriver).path);
       removeEmptyCgroup(host.cgroups, ownCgroupParent(paths.tag));
     },
   });

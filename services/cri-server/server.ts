@@ -78,7 +78,7 @@ async function start(
 }
 
 function addServices(rpc: RpcServer, { version, paths }: CriServerConfig, parts: Assembly): void {
-  const { runtimes, network, sandboxes, containers, images, streaming } = parts;
+  const { runtimes, network, sandboxes, containers, images, streaming, events, stats } = parts;
   const handlers = runtimes.usable().map(({ name, driver }) => {
     const { recursiveReadOnly, userNamespaces } = driver.features;
     return [name, { recursiveReadOnlyMounts: recursiveReadOnly, userNamespaces }] as const;
@@ -93,6 +93,8 @@ function addServices(rpc: RpcServer, { version, paths }: CriServerConfig, parts:
     }),
     ...sandboxHandlers(sandboxes),
     ...containers.handlers,
+    ...events.handlers,
+    ...stats.handlers,
     ...streamingHandlers({ streaming, ...streamingChecks(containers.core.table, sandboxes) }),
   });
   rpc.add(ImageService, imageHandlers(images));

@@ -38,8 +38,8 @@ export interface PauseDeps {
   runtime(handler: string): Pick<RuntimeDriver, 'create' | 'start' | 'delete'>;
   /** The cgroup of a container: `cgroupsPath` of config.json. */
   cgroupPath(parent: string, id: string): string;
-  /** Removes what the runtime's monitor leaves outside the bundle. */
-  forget(id: string): void;
+  /** Removes what the runtime and its monitor leave outside the bundle: files, the cgroup. */
+  forget(parent: string, id: string): void;
 }
 
 /** The user of the pause process, where the pod's user namespace has it. */
@@ -69,7 +69,7 @@ export function createPauseDriver(deps: PauseDeps): PauseDriver {
       if (!namespacePlan(sandbox.config).sharedPid) return;
       await killPause(sandbox.resources.pause);
       await deps.runtime(sandbox.handler).delete(id, { force: true });
-      deps.forget(id);
+      deps.forget(sandbox.config.linux?.cgroupParent ?? '', id);
     },
     alive: isRunning,
   };
