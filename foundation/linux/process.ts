@@ -90,14 +90,15 @@ export function listProcesses(): ProcessStat[] {
 
 /**
  * A process, its descendants, and everything in its session: also children whose parent has ended and that
- * the kernel gave to another.
+ * the kernel gave to another. Only for a process that does not share its session with others: the leader of
+ * one, or what a leader that has ended left (crun makes the session in a process between).
  */
-export function processTree(root: number): ProcessStat[] {
+export function processTree(root: number, session = ownSession(root)): ProcessStat[] {
   const all = listProcesses();
   const found = new Set([root]);
   for (let before = 0; before !== found.size; ) {
     before = found.size;
-    for (const stat of all) if (found.has(stat.parent) || stat.session === root) found.add(stat.pid);
+    for (const stat of all) if (found.has(stat.parent) || stat.session === session) found.add(stat.pid);
   }
   return all.filter((stat) => found.has(stat.pid));
 }
@@ -109,9 +110,10 @@ export function processTree(root: number): ProcessStat[] {
  * @returns how many were signalled.
  */
 export function killProcessTree(root: ProcessIdentity): number {
+  const session = ownSession(root.pid);
   const killed = new Set<number>();
   for (let round = 0; round < 100; round += 1) {
-    const fresh = processTree(root.pid).filter((stat) => !isEnded(stat) && !killed.has(stat.pid));
+    const fresh = processTree(root.pid, session).filter((stat) => !isEnded(stat) && !killed.has(stat.pid));
     if (fresh.length === 0) break;
     for (const stat of fresh) {
       killed.add(stat.pid);
@@ -119,4 +121,10 @@ export function killProcessTree(root: ProcessIdentity): number {
     }
   }
   return killed.size;
+}
+
+/** The session of a process if it can be taken for the tree's own: not this process's, and not none. */
+function ownSession(pid: number): number {
+  const session = readStat(pid)?.session ?? 0;
+  return session === 0 || session === readStat(process.pid)?.session ? pid : session;
 }

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync 
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { identify } from '#foundation/linux/process.ts';
 import { context, openFixture } from '../../../test/containers-fixture.ts';
 import { bundleOf } from './places.ts';
 
@@ -63,7 +64,9 @@ test('a killed conmon, or an exit file that is empty, ends as 255 Unknown; a ful
   const fixture = await openFixture(t);
   const id = await fixture.run('sleep 0.5; exit 3');
   const bundle = bundleOf(fixture.containers.core.paths, id);
-  process.kill(Number(readFileSync(join(bundle, 'conmon.pid'), 'utf8')), 'SIGKILL');
+  const monitor = Number(readFileSync(join(bundle, 'conmon.pid'), 'utf8'));
+  process.kill(monitor, 'SIGKILL');
+  while (identify(monitor) !== undefined) await sleep(5);
   await assert.rejects(
     (async () => fixture.containers.handlers.reopenContainerLog?.({ containerId: id } as never, context))(),
     /conmon.*gone/,

@@ -85,7 +85,7 @@ const failures: {
     step: 'the runtime',
     break: () => () => {},
     config: { command: ['/nothere'] },
-    message: /nothere.*no such file/,
+    message: /nothere.*no such file/i,
   },
   {
     step: 'the last record',
