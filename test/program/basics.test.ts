@@ -23,10 +23,10 @@ test('wrong usage exits with 64 and says what is wrong', async () => {
 });
 
 test('without root a verb says what it needs root for', () => {
-  const script = `"${launcher}" ps; echo "code $?"`;
+  const script = `{ "${launcher}" ps; echo "code $?"; } 2>&1`;
   const output = execFileSync(
     'setpriv',
-    ['--reuid=65534', '--regid=65534', '--clear-groups', 'sh', '-c', `${script} 2>&1`],
+    ['--reuid=65534', '--regid=65534', '--clear-groups', 'sh', '-c', script],
     {
       encoding: 'utf8',
       cwd: '/',

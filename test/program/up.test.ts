@@ -84,8 +84,10 @@ describe('skiff up', { timeout: 240_000 }, () => {
 
   test('kill -9 of the node leaves the pod running, and the next start adopts it', async () => {
     const before = (await ps()).map((each) => each.id).sort();
-    const { pid } = JSON.parse(readFileSync(`${root.path}/run/node.json`, 'utf8')) as { pid: number };
-    process.kill(pid, 'SIGKILL');
+    const info = JSON.parse(readFileSync(`${root.path}/run/node.json`, 'utf8')) as {
+      process: { pid: number };
+    };
+    process.kill(info.process.pid, 'SIGKILL');
     assert.match(await page(), /Hello from Skiff/);
     const { code, stdout, stderr } = await root.skiff(['up', '-d', manifest]);
     assert.equal(code, 0, stderr);
@@ -123,4 +125,17 @@ test('up without -d follows the logs and Ctrl-C takes everything down', { timeou
   up.kill('SIGINT');
   assert.equal(await ended, 0);
   assert.equal((await root.skiff(['ps'])).code, 69);
+});
+
+test('down after a killed node ends what it left running', { timeout: 120_000 }, async (t) => {
+  const root = testRoot();
+  t.after(() => root.dispose());
+  const manifest = `${root.path}/m.yaml`;
+  writeFileSync(manifest, example.replace('hostPort: 8080', `hostPort: ${await freePort()}`));
+  assert.equal((await root.skiff(['up', '-d', manifest])).code, 0);
+  const info = JSON.parse(readFileSync(`${root.path}/run/node.json`, 'utf8')) as { process: { pid: number } };
+  process.kill(info.process.pid, 'SIGKILL');
+  const { code, stderr } = await root.skiff(['down']);
+  assert.equal(code, 0, stderr);
+  assert.match(stderr, /the node was killed; starting it to end its pods/);
 });

@@ -5,8 +5,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { SkiffError } from '#foundation/base/errors.ts';
 import { readTail } from '#foundation/base/files.ts';
 import { startDaemon } from '#foundation/linux/daemon.ts';
+import { isRunning } from '#foundation/linux/process.ts';
 import type { Context } from '../context.ts';
-import { isAlive, type NodeInfo, readNodeInfo } from './info.ts';
+import { type NodeInfo, readKilledNode, readNodeInfo, type StartedBy } from './info.ts';
 
 /** Milliseconds a node may take to be ready, and to end. */
 const startDeadlineMs = 60_000;
@@ -26,10 +27,12 @@ export function nodeLogFile(context: Context): string {
 export async function ensureNode(context: Context): Promise<NodeInfo> {
   const running = readNodeInfo(context.paths);
   if (running !== undefined) return running;
+  // One that a person started and that was killed is the person's again.
+  const startedBy: StartedBy = readKilledNode(context.paths)?.startedBy ?? 'up';
   const logFile = nodeLogFile(context);
   mkdirSync(join(logFile, '..'), { recursive: true });
   const [script = ''] = process.argv.slice(1);
-  const args = [...process.execArgv, script, '--root', context.paths.root, 'node', '--started-by', 'up'];
+  const args = [...process.execArgv, script, '--root', context.paths.root, 'node', '--started-by', startedBy];
   const daemon = await startDaemon({ file: process.execPath, args, logFile });
   let exitCode: number | undefined;
   void daemon.ended.then((code) => {
@@ -53,13 +56,13 @@ export async function ensureNode(context: Context): Promise<NodeInfo> {
 
 /** Ends a node (SIGTERM) and waits for it. @throws SkiffError DEADLINE_EXCEEDED if it does not end. */
 export async function stopNode(info: NodeInfo): Promise<void> {
-  process.kill(info.pid, 'SIGTERM');
+  process.kill(info.process.pid, 'SIGTERM');
   const deadline = performance.now() + stopDeadlineMs;
-  while (isAlive(info.pid)) {
+  while (isRunning(info.process)) {
     if (performance.now() > deadline) {
       throw new SkiffError(
         'DEADLINE_EXCEEDED',
-        `the node (process ${info.pid}) did not end within ${stopDeadlineMs / 1000} s`,
+        `the node (process ${info.process.pid}) did not end within ${stopDeadlineMs / 1000} s`,
       );
     }
     await sleep(pollMs);

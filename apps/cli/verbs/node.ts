@@ -6,7 +6,7 @@ import { type Context, requireRoot } from '../context.ts';
 import { apiService } from '../node/api-service.ts';
 import { criService } from '../node/cri-service.ts';
 import { freePort } from '../node/free-port.ts';
-import { removeNodeInfo, writeNodeInfo } from '../node/info.ts';
+import { removeNodeInfo, type StartedBy, writeNodeInfo } from '../node/info.ts';
 import { kubeletService, nodeNameOf } from '../node/kubelet-service.ts';
 import { type Service, serve, serviceLogger } from '../node/serve.ts';
 
@@ -17,7 +17,7 @@ interface Options {
   config?: string;
   manifests?: string;
   kubeconfig?: string;
-  startedBy?: 'up';
+  startedBy?: StartedBy;
 }
 
 /** Serves until SIGTERM; pods live on. */
@@ -30,8 +30,6 @@ export async function run(context: Context, options: Options): Promise<void> {
   const publish = () => {
     const startedBy = options.startedBy ?? 'person';
     writeNodeInfo(paths, {
-      version: 1,
-      pid: process.pid,
       nodeName: nodeNameOf(config),
       startedBy,
       kubeconfig,
