@@ -200,7 +200,7 @@ test('a single manifest that does not exist yet, and one too large', async () =>
       writeFileSync(path, manifest('x'));
       assert.deepEqual(await next(), ['x-n']);
       writeFileSync(path, `${manifest('x')}#${' '.repeat(11 * 1024 * 1024)}`);
-      assert.deepEqual(await next(), []);
+      assert.deepEqual(await next(), ['x-n'], 'the last good one counts until the next full read');
     });
   } finally {
     rmSync(directory, { recursive: true });

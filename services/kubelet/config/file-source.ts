@@ -14,7 +14,7 @@ import { toStaticPod } from './static-pod.ts';
 /** Bytes of a manifest; larger files are refused. */
 const maxManifestBytes = 10 * 1024 * 1024;
 /** Milliseconds to wait after an event: editors write, rename and remove in one go. */
-const settleMs = 15;
+const settleMs = 3;
 
 export interface FileSourceDeps {
   path: string;
@@ -35,15 +35,16 @@ export async function runFileSource(deps: FileSourceDeps, signal: AbortSignal): 
   const complained = new Map<string, string>();
   let wakeUp = Promise.withResolvers<void>();
   using watcher = watchPath(deps, () => wakeUp.resolve());
+  let woken = false;
   while (!signal.aborted) {
     wakeUp = Promise.withResolvers<void>();
     watcher.ensure();
-    deps.emit(await readAll(deps, known, complained));
+    deps.emit(await readAll(deps, known, complained, woken));
     const timer = new AbortController();
     const wait = deps.clock.sleep(deps.everyMs, AbortSignal.any([signal, timer.signal])).catch(() => {});
-    await Promise.race([wait, wakeUp.promise]);
+    woken = await Promise.race([wait.then(() => false), wakeUp.promise.then(() => true)]);
     timer.abort();
-    if (!signal.aborted) await deps.clock.sleep(settleMs, signal).catch(() => {});
+    if (woken && !signal.aborted) await deps.clock.sleep(settleMs, signal).catch(() => {});
   }
 }
 
@@ -57,6 +58,7 @@ async function readAll(
   deps: FileSourceDeps,
   known: Map<string, Known>,
   complained: Map<string, string>,
+  justWritten: boolean,
 ): Promise<Pod[]> {
   const pods: Pod[] = [];
   const files = await listFiles(deps);
@@ -67,6 +69,9 @@ async function readAll(
       if (pod !== undefined) pods.push(pod);
       complained.delete(path);
     } catch (error) {
+      // A file that is being written must not end its pod: what it held last counts until the next full read.
+      const last = known.get(path)?.pod;
+      if (justWritten && last !== undefined) pods.push(last);
       // One bad file must not keep the others from running; it is reported once for each of its contents.
       const message = messageOf(error);
       if (complained.get(path) !== message)

@@ -1,10 +1,10 @@
 /** What changed in the runtime: two lists of a pod compared (the pod lifecycle event generator's diff). */
 import type { ListedPod, RuntimeState } from '../runtime-manager/model.ts';
 
-/** A change of a pod. Removals need no sync: nothing runs differently. */
+/** A change of a pod. What was created or removed needs no sync: nothing runs differently. */
 export interface PodEvent {
   uid: string;
-  kind: 'started' | 'died' | 'removed' | 'changed';
+  kind: 'created' | 'started' | 'died' | 'removed' | 'changed';
   /** The container's or sandbox's id. */
   id: string;
 }
@@ -38,7 +38,8 @@ export function diffPod(
     if (from === to) continue;
     if (to === 'running') events.push({ uid, kind: 'started', id });
     else if (to === 'exited') events.push({ uid, kind: 'died', id });
-    else if (to === 'unknown') events.push({ uid, kind: 'changed', id });
+    else if (to === 'unknown' && from !== 'absent') events.push({ uid, kind: 'changed', id });
+    else if (to === 'unknown') events.push({ uid, kind: 'created', id });
     else {
       // Vanished while it ran: it died, and it is gone.
       if (from !== 'exited') events.push({ uid, kind: 'died', id });

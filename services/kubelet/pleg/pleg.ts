@@ -9,15 +9,13 @@ import { isSkiffError, messageOf } from '#foundation/base/errors.ts';
 import type { Logger } from '#foundation/base/log.ts';
 import type { Clock } from '#foundation/base/time.ts';
 import { listPods } from '../runtime-manager/list.ts';
-import {
-  type ContainerRecord,
-  emptyStatus,
-  type ListedPod,
-  type RuntimePodStatus,
-} from '../runtime-manager/model.ts';
+import { emptyStatus, type ListedPod, type RuntimePodStatus } from '../runtime-manager/model.ts';
 import { queryPod } from '../runtime-manager/pod-status.ts';
 import type { RuntimeCalls } from '../runtime-manager/runtime-calls.ts';
 import { diffPod, type PodEvent } from './events.ts';
+
+/** Milliseconds in which the events of one action come together. */
+const settleMs = 8;
 
 export interface PlegDeps {
   runtime: RuntimeCalls;
@@ -56,6 +54,8 @@ export interface Pleg {
 interface State extends PlegDeps {
   listed: Map<string, ListedPod>;
   statuses: Map<string, RuntimePodStatus>;
+  /** Pods the event stream told of a moment ago, and when it did last. */
+  hinted: Map<string, number>;
   /** Pods whose details could not be had: asked again at every relist. */
   stale: Set<string>;
   /** Questions under way, with the moment they were asked. */
@@ -73,6 +73,7 @@ export function createPleg(deps: PlegDeps): Pleg {
     ...deps,
     listed: new Map(),
     statuses: new Map(),
+    hinted: new Map(),
     stale: new Set(),
     asking: new Map(),
     listeners: [],
@@ -117,11 +118,7 @@ async function fresh(state: State, uid: string, since: number): Promise<RuntimeP
 function ask(state: State, uid: string): Promise<RuntimePodStatus> {
   const at = state.clock.monotonic();
   const answer = (async () => {
-    const exited = new Map<string, ContainerRecord>();
-    for (const record of state.statuses.get(uid)?.containers ?? []) {
-      if (record.state === 'exited') exited.set(record.id, record);
-    }
-    const status = await queryPod(state.runtime, uid, at, exited);
+    const status = await queryPod(state.runtime, uid, at, state.statuses.get(uid));
     learn(state, uid, status);
     return status;
   })();
@@ -160,6 +157,19 @@ function learn(state: State, uid: string, status: RuntimePodStatus): void {
 function send(state: State, events: PodEvent[]): void {
   if (events.length === 0) return;
   for (const listener of state.listeners) listener(events);
+}
+
+/** An event told of a pod: asks about it, unless somebody did so since. A burst of events is one question. */
+async function hint(state: State, uid: string): Promise<void> {
+  const isFirst = !state.hinted.has(uid);
+  state.hinted.set(uid, state.clock.monotonic());
+  if (!isFirst) return;
+  await state.clock.sleep(settleMs, state.stopping.signal).catch(() => {});
+  const told = state.hinted.get(uid) ?? 0;
+  state.hinted.delete(uid);
+  const asked = Math.max(state.asking.get(uid)?.at ?? -1, state.statuses.get(uid)?.at ?? -1);
+  if (asked > told || state.stopping.signal.aborted) return;
+  await ask(state, uid).catch(() => state.stale.add(uid));
 }
 
 async function relist(state: State): Promise<void> {
@@ -218,7 +228,7 @@ async function streamLoop(state: State): Promise<void> {
       for await (const event of state.runtime.getContainerEvents({}, { signal })) {
         failures = 0;
         const uid = event.podSandboxStatus?.metadata?.uid;
-        if (uid) void ask(state, uid).catch(() => state.stale.add(uid));
+        if (uid) void hint(state, uid);
       }
     } catch (error) {
       state.streamSince = undefined;

@@ -72,6 +72,8 @@ export interface WorkerUpdate {
 export interface SyncResult {
   /** All its containers are done: it must be ended for good. */
   terminal: boolean;
+  /** Whether the runtime was changed: then its state is looked at again at once. */
+  changed: boolean;
   /** Milliseconds after which the pod should be looked at again; for back-offs. */
   againMs?: number;
 }

@@ -21,7 +21,7 @@ function fixture(overrides: Partial<PodSyncer> = {}, status?: RuntimePodStatus) 
     async sync({ pod }, _, signal) {
       calls.push(`sync ${pod.metadata.uid}`);
       return overrides.sync === undefined
-        ? { terminal: false }
+        ? { terminal: false, changed: false }
         : overrides.sync({ kind: 'sync', pod }, emptyStatus('', 0), signal);
     },
     async terminate(pod, has, how, signal) {
@@ -91,7 +91,7 @@ test('the newest of several updates wins, and no two syncs of a pod overlap', as
       seen.push(pod.metadata.labels?.n ?? '');
       if (seen.length === 1) await gate.promise;
       running -= 1;
-      return { terminal: false };
+      return { terminal: false, changed: false };
     },
   });
   for (const n of ['1', '2', '3']) {
@@ -103,16 +103,23 @@ test('the newest of several updates wins, and no two syncs of a pod overlap', as
   assert.deepEqual(seen, ['1', '3']);
 });
 
-test('a sync looks at a state newer than its last action', async () => {
-  const { clock, asked, workers } = fixture();
+test('a sync looks at a state newer than its last action, at once when it did something', async () => {
+  let changed = true;
+  const { clock, asked, calls, workers } = fixture({
+    async sync() {
+      const outcome = { terminal: false, changed };
+      changed = false;
+      await clock.sleep(100);
+      return outcome;
+    },
+  });
   const pod = named('u');
   workers.update({ kind: 'create', pod });
   await clock.advance(5000);
+  assert.deepEqual(calls, ['sync u', 'sync u']);
   workers.update({ kind: 'sync', pod });
   await clock.advance(1000);
-  workers.update({ kind: 'sync', pod });
-  await clock.advance(0);
-  assert.deepEqual(asked, [0, 0, 5000]);
+  assert.deepEqual(asked, [0, 100, 100]);
 });
 
 test('a deletion interrupts the sync under way', async () => {
@@ -168,7 +175,7 @@ test('a failed stop is tried again', async () => {
 });
 
 test('a pod whose containers are done is ended and finished', async () => {
-  const { clock, calls, workers } = fixture({ sync: async () => ({ terminal: true }) });
+  const { clock, calls, workers } = fixture({ sync: async () => ({ terminal: true, changed: false }) });
   workers.update({ kind: 'create', pod: named('u') });
   await clock.advance(0);
   assert.deepEqual(calls, ['sync u', 'terminate u', 'finish u']);

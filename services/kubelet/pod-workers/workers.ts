@@ -182,20 +182,23 @@ async function runWorker(state: State, worker: Worker): Promise<void> {
     const began = state.clock.monotonic();
     const { phase } = worker.state;
     let failure: unknown;
-    let againMs: number | undefined;
+    let outcome: StepOutcome = { changed: true };
     try {
-      againMs = await step(state, worker);
+      outcome = await step(state, worker);
     } catch (error) {
       failure = error;
       report(state, worker, error);
     }
-    worker.lastSync = state.clock.monotonic();
-    state.observe?.(phase, (worker.lastSync - began) / 1000);
+    const ended = state.clock.monotonic();
+    // What was known stays true after a sync that did nothing; else the runtime must be asked again.
+    if (outcome.changed) worker.lastSync = ended;
+    state.observe?.(phase, (ended - began) / 1000);
     if (worker.pending) continue;
-    // A new phase is looked at at once.
-    if (worker.state.phase !== phase) worker.pending = true;
-    else if (!state.closing)
-      schedule(state, worker, againMs ?? requeueDelay(failure, state.times, random(state)));
+    // A new phase, and what a sync has changed, are looked at at once.
+    if (worker.state.phase !== phase || (failure === undefined && outcome.changed)) worker.pending = true;
+    else if (!state.closing) {
+      schedule(state, worker, outcome.againMs ?? requeueDelay(failure, state.times, random(state)));
+    }
   }
   worker.busy = false;
   if (worker.pending && !state.closing && worker.state.phase !== 'finished') wake(state, worker);
@@ -220,13 +223,20 @@ function schedule(state: State, worker: Worker, ms: number): void {
   );
 }
 
-/** One pass of a worker. @returns milliseconds until the next, if not the usual. */
-async function step(state: State, worker: Worker): Promise<number | undefined> {
+/** What a pass did. */
+interface StepOutcome {
+  changed: boolean;
+  /** Milliseconds until the next pass, if not the usual. */
+  againMs?: number;
+}
+
+/** One pass of a worker. */
+async function step(state: State, worker: Worker): Promise<StepOutcome> {
   const status = await state.fresh(worker.uid, worker.lastSync);
   const current = worker.state;
   if (worker.controller.signal.aborted) worker.controller = new AbortController();
   const { signal } = worker.controller;
-  if (state.closing) return undefined;
+  if (state.closing) return { changed: false };
   if (current.phase === 'terminating') {
     await terminate(state, worker, status);
   } else if (current.phase === 'terminated') {
@@ -236,16 +246,16 @@ async function step(state: State, worker: Worker): Promise<number | undefined> {
     if (endedBefore(worker, status)) {
       worker.state = { phase: 'terminated', kill: undefined };
       worker.stopped.resolve();
-      return undefined;
+      return { changed: false };
     }
     current.started = true;
-    const { terminal, againMs } = await state.syncer.sync(worker.update, status, signal);
+    const { terminal, ...outcome } = await state.syncer.sync(worker.update, status, signal);
     if (terminal && worker.state.phase === 'syncing') {
       beginTermination(worker, { ...worker.update, kind: 'update' }, state.clock.monotonic());
     }
-    return againMs;
+    return outcome;
   }
-  return undefined;
+  return { changed: true };
 }
 
 /** A pod that the API says is over, first seen after a restart, with nothing of it running. */

@@ -1,6 +1,6 @@
 /** Everything the runtime knows of one pod: its sandboxes and containers in full. */
 
-import type { Container, ContainerStatus, PodSandboxStatus } from '#contracts/cri/runtime_pb.ts';
+import type { Container, ContainerStatus, PodSandbox, PodSandboxStatus } from '#contracts/cri/runtime_pb.ts';
 import { PodSandboxState } from '#contracts/cri/runtime_pb.ts';
 import { isSkiffError } from '#foundation/base/errors.ts';
 import { readTail } from '#foundation/base/files.ts';
@@ -22,8 +22,11 @@ const maxMessageBytes = 4096;
 const fallbackLines = 80;
 const fallbackBytes = 2048;
 
-/** What is known already of containers that have ended: it cannot change, so it is not asked for again. */
-export type KnownExits = ReadonlyMap<string, ContainerRecord>;
+/** What is known already and cannot change: containers that have ended, sandboxes in the state they were in. */
+export interface Known {
+  containers: readonly ContainerRecord[];
+  sandboxes: readonly SandboxRecord[];
+}
 
 /**
  * Asks the runtime for all of a pod.
@@ -35,7 +38,7 @@ export async function queryPod(
   runtime: RuntimeCalls,
   uid: string,
   now: number,
-  known: KnownExits = new Map(),
+  known: Known = { containers: [], sandboxes: [] },
 ): Promise<RuntimePodStatus> {
   const labelSelector = { [podUidLabel]: uid };
   const [sandboxList, containerList] = await Promise.all([
@@ -43,8 +46,10 @@ export async function queryPod(
     runtime.listContainers({ filter: { labelSelector } }),
   ]);
   const [sandboxes, containers] = await Promise.all([
-    present(sandboxList.items.map((each) => sandboxRecord(runtime, each.id))),
-    present(containerList.containers.map((each) => known.get(each.id) ?? containerRecord(runtime, each))),
+    present(sandboxList.items.map((each) => knownSandbox(known, each) ?? sandboxRecord(runtime, each.id))),
+    present(
+      containerList.containers.map((each) => knownExit(known, each.id) ?? containerRecord(runtime, each)),
+    ),
   ]);
   sandboxes.sort((a, b) => b.createdAt - a.createdAt);
   containers.sort((a, b) => b.createdAt - a.createdAt || b.attempt - a.attempt);
@@ -64,6 +69,18 @@ export async function queryPod(
 async function present<T>(items: (T | Promise<T | undefined>)[]): Promise<T[]> {
   const found = await Promise.all(items);
   return found.filter((item) => item !== undefined) as T[];
+}
+
+function knownExit({ containers }: Known, id: string): ContainerRecord | undefined {
+  return containers.find((record) => record.id === id && record.state === 'exited');
+}
+
+/** The addresses of a ready sandbox stay as long as it is ready; one without any may get them yet. */
+function knownSandbox({ sandboxes }: Known, { id, state }: PodSandbox): SandboxRecord | undefined {
+  const ready = state === PodSandboxState.SANDBOX_READY;
+  return sandboxes.find(
+    (record) => record.id === id && record.ready === ready && (!ready || record.ips.length > 0),
+  );
 }
 
 async function sandboxRecord(runtime: RuntimeCalls, id: string): Promise<SandboxRecord | undefined> {

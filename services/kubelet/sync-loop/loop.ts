@@ -85,7 +85,9 @@ function tick(deps: LoopDeps): void {
 }
 
 function handlePleg(deps: LoopDeps, events: readonly PodEvent[]): void {
-  const uids = new Set(events.filter(({ kind }) => kind !== 'removed').map(({ uid }) => uid));
+  const uids = new Set(
+    events.filter(({ kind }) => kind !== 'removed' && kind !== 'created').map(({ uid }) => uid),
+  );
   for (const uid of uids) syncKnown(deps, uid);
 }
 

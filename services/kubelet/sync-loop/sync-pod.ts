@@ -21,7 +21,7 @@ export async function syncPod(
 ): Promise<SyncResult> {
   const pod = deps.allocation.allocated(update.pod);
   const status = setStatus(deps, pod, runtime);
-  if (status.phase === 'Succeeded' || status.phase === 'Failed') return { terminal: true };
+  if (status.phase === 'Succeeded' || status.phase === 'Failed') return { terminal: true, changed: false };
   requireNetwork(deps, pod);
   deps.api?.registerPod(pod);
   await makeCgroup(deps, pod);
@@ -36,7 +36,6 @@ export async function syncPod(
     signal,
   });
   deps.reasons.update(uidOf(pod), outcome);
-  if (outcome.changed) deps.pleg.refresh(uidOf(pod));
   const errors = [...outcome.errors, ...outcome.failures.values()];
   if (outcome.failures.size > 0 && !signal.aborted) {
     // The cause should be seen now, not at the next sync.
@@ -49,7 +48,7 @@ export async function syncPod(
   if (errors.length > 0) {
     throw new SyncError(errors, `Cannot sync pod ${title(pod)}: ${errors.map(messageOf).join('; ')}`);
   }
-  return { terminal: false };
+  return { terminal: false, changed: outcome.changed };
 }
 
 /** Makes the status from what is known and keeps it. */
