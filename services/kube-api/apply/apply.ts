@@ -48,7 +48,7 @@ export function applyConfiguration(
   const ownedElsewhere = (path: string) =>
     others.some(({ fields }) => fields.has(path) || below(fields, path));
   const gone = [...left].filter((path) => !ownedElsewhere(path) && !below(names, path));
-  for (const path of gone.sort((a, b) => b.length - a.length)) removeAt(merged, stepsOf(path));
+  for (const path of topmost(gone)) removeAt(merged, stepsOf(path));
   const kept = others.map((owner) => ({ ...owner, fields: difference(owner.fields, differing) }));
   const changed =
     own === undefined ||
@@ -57,6 +57,11 @@ export function applyConfiguration(
     [...names].some((path) => !own.fields.has(path));
   const mine: Owner = { entry: changed || own === undefined ? entry : own.entry, fields: names };
   return withOwners(merged, [...kept, mine]);
+}
+
+/** The paths that are below no other of them. */
+function topmost(paths: readonly string[]): string[] {
+  return paths.filter((path) => !paths.some((other) => path.startsWith(pathOf([other, '']))));
 }
 
 /** Whether a set has anything below a path. */

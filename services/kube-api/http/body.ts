@@ -7,6 +7,8 @@ import { badRequest, StatusError } from './status.ts';
 
 /** Bytes of a body; as the original's. */
 const maxBody = 3 * 1024 * 1024;
+/** Bytes of a larger body that are read and dropped before the connection is cut. */
+const maxDiscarded = 32 * 1024 * 1024;
 /** How many nodes the aliases of a YAML body may expand to, for each. */
 const maxAliasCount = 50;
 
@@ -17,15 +19,16 @@ export function contentType({ raw }: Pick<ApiRequest, 'raw'>): string {
 
 /** Reads the whole body. @throws 413 when it is too large. */
 export async function readBody({ raw }: Pick<ApiRequest, 'raw'>): Promise<Buffer> {
-  const declared = Number(raw.headers['content-length'] ?? 0);
-  if (declared > maxBody) throw tooLarge();
+  if (Number(raw.headers['content-length'] ?? 0) > maxDiscarded) throw tooLarge();
   const parts: Buffer[] = [];
   let size = 0;
   for await (const part of raw as AsyncIterable<Buffer>) {
     size += part.length;
-    if (size > maxBody) throw tooLarge();
-    parts.push(part);
+    // A client that is still sending does not hear an answer: a body that is a little too large is read and dropped.
+    if (size > maxDiscarded) throw tooLarge();
+    if (size <= maxBody) parts.push(part);
   }
+  if (size > maxBody) throw tooLarge();
   return Buffer.concat(parts);
 }
 

@@ -40,7 +40,10 @@ export async function patch(call: Call): Promise<void> {
 
 function patched(sort: string, model: string, before: KubeObject, body: unknown): unknown {
   try {
-    if (sort === 'application/json-patch+json') return applyJsonPatch(before, body);
+    if (sort === 'application/json-patch+json') {
+      if (!Array.isArray(body)) throw badRequest('a JSON patch is a list of operations');
+      return applyJsonPatch(before, body);
+    }
     if (!isRecord(body)) throw badRequest('the patch is no object');
     if (sort === 'application/merge-patch+json') return applyMergePatch(before, body);
     return applyStrategicMerge(model, before, body);

@@ -1,0 +1,19 @@
+import { after, before, test } from 'node:test';
+import { loadKubeconfig } from '#contracts/kubernetes/client/kubeconfig.ts';
+import { connect } from './contract-suite/client.ts';
+import { inNamespace } from './contract-suite/namespace.ts';
+import { contractCases } from './contract-suite/suite.ts';
+import { startTestApi, type TestApi } from './testing/start.ts';
+
+let api: TestApi;
+let server: ReturnType<typeof connect>;
+before(async () => {
+  api = await startTestApi();
+  server = connect(loadKubeconfig(api.adminKubeconfigPath));
+});
+after(async () => {
+  await server.agent.destroy();
+  await api.end();
+});
+
+for (const { name, run } of contractCases) test(name, () => inNamespace(server, run));
