@@ -8,6 +8,7 @@ import { type Repeating, repeat } from '#foundation/base/repeat.ts';
 import { undoStack } from '#foundation/base/undo.ts';
 import { durationMs } from './configuration/duration.ts';
 import type { CoreServices } from './core-deps.ts';
+import { createPluginRegistry } from './devices/plugin-registry.ts';
 import { createPodResourcesServer } from './devices/pod-resources.ts';
 import { createEvictionManager } from './eviction/eviction.ts';
 import { observe } from './eviction/observe.ts';
@@ -62,6 +63,7 @@ export function createKeepers(
   const keepers: [string, Keeper][] = [
     ['server', server],
     ['device plugins', parts.devices],
+    ['plugin registry', makeRegistry(making)],
     ['pod-resources API', makePodResources(making)],
     ['eviction', makeEviction(making, images)],
     ...(deps.configuration.cpuManagerPolicy === 'static'
@@ -173,6 +175,12 @@ function rotation({ deps, core }: Making) {
     maxFiles: configuration.containerLogMaxFiles,
     intervalMs: durationMs(configuration.containerLogMonitorInterval),
   };
+}
+
+function makeRegistry({ deps, parts }: Making): Keeper {
+  const { paths, clock, logger: log } = deps;
+  const directory = join(paths.kubelet, 'plugins_registry');
+  return createPluginRegistry({ directory, handlers: new Map([['CSIPlugin', parts.csi]]), clock, log });
 }
 
 function makePodResources({ deps, core, parts }: Making): Keeper {

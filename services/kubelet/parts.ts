@@ -28,10 +28,15 @@ import { readCpus } from './resources/cpu-topology.ts';
 import { createGates } from './resources/gates.ts';
 import { linuxResources, type ResourceSettings } from './resources/linux-resources.ts';
 import { createPodResources } from './resources/pod-resources.ts';
+import { createVolumeResolver } from './volumes/claims.ts';
 import { contentPlugins } from './volumes/content.ts';
+import { attachedVolumes, csiPlugin } from './volumes/csi/csi.ts';
+import { type CsiDrivers, createCsiDrivers } from './volumes/csi/drivers.ts';
 import { emptyDirPlugin } from './volumes/empty-dir.ts';
 import { hostPathPlugin } from './volumes/host-path.ts';
 import { imagePlugin } from './volumes/image.ts';
+import { localPlugin } from './volumes/local.ts';
+import { nfsPlugin } from './volumes/nfs.ts';
 import type { ObjectSource } from './volumes/plugin.ts';
 import { createTokens } from './volumes/tokens.ts';
 import { createVolumeManager } from './volumes/volumes.ts';
@@ -43,6 +48,7 @@ export interface KubeletParts extends Parts {
   layout: CgroupLayout;
   devices: Devices;
   cpus: CpuManager;
+  csi: CsiDrivers;
   /** Paths of the cgroup above all pods, and of one pod's. */
   podsCgroup(): string;
   podCgroup(pod: Pod): string;
@@ -70,6 +76,7 @@ interface Making {
   objects: ObjectSource;
   devices: Devices;
   cpus: CpuManager;
+  csi: CsiDrivers;
 }
 
 /** Makes everything beside the core. */
@@ -78,6 +85,7 @@ export function makeParts(deps: KubeletDeps, core: CoreServices, late: LateFacts
   const machine = readMachine();
   const layout = cgroupLayout();
   const { devices, cpus } = makeGivers(deps);
+  const csi = createCsiDrivers({ api, nodeName: deps.nodeName });
   const node = createNodeInfo({
     name: deps.nodeName,
     hostname: deps.nodeName,
@@ -97,6 +105,7 @@ export function makeParts(deps: KubeletDeps, core: CoreServices, late: LateFacts
   const making: Making = {
     devices,
     cpus,
+    csi,
     deps,
     core,
     late,
@@ -123,6 +132,7 @@ export function makeParts(deps: KubeletDeps, core: CoreServices, late: LateFacts
     resources: makeResources(making),
     devices,
     cpus,
+    csi,
     admission: makeAdmission(making),
     linuxResources: (pod, container) => linuxResources(pod, container, making.settings),
   };
@@ -152,7 +162,7 @@ function makeAdmission({ deps, late, node, devices, cpus }: Making) {
   return createAllocating(gates, [devices, cpus]);
 }
 
-function makeVolumes({ deps, core, node, objects }: Making) {
+function makeVolumes({ deps, core, node, objects, csi }: Making) {
   const { api, clock, logger: log, paths } = deps;
   const tokens = api === undefined ? undefined : createTokens({ api, clock });
   return createVolumeManager({
@@ -161,8 +171,13 @@ function makeVolumes({ deps, core, node, objects }: Making) {
       emptyDirPlugin({ allocatableMemory: () => node.allocatable().memory }),
       hostPathPlugin(),
       imagePlugin(),
+      localPlugin(),
+      nfsPlugin(),
+      csiPlugin({ kubeletRoot: paths.kubelet, drivers: csi, objects, api, nodeName: deps.nodeName }),
       ...contentPlugins({ objects, tokens, allocatable: node.allocatable }),
     ],
+    resolve: createVolumeResolver(api),
+    attached: () => attachedVolumes(paths.kubelet),
     clock,
     events: core.events,
     log,

@@ -1,5 +1,5 @@
 /** What a kind of volume must do; each kind is one file of this folder, `volumes.ts` drives them. */
-import type { ConfigMap, Pod, Secret, Volume } from '#contracts/kubernetes/types.ts';
+import type { ConfigMap, PersistentVolume, Pod, Secret, Volume } from '#contracts/kubernetes/types.ts';
 import type { MountedVolume } from '../ports.ts';
 import type { PodPaths } from './pod-paths.ts';
 
@@ -10,6 +10,10 @@ export interface VolumeRequest {
   paths: PodPaths;
   /** Where the volume belongs: `pods/UID/volumes/kubernetes.io~PLUGIN/NAME`. Its parent exists. */
   directory: string;
+  /** What stands behind a claim; undefined for volumes of the manifest itself. */
+  persistent: PersistentVolume | undefined;
+  /** Whether the claim is for reading only. */
+  readOnly: boolean;
   signal: AbortSignal;
 }
 

@@ -18,6 +18,7 @@ import type { ConfigMap, Pod, Secret, Volume } from '#contracts/kubernetes/types
 import { fakeClock } from '#foundation/base/fake-clock.ts';
 import { silentLogger } from '#foundation/base/log.ts';
 import { MountFlag, mount, mountsBelow, unmountTree } from '#foundation/linux/mount.ts';
+import { createVolumeResolver } from './claims.ts';
 import { contentPlugins } from './content.ts';
 import { emptyDirPlugin, memorySize } from './empty-dir.ts';
 import { checkHostPath, hostPathPlugin } from './host-path.ts';
@@ -60,6 +61,7 @@ function setup(root = makeRoot()) {
         allocatable: () => ({ milliCpu: 2000, memory: 2 ** 30, ephemeralStorage: 0 }),
       }),
     ],
+    resolve: createVolumeResolver(undefined),
     clock,
     events: { pod: (_pod, _type, reason, message) => events.push(`${reason}: ${message}`) },
     log: silentLogger,

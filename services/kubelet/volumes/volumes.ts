@@ -13,6 +13,7 @@ import type { Logger } from '#foundation/base/log.ts';
 import type { Clock } from '#foundation/base/time.ts';
 import { mountsBelow } from '#foundation/linux/mount.ts';
 import type { EventRecorder, MountedVolume, Mounts, VolumeManager } from '../ports.ts';
+import type { ResolvedVolume, VolumeResolver } from './claims.ts';
 import type { VolumePlugin } from './plugin.ts';
 import { type PodPaths, podPaths, volumeDirectory } from './pod-paths.ts';
 import { entriesOf, removeVolume, unmountBelow } from './remove.ts';
@@ -27,6 +28,10 @@ const longestRetryMs = 122_000;
 export interface VolumesDeps {
   kubeletRoot: string;
   plugins: readonly VolumePlugin[];
+  /** Finds what stands behind claims. */
+  resolve: VolumeResolver;
+  /** Unique names of attachable volumes in use. */
+  attached?: () => string[];
   clock: Clock;
   events: Pick<EventRecorder, 'pod'>;
   log: Logger;
@@ -71,7 +76,7 @@ export function createVolumeManager(deps: VolumesDeps): VolumeManager {
     waitForMounts: (pod, signal) => waitForMounts(deps, locks, mounted, pod, signal),
     unmountAll,
     hasMounts: async (uid) => leftOnDisk(pathsOf(uid)),
-    volumesInUse: () => [],
+    volumesInUse: () => deps.attached?.() ?? [],
   };
 }
 
@@ -116,9 +121,13 @@ async function mountMissing(
   const failures: [string, unknown][] = [];
   for (const volume of pod.spec.volumes ?? []) {
     try {
-      const plugin = pluginFor(deps.plugins, volume);
-      if (known.has(volume.name) && plugin.refreshes !== true) continue;
-      known.set(volume.name, await mountOne(deps, plugin, pod, volume, signal));
+      // What is mounted stays as it is, except content that follows the API; claims are not asked for again.
+      if (
+        known.has(volume.name) &&
+        !deps.plugins.some((each) => each.refreshes === true && each.handles(volume))
+      )
+        continue;
+      known.set(volume.name, await mountOne(deps, pod, await deps.resolve(pod, volume), signal));
     } catch (error) {
       signal.throwIfAborted();
       failures.push([volume.name, error]);
@@ -131,21 +140,23 @@ async function mountMissing(
 
 async function mountOne(
   deps: VolumesDeps,
-  plugin: VolumePlugin,
   pod: Pod,
-  volume: Volume,
+  { volume, name, persistent, readOnly }: ResolvedVolume,
   signal: AbortSignal,
 ): Promise<MountedVolume> {
+  const plugin = pluginFor(deps.plugins, volume);
   const paths = podPaths(deps.kubeletRoot, pod.metadata.uid ?? '');
-  const directory = volumeDirectory(paths, plugin.name, volume.name);
+  const directory = volumeDirectory(paths, plugin.name, name);
   mkdirSync(dirname(directory), { recursive: true, mode: 0o750 });
-  return plugin.mount({ pod, volume, paths, directory, signal });
+  const mounted = await plugin.mount({ pod, volume, paths, directory, persistent, readOnly, signal });
+  return readOnly ? { ...mounted, readOnly } : mounted;
 }
 
 function pluginFor(plugins: readonly VolumePlugin[], volume: Volume): VolumePlugin {
   const found = plugins.find((plugin) => plugin.handles(volume));
   if (found !== undefined) return found;
-  const kind = Object.keys(volume).find((key) => key !== 'name') ?? 'none';
+  const kind =
+    Object.entries(volume).find(([key, value]) => key !== 'name' && value !== undefined)?.[0] ?? 'none';
   throw new SkiffError(
     'UNIMPLEMENTED',
     `no volume plugin matched: volumes of kind ${kind} are not supported`,

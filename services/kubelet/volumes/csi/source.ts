@@ -1,0 +1,172 @@
+/** What a CSI volume is: one of a persistent volume, or one that a manifest describes inline and that ends with its pod. */
+import { createHash } from 'node:crypto';
+import type { PersistentVolume, Pod, Secret, Volume } from '#contracts/kubernetes/types.ts';
+import { isSkiffError, SkiffError } from '#foundation/base/errors.ts';
+import type { KubeletApi } from '../../ports.ts';
+import { secretData } from '../payload.ts';
+import type { ObjectSource } from '../plugin.ts';
+
+/** A volume in the driver's terms. */
+export interface CsiSource {
+  driver: string;
+  handle: string;
+  ephemeral: boolean;
+  readOnly: boolean;
+  fsType: string;
+  mountFlags: string[];
+  accessModes: string[];
+  block: boolean;
+  attributes: Record<string, string>;
+  stageSecrets: Record<string, string>;
+  publishSecrets: Record<string, string>;
+  /** Where it was attached; undefined for drivers that attach nothing. */
+  attachment: { id: string; context: Record<string, string> } | undefined;
+  fsGroupPolicy: string;
+}
+
+/** What sources are read from. */
+export interface CsiSourceDeps {
+  objects: ObjectSource;
+  api: Pick<KubeletApi, 'request'> | undefined;
+  nodeName: string;
+}
+
+interface CsiDriverObject {
+  spec?: { attachRequired?: boolean; podInfoOnMount?: boolean; fsGroupPolicy?: string };
+}
+
+/** Reads a volume's source. @throws SkiffError if it is not attached yet, or a secret is missing. */
+export async function csiSource(
+  deps: CsiSourceDeps,
+  pod: Pod,
+  volume: Volume,
+  persistent: PersistentVolume | undefined,
+): Promise<CsiSource> {
+  const name = persistent?.spec?.csi?.driver ?? volume.csi?.driver ?? '';
+  const driver = await driverObject(deps.api, name);
+  const source =
+    persistent === undefined ? await inline(deps, pod, volume) : await bound(deps, persistent, driver);
+  const info = driver?.spec?.podInfoOnMount === true ? podInfo(pod, source.ephemeral) : {};
+  return {
+    ...source,
+    attributes: { ...source.attributes, ...info },
+    fsGroupPolicy: driver?.spec?.fsGroupPolicy ?? 'ReadWriteOnceWithFSType',
+  };
+}
+
+async function driverObject(api: CsiSourceDeps['api'], name: string): Promise<CsiDriverObject | undefined> {
+  try {
+    return await api?.request<CsiDriverObject>({
+      method: 'GET',
+      path: `/apis/storage.k8s.io/v1/csidrivers/${name}`,
+    });
+  } catch (error) {
+    if (isSkiffError(error, 'NOT_FOUND')) return undefined;
+    throw error;
+  }
+}
+
+function podInfo(pod: Pod, ephemeral: boolean): Record<string, string> {
+  const { name, namespace = 'default', uid = '' } = pod.metadata;
+  return {
+    'csi.storage.k8s.io/pod.name': name,
+    'csi.storage.k8s.io/pod.namespace': namespace,
+    'csi.storage.k8s.io/pod.uid': uid,
+    'csi.storage.k8s.io/serviceAccount.name': pod.spec.serviceAccountName ?? '',
+    'csi.storage.k8s.io/ephemeral': String(ephemeral),
+  };
+}
+
+async function inline(
+  deps: CsiSourceDeps,
+  pod: Pod,
+  volume: Volume,
+): Promise<Omit<CsiSource, 'fsGroupPolicy'>> {
+  const {
+    driver = '',
+    readOnly = false,
+    fsType = '',
+    volumeAttributes = {},
+    nodePublishSecretRef,
+  } = volume.csi ?? {};
+  const { namespace = 'default', uid = '' } = pod.metadata;
+  const digest = createHash('sha256').update(`${namespace}${uid}${volume.name}`).digest('hex');
+  return {
+    driver,
+    handle: `csi-${digest}`,
+    ephemeral: true,
+    readOnly,
+    fsType,
+    mountFlags: [],
+    accessModes: ['ReadWriteOnce'],
+    block: false,
+    attributes: volumeAttributes,
+    stageSecrets: {},
+    publishSecrets: await secrets(deps.objects, namespace, nodePublishSecretRef?.name),
+    attachment: undefined,
+  };
+}
+
+async function bound(
+  deps: CsiSourceDeps,
+  persistent: PersistentVolume,
+  driver: CsiDriverObject | undefined,
+): Promise<Omit<CsiSource, 'fsGroupPolicy'>> {
+  const { csi, mountOptions = [], accessModes = [], volumeMode } = persistent.spec ?? {};
+  if (csi === undefined)
+    throw new SkiffError(
+      'INVALID_ARGUMENT',
+      `persistent volume ${persistent.metadata.name} has no CSI source`,
+    );
+  const secretOf = (reference: { name?: string; namespace?: string } | undefined) =>
+    secrets(deps.objects, reference?.namespace ?? 'default', reference?.name);
+  return {
+    driver: csi.driver,
+    handle: csi.volumeHandle,
+    ephemeral: false,
+    readOnly: csi.readOnly === true,
+    fsType: csi.fsType ?? '',
+    mountFlags: mountOptions,
+    accessModes,
+    block: volumeMode === 'Block',
+    attributes: csi.volumeAttributes ?? {},
+    stageSecrets: await secretOf(csi.nodeStageSecretRef),
+    publishSecrets: await secretOf(csi.nodePublishSecretRef),
+    attachment:
+      driver?.spec?.attachRequired === false
+        ? undefined
+        : await attachmentOf(deps, csi.driver, csi.volumeHandle),
+  };
+}
+
+/** The attachment that the cluster's controller made for this node. */
+async function attachmentOf(
+  { api, nodeName }: CsiSourceDeps,
+  driver: string,
+  handle: string,
+): Promise<CsiSource['attachment']> {
+  const id = `csi-${createHash('sha256').update(`${handle}${driver}${nodeName}`).digest('hex')}`;
+  const found = await api?.request<{
+    status?: { attached?: boolean; attachmentMetadata?: Record<string, string> };
+  }>({
+    method: 'GET',
+    path: `/apis/storage.k8s.io/v1/volumeattachments/${id}`,
+  });
+  if (found?.status?.attached === true) return { id, context: found.status.attachmentMetadata ?? {} };
+  throw new SkiffError(
+    'UNAVAILABLE',
+    `volume ${handle} is not attached to node ${nodeName} yet (VolumeAttachment ${id})`,
+  );
+}
+
+async function secrets(
+  objects: ObjectSource,
+  namespace: string,
+  name: string | undefined,
+): Promise<Record<string, string>> {
+  if (name === undefined || name === '') return {};
+  const found: Secret | undefined = await objects.secret(namespace, name);
+  if (found === undefined)
+    throw new SkiffError('NOT_FOUND', `secret "${namespace}/${name}" of a CSI volume not found`);
+  return Object.fromEntries([...secretData(found)].map(([key, value]) => [key, value.toString()]));
+}
