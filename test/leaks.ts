@@ -101,11 +101,18 @@ function processesOf(root: string, tag: string): string[] {
     .filter((pid) => {
       if (textOf(`/proc/${pid}/cmdline`).includes(root)) return true;
       if (textOf(`/proc/${pid}/cgroup`).includes(tag)) return true;
-      return (
-        linkName(`/proc/${pid}/ns/mnt`) !== namespace && textOf(`/proc/${pid}/mountinfo`).includes(`${root}/`)
-      );
+      return linkName(`/proc/${pid}/ns/mnt`) !== namespace && rootMountOf(pid).includes(`${root}/`);
     })
     .map((pid) => `process ${pid} ${textOf(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim()}`);
+}
+
+/**
+ * The line of a process's mount table that is its root: a container's names the directories of its image. Other
+ * lines may be copies of this root's mounts that any private mount namespace took along.
+ */
+function rootMountOf(pid: string): string {
+  const lines = textOf(`/proc/${pid}/mountinfo`).split('\n');
+  return lines.find((line) => line.split(' ')[4] === '/') ?? '';
 }
 
 /** This process and those that started it: a test's own command line may name its root. */
