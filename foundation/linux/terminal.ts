@@ -1,5 +1,5 @@
 /** Pseudo-terminals: pty(7). */
-import { closeSync } from 'node:fs';
+import { closeSync, constants, openSync, readlinkSync } from 'node:fs';
 import { ReadStream } from 'node:tty';
 import { check, declare } from './libc.ts';
 
@@ -52,6 +52,24 @@ export function openTerminal(): Terminal {
   } catch (error) {
     closeSync(fd);
     throw error;
+  }
+}
+
+/**
+ * Sets the size of the terminal that is another process's standard input; anything else that it may be is left
+ * alone, and so is a process that has ended.
+ */
+export function resizeTerminalOf(pid: number, { width, height }: { width: number; height: number }): void {
+  const path = `/proc/${pid}/fd/0`;
+  let fd: number | undefined;
+  try {
+    if (!/^\/dev\/(pts\/\d+|console)$/.test(readlinkSync(path))) return;
+    fd = openSync(path, O_RDWR | O_NOCTTY | constants.O_NONBLOCK);
+    setSize(fd, width, height);
+  } catch {
+    // It ended meanwhile, and its terminal with it.
+  } finally {
+    if (fd !== undefined) closeSync(fd);
   }
 }
 

@@ -20,6 +20,8 @@ export interface ExecCommand {
 export interface RunningExec {
   /** Its exit code; rejects if it could not be run. */
   exited: Promise<{ code: number }>;
+  /** The command's process id, once the runtime has started it. */
+  pid(): number | undefined;
   /** Kills the command, all its children, and the runtime process that waits for it; resolves when they are gone. */
   killTree(): Promise<void>;
 }
@@ -65,6 +67,7 @@ export async function startExec(
     const runtime = identify(session.runtimePid);
     return {
       exited: session.exited.finally(cleanUp),
+      pid: () => readPid(request.pidPath),
       killTree: async () => {
         const pid = readPid(request.pidPath);
         const identity = pid === undefined ? undefined : identify(pid);

@@ -176,7 +176,8 @@ function featuresOf(name: string, version: string): RuntimeFeatures {
   const known = name === 'crun' ? atLeast(1, 4) : name === 'runc' && atLeast(1, 1);
   return {
     recursiveReadOnly: known && kernelAtLeast(5, 12),
-    userNamespaces: known && numberIn('/proc/sys/user/max_user_namespaces') > 0,
+    // The image store makes no roots with mapped ids yet, and overlayfs cannot be mapped afterwards.
+    userNamespaces: false,
     idMappedMounts:
       kernelAtLeast(5, 12) && (name === 'crun' ? atLeast(1, 5) : name === 'runc' && atLeast(1, 2)),
     compiledSeccomp: name === 'crun' && atLeast(1, 5),
@@ -186,14 +187,6 @@ function featuresOf(name: string, version: string): RuntimeFeatures {
 function kernelAtLeast(major: number, minor: number): boolean {
   const [a = 0, b = 0] = readFileSync('/proc/sys/kernel/osrelease', 'utf8').split('.').map(Number);
   return a > major || (a === major && b >= minor);
-}
-
-function numberIn(path: string): number {
-  try {
-    return Number(readFileSync(path, 'utf8'));
-  } catch {
-    return 0;
-  }
 }
 
 function remedyFor(name: string, reason: string): string {

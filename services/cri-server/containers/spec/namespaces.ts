@@ -44,7 +44,7 @@ function pidNamespace({ config, sandbox, targetPid }: SpecInput): Namespaces {
 }
 
 function userNamespace(
-  { config, sandbox }: SpecInput,
+  { config, sandbox, features, runtime }: SpecInput,
   namespaces: Namespaces,
 ): Pick<LinuxSpec, 'uidMappings' | 'gidMappings'> {
   const pod = sandbox.config.linux?.securityContext?.namespaceOptions?.usernsOptions;
@@ -54,6 +54,12 @@ function userNamespace(
   if (own !== undefined && (wanted !== inPod || (wanted && !sameMappings(own, pod))))
     throw new SkiffError('INVALID_ARGUMENT', 'the user namespace of a container must be that of its sandbox');
   if (!inPod || sandbox.namespaces.user === undefined) return {};
+  if (!features.userNamespaces)
+    throw new SkiffError(
+      'FAILED_PRECONDITION',
+      `the sandbox has a user namespace, which containers of ${runtime} cannot have here: the owners of an image's ` +
+        'files cannot be mapped yet; run the pod without one (hostUsers: true)',
+    );
   namespaces.push({ type: 'user', path: sandbox.namespaces.user });
   // Runtimes need the mappings as well, to own what they mount.
   return { uidMappings: specMappings(pod.uids), gidMappings: specMappings(pod.gids) };

@@ -3,9 +3,10 @@
  * command ends with the session; pipes or a terminal of ours are its standard streams.
  */
 import { closeSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { wrapError } from '#foundation/base/errors.ts';
 import { openPipe, pipeStream } from '#foundation/linux/spawn.ts';
-import { openTerminal } from '#foundation/linux/terminal.ts';
+import { openTerminal, resizeTerminalOf, type Terminal } from '#foundation/linux/terminal.ts';
 import type { SessionStreams } from '../../ports.ts';
 import type { Core } from '../deps.ts';
 import { type ExecCommand, type RunningExec, startExec } from '../exec-start.ts';
@@ -52,12 +53,27 @@ async function withTerminal(core: Core, command: ExecCommand, streams: SessionSt
     const running = await startExec(core, command, {}, terminal.path);
     // A terminal has no half-close: a client that wants to end the input sends ^D.
     if (streams.stdin !== undefined) pumpIn(streams.stdin, terminal.stream, false);
-    void followSizes(streams, terminal.resize);
+    void followSizes(streams, (size) => resize(terminal, running, size));
     return await untilEnd(running, streams, [pumpOut(terminal.stream, streams.stdout, running.exited)]);
   } finally {
     streams.stdin?.unpipe(terminal.stream);
     terminal.stream.destroy();
   }
+}
+
+/**
+ * The terminal of ours is what the runtime reads at its start; the command has one of its own, to which crun does
+ * not pass on later sizes.
+ */
+async function resize(
+  terminal: Terminal,
+  running: RunningExec,
+  size: { width: number; height: number },
+): Promise<void> {
+  terminal.resize(size);
+  while (running.pid() === undefined && !terminal.stream.destroyed) await sleep(20);
+  const pid = running.pid();
+  if (pid !== undefined && !terminal.stream.destroyed) resizeTerminalOf(pid, size);
 }
 
 /** Waits for the command and for its output to be passed on; a client that leaves takes the command with it. */
@@ -81,12 +97,12 @@ async function untilEnd(
 /** Passes on the sizes that the client sends, until it sends no more. */
 export async function followSizes(
   { resizes, signal }: SessionStreams,
-  resize: (size: { width: number; height: number }) => void,
+  resize: (size: { width: number; height: number }) => void | Promise<void>,
 ): Promise<void> {
   try {
     for await (const size of resizes) {
       if (signal.aborted) return;
-      resize(size);
+      await resize(size);
     }
   } catch {
     // The session is over; there is nothing left to resize.

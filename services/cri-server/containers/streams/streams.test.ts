@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { PassThrough, Readable, Writable } from 'node:stream';
 import { test } from 'node:test';
@@ -143,7 +144,9 @@ test('stdin stays open after a client left when it is not for once, and output i
     { containerId, tty: false },
     session({ stdin: Readable.from(['first\n']), signal: AbortSignal.timeout(400) }),
   );
-  assert.equal((await fixture.status(containerId)).state, 1);
+  const { logPath, state } = await fixture.status(containerId);
+  assert.equal(state, 1);
+  for (let i = 0; i < 200 && !readFileSync(logPath, 'utf8').includes('first'); i += 1) await sleep(20);
   const out = collector();
   const second = new PassThrough();
   const leave = new AbortController();
