@@ -161,6 +161,7 @@ test('a pod over the kubelet’s API', { skip }, async () => {
   undo.defer(async () => {
     for (const uid of await kubelet.parts.resources.podCgroups())
       await kubelet.parts.resources.removePodCgroup(uid);
+    kubelet.parts.resources.stop();
   });
   undo.defer(() => kubelet.stop());
   writeFileSync(join(manifests, 'web.yaml'), manifest);
