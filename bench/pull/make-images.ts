@@ -19,17 +19,10 @@ export interface BenchImage {
 const six = [
   ['gcc-12', 'cpp-12', 'libgcc-12-dev', 'binutils-x86-64-linux-gnu', 'libc6-dev'],
   ['libllvm15', 'libclang-cpp14'],
-  ['golang-1.19-go'],
+  ['libwebkit2gtk-4.0-37', 'libgtk-3-0', 'libgl1-mesa-dri'],
   ['openjdk-17-jre-headless'],
   ['perl-modules-5.36', 'python3.11-minimal', 'libpython3.11-stdlib', 'vim-runtime', 'git', 'libicu72'],
-  [
-    'fonts-noto-core',
-    'libgtk-3-0',
-    'libgl1-mesa-dri',
-    'libpython3.11',
-    'libwebkit2gtk-4.0-37',
-    'emacs-common',
-  ],
+  ['emacs-common', 'libpython3.11', 'fonts-noto-core'],
 ];
 
 /** Builds what is not there yet. */

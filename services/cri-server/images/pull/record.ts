@@ -40,8 +40,8 @@ export function recordImage(
     pulledAt: before?.pulledAt ?? Date.now(),
   };
   const chain = layers.map((layer) => layer.chainId);
-  parts.layers.persist(chain);
-  if (JSON.stringify(before) !== JSON.stringify(record)) parts.catalog.put(record);
+  const isNew = JSON.stringify(before) !== JSON.stringify(record);
+  if (isNew || !parts.layers.areDurable(chain)) parts.catalog.put(record, () => parts.layers.persist(chain));
   return record;
 }
 

@@ -13,8 +13,12 @@ export interface Catalog {
    * Undefined if there is none, or if several ids have the prefix.
    */
   find(reference: string): ImageRecord | undefined;
-  /** Adds or replaces an image; its names are taken from any other image that has them. */
-  put(image: ImageRecord): void;
+  /**
+   * Adds or replaces an image; its names are taken from any other image that has them.
+   *
+   * @param alongside writes other records in the same transaction.
+   */
+  put(image: ImageRecord, alongside?: () => void): void;
   delete(id: string): void;
 }
 
@@ -45,8 +49,9 @@ export function openCatalog(store: Store): Catalog {
       const id = byName.get(reference) ?? findByName(reference, byName) ?? findById(reference, images);
       return id === undefined ? undefined : images.get(id);
     },
-    put: (image) =>
+    put: (image, alongside) =>
       store.transaction(() => {
+        alongside?.();
         for (const name of image.tags) {
           const owner = images.get(byName.get(name) ?? '');
           if (owner === undefined || owner.id === image.id) continue;

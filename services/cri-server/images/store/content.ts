@@ -17,7 +17,10 @@ export interface Content {
   size(digest: string): number | undefined;
   /** A small blob, whole; undefined if it is not there. */
   read(digest: string): Buffer | undefined;
-  /** Adds a small blob whose digest the caller has verified. */
+  /**
+   * Adds a small blob whose digest the caller has verified. Whole, but not durable before the caller has synced
+   * the file system: an fsync here could hold up the event loop for long.
+   */
   write(digest: string, bytes: Uint8Array): void;
   /** Makes a downloaded blob, verified and durable, part of the store. */
   commit(digest: string): void;
@@ -50,7 +53,7 @@ export function openContent(directory: string): Content {
       }
     },
     write: (digest, bytes) => {
-      if (!existsSync(path(digest))) replaceFileSync(path(digest), bytes);
+      if (!existsSync(path(digest))) replaceFileSync(path(digest), bytes, { durable: false });
     },
     commit: (digest) => renameSync(partialPath(digest), path(digest)),
     remove: (digest) => rmSync(path(digest), { force: true }),

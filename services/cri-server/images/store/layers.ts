@@ -36,6 +36,8 @@ export interface Layers {
   adopt(chainId: string, below: readonly string[], unpacked: UnpackedLayer): Promise<void>;
   /** Puts a fresh directory in the place of a layer's damaged one; the caller has synced it. */
   replace(layer: LayerRecord, fresh: string): void;
+  /** Whether the records of these chains are in the database. */
+  areDurable(chainIds: readonly string[]): boolean;
   /** Writes the records of these chains to the database; the caller has synced the file system. */
   persist(chainIds: readonly string[]): void;
   delete(chainId: string): void;
@@ -96,6 +98,7 @@ export function openLayers(deps: { directory: string; store: Store; pool: Worker
       // The caller removes what is at `fresh`.
       renameSync(old, fresh);
     },
+    areDurable: (ids) => ids.every((id) => durable.has(id)),
     persist: (ids) => {
       for (const id of ids) {
         const layer = layers.get(id);

@@ -99,15 +99,15 @@ test('five images of Debian packages unpack as umoci unpacks them', async () => 
         ],
       };
     },
-    tzdata: () => ({ layers: [{ tar: debianLayer(['tzdata']) }] }),
-    perl: () => {
-      const tar = debianLayer(['perl-base']);
+    cron: () => ({ layers: [{ tar: debianLayer(['cron']) }] }),
+    passwd: () => {
+      const tar = debianLayer(['passwd']);
       return { layers: [{ tar, blob: tar, mediaType: 'application/vnd.oci.image.layer.v1.tar' }] };
     },
     layered: () => ({
       layers: [
-        { tar: debianLayer(['bash']) },
-        { tar: debianLayer(['coreutils']) },
+        { tar: debianLayer(['grep']) },
+        { tar: debianLayer(['dash']) },
         { tar: debianLayer(['mount']) },
       ],
     }),

@@ -42,7 +42,12 @@ const mostThreads = 8;
 /** Milliseconds after which jobs that wait look again whether a thread is starved. */
 const starvedMs = 500;
 /** Descriptors that come from system calls and not from Node are closed by Node, which would warn of that. */
-const workerOptions = { execArgv: ['--disable-warning=ExperimentalWarning'], trackUnmanagedFds: false };
+const workerOptions = {
+  execArgv: ['--disable-warning=ExperimentalWarning'],
+  trackUnmanagedFds: false,
+  // They handle bytes, not objects: a small heap collects early and keeps the node small.
+  resourceLimits: { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 256 },
+};
 /** Milliseconds without a job after which the threads end. */
 const idleMs = 30_000;
 
