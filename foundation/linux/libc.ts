@@ -41,6 +41,20 @@ export function declareInNode(prototype: string): Native {
   return ownBinary.func(prototype) as unknown as Native;
 }
 
+/**
+ * Opens a shared library that may not be installed.
+ *
+ * @returns how to declare its functions; undefined if it cannot be opened.
+ */
+export function openLibrary(name: string): ((prototype: string) => Native) | undefined {
+  try {
+    const opened = koffi.load(name);
+    return (prototype) => opened.func(prototype) as unknown as Native;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Where memory lies, for structures that hold pointers. Valid as long as the caller keeps `memory` referenced. */
 export function addressOf(memory: Uint8Array): bigint {
   return BigInt(koffi.address(memory));
