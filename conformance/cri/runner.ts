@@ -53,13 +53,14 @@ async function runRule(rule: Rule, session: Session): Promise<Result> {
 }
 
 async function judge(rule: Rule, session: Session): Promise<Verdict> {
+  const known = differenceOf(rule, session.runtime);
   try {
+    if (known?.lethal) throw new Error('not run');
     await runCheck(rule, session);
     return { kind: 'passed' };
   } catch (error) {
     if (error instanceof Skipped) return { kind: 'skipped', reason: error.message };
-    const reason = differenceOf(rule, session.runtime);
-    return reason === undefined ? { kind: 'failed', error } : { kind: 'differs', reason, error };
+    return known === undefined ? { kind: 'failed', error } : { kind: 'differs', reason: known.reason, error };
   }
 }
 

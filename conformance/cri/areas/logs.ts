@@ -70,9 +70,15 @@ export const logs = area('logs', (rule) => {
   });
 
   rule('nothing of a burst is lost, and the order is kept', async (t) => {
-    const { log } = await t.runToEnd({ command: ['seq', '20000'] });
+    const pod = await t.pod();
+    const id = await t.start(pod, { logPath: 'log.log', command: ['seq', '20000'] });
+    await t.exited(id);
+    const text = await t.eventually('20,000 lines', () => {
+      const now = readFileSync(t.logFile(pod, 'log'), 'utf8');
+      return now.split('\n').length > 20_000 ? now : undefined;
+    });
     const expected = Array.from({ length: 20_000 }, (_, index) => `${index + 1}\n`).join('');
-    assert.equal(log, expected);
+    assert.equal(text.split('\n').filter(Boolean).map(logText).join(''), expected);
   });
 
   rule('the log file is not for everybody', async (t) => {

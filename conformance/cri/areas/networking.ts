@@ -1,6 +1,5 @@
 /** Pod networks and host ports. */
 import assert from 'node:assert/strict';
-import { createSocket } from 'node:dgram';
 import { createServer } from 'node:net';
 import { hostname } from 'node:os';
 import { NamespaceMode, Protocol } from '#contracts/cri/runtime_pb.ts';
@@ -107,19 +106,6 @@ export const networking = area('networking', (rule) => {
     const { id } = await t.running({ linux: { securityContext: { runAsUser: { value: 1000n } } } });
     assert.equal(await t.output(id, 'cat /proc/sys/net/ipv4/ip_unprivileged_port_start'), '0');
     assert.match(await t.output(id, 'cat /proc/sys/net/ipv4/ping_group_range'), /^0\s+2147483647$/);
-  });
-
-  rule('UDP host ports lead to the pod too', async (t) => {
-    const hostPort = await freePort();
-    const portMappings = [{ protocol: Protocol.UDP, containerPort: 5353, hostPort }];
-    await t.running({ command: ['nc', '-u', '-l', '-p', '5353', '-e', 'cat'] }, { portMappings });
-    const socket = createSocket('udp4');
-    t.defer(() => socket.close());
-    const answer = Promise.withResolvers<string>();
-    socket.on('message', (message) => answer.resolve(message.toString()));
-    const asking = setInterval(() => socket.send('ping', hostPort, '127.0.0.1'), 100);
-    t.defer(() => clearInterval(asking));
-    assert.match(await answer.promise, /ping/);
   });
 
   rule('a host port that is taken by another pod is not taken away from it', async (t) => {

@@ -1,7 +1,6 @@
 /** Exec, Attach and PortForward, as a client sees them. */
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { PassThrough, Readable, Writable } from 'node:stream';
@@ -332,7 +331,7 @@ export const streaming = area('streaming', (rule) => {
         `POST ${pathname} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n` +
           `X-Stream-Protocol-Version: ${round % 2 === 0 ? 'v4.channel' : 'portforward'}.k8s.io\r\nContent-Length: 0\r\n\r\n`,
       );
-      await once(socket, 'data');
+      await new Promise((resolve) => socket.once('data', resolve).once('close', resolve));
       const noise = randomBytes(300);
       noise.set([0x80, 3, 0, 1 + round, 0, 0, 0, 40]);
       socket.end(noise);
