@@ -1,4 +1,4 @@
-import { after, before, test } from 'node:test';
+import { after, before, describe, it } from 'node:test';
 import { loadKubeconfig } from '#contracts/kubernetes/client/kubeconfig.ts';
 import { connect } from './contract-suite/client.ts';
 import { inNamespace } from './contract-suite/namespace.ts';
@@ -16,4 +16,6 @@ after(async () => {
   await api.end();
 });
 
-for (const { name, run } of contractCases) test(name, () => inNamespace(server, run));
+describe('the contract of a Kubernetes API', { concurrency: 8 }, () => {
+  for (const { name, run } of contractCases) it(name, () => inNamespace(server, run));
+});

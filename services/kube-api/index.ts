@@ -150,6 +150,8 @@ async function start(
   await writeKubeconfigs(authority, url, config.nodeName, paths);
   await bootstrap(deps, port);
   await fillNamespaces(deps, authority.ca);
+  // What was there before this start is in lists, not in watches.
+  store.history.reset(store.revision());
   const controllers = runControllers(deps, controllersOf(deps, authority), stopping.signal);
   const compaction = setInterval(() => store.compact(), compactionMs);
   return {
