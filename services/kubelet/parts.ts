@@ -15,6 +15,7 @@ import type { CoreServices, Parts } from './core-deps.ts';
 import { createDevices, type Devices } from './devices/devices.ts';
 import { createHookRunner } from './hooks/hooks.ts';
 import type { KubeletDeps } from './kubelet.ts';
+import { podsLimit } from './node/capacity.ts';
 import { type Machine, readMachine } from './node/machine.ts';
 import { createNodeInfo, type NodeFactsView } from './node/node-info.ts';
 import type { Pressure } from './ports.ts';
@@ -231,10 +232,7 @@ function makeResources({ deps, late, node, layout, root, settings }: Making) {
     driver: () => late.driver,
     root,
     failCgroupV1: deps.failCgroupV1 ?? false,
-    nodeLimits: () => {
-      const { milliCpu, memory } = node.allocatable();
-      return { milliCpu, memory, pids: 0 };
-    },
+    nodeLimits: () => podsLimit(node.capacity(), deps.configuration),
     enforceCpuLimits: settings.enforceCpuLimits,
     cpuPeriod: settings.cpuPeriod,
     podPids: Math.max(0, deps.configuration.podPidsLimit),
