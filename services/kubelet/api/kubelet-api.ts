@@ -132,12 +132,10 @@ function podCalls(
  */
 function patchStatus(client: ApiClient, pod: Pod, status: PodStatus): Promise<Pod> {
   const before = pod.status ?? {};
-  const gone = Object.keys(before).filter((key) => !(key in status));
-  const removed = Object.fromEntries(gone.map((key) => [key, null]));
   const body = {
     metadata: { uid: uidOf(pod) },
     status: {
-      ...removed,
+      ...nulled(before, status),
       ...status,
       conditions: mergeable('type', before.conditions, status.conditions),
       podIPs: mergeable('ip', before.podIPs, status.podIPs),
@@ -147,16 +145,24 @@ function patchStatus(client: ApiClient, pod: Pod, status: PodStatus): Promise<Po
   return client.patch<Pod>(`${podPath(namespaceOf(pod), nameOf(pod))}/status`, 'strategic-merge-patch', body);
 }
 
-/** A list that the server merges by `key`: what it has and should not is deleted by name. */
+/** A list that the server merges by `key`: items and fields that it has and should not are deleted by name. */
 function mergeable<K extends string, T extends { [P in K]: string }>(
   key: K,
   before: readonly T[] = [],
   after: readonly T[] = [],
 ): object[] | undefined {
+  const old = new Map(before.map((item) => [item[key], item]));
+  const changed = after.map((item) => ({ ...nulled(old.get(item[key]), item), ...item }));
   const kept = new Set(after.map((item) => item[key]));
   const dropped = before.filter((item) => !kept.has(item[key]));
-  const list = [...after, ...dropped.map((item) => ({ $patch: 'delete', [key]: item[key] }))];
+  const list = [...changed, ...dropped.map((item) => ({ $patch: 'delete', [key]: item[key] }))];
   return list.length === 0 ? undefined : list;
+}
+
+/** Null for each field that `before` has and `after` has not: merging would keep it. */
+function nulled(before: object | undefined, after: object): Record<string, null> {
+  const gone = Object.keys(before ?? {}).filter((field) => !(field in after));
+  return Object.fromEntries(gone.map((field) => [field, null]));
 }
 
 async function createToken(

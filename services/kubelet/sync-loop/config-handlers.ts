@@ -18,7 +18,8 @@ export async function handleUpdate(deps: LoopDeps, update: PodUpdate): Promise<v
   } else {
     for (const pod of update.pods) change(deps, pod);
   }
-  deps.volumes.reconcile(podsWithVolumes(deps));
+  // Before every source was seen, a pod that is not there may only not have been told of yet.
+  if (deps.sources.allReady()) deps.volumes.reconcile(podsWithVolumes(deps));
 }
 
 /** Older pods first: they were promised their resources before. */
