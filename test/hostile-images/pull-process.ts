@@ -1,0 +1,14 @@
+/** Pulls an image in a process of its own, so that a test can kill it. Usage: pull-process.ts ROOT REFERENCE */
+import { silentLogger } from '#foundation/base/log.ts';
+import { createImages } from '#services/cri-server/images/index.ts';
+import { createRegistryClient } from '#services/cri-server/images/registry/client.ts';
+import { openStore } from '#services/cri-server/store/store.ts';
+
+const [root = '', reference = ''] = process.argv.slice(2);
+const store = openStore(`${root}/state.db`);
+const registry = createRegistryClient();
+const images = createImages({ directory: `${root}/images`, store, registry, logger: silentLogger });
+await images.pull({ reference });
+await images.close();
+await registry.close();
+store.close();
