@@ -135,8 +135,8 @@ function patchStatus(client: ApiClient, pod: Pod, status: PodStatus): Promise<Po
   const body = {
     metadata: { uid: uidOf(pod) },
     status: {
-      ...nulled(before, status),
       ...status,
+      ...nulled(before, status),
       conditions: mergeable('type', before.conditions, status.conditions),
       podIPs: mergeable('ip', before.podIPs, status.podIPs),
       hostIPs: mergeable('ip', before.hostIPs, status.hostIPs),
@@ -152,7 +152,7 @@ function mergeable<K extends string, T extends { [P in K]: string }>(
   after: readonly T[] = [],
 ): object[] | undefined {
   const old = new Map(before.map((item) => [item[key], item]));
-  const changed = after.map((item) => ({ ...nulled(old.get(item[key]), item), ...item }));
+  const changed = after.map((item) => ({ ...item, ...nulled(old.get(item[key]), item) }));
   const kept = new Set(after.map((item) => item[key]));
   const dropped = before.filter((item) => !kept.has(item[key]));
   const list = [...changed, ...dropped.map((item) => ({ $patch: 'delete', [key]: item[key] }))];
@@ -161,7 +161,8 @@ function mergeable<K extends string, T extends { [P in K]: string }>(
 
 /** Null for each field that `before` has and `after` has not: merging would keep it. */
 function nulled(before: object | undefined, after: object): Record<string, null> {
-  const gone = Object.keys(before ?? {}).filter((field) => !(field in after));
+  const now = new Map(Object.entries(after));
+  const gone = Object.keys(before ?? {}).filter((field) => now.get(field) === undefined);
   return Object.fromEntries(gone.map((field) => [field, null]));
 }
 
