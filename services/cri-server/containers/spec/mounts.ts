@@ -83,7 +83,14 @@ function sandboxMounts({ sandbox, config }: SpecInput): SpecMount[] {
   const shm: SpecMount[] =
     files.shm === ''
       ? []
-      : [{ destination: '/dev/shm', type: 'bind', source: files.shm, options: ['rbind', 'rprivate', 'rw'] }];
+      : [
+          {
+            destination: '/dev/shm',
+            type: 'bind',
+            source: files.shm,
+            options: ['rbind', 'rprivate', 'nosuid', 'noexec', 'nodev', 'rw'],
+          },
+        ];
   return [
     ...shm,
     ...file('/etc/hosts', files.hosts),
