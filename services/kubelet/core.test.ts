@@ -303,6 +303,65 @@ test('a sandbox killed behind the kubelet’s back is made anew', { skip }, asyn
   assert.ok(it.events.some(({ reason }) => reason === 'SandboxChanged'));
 });
 
+test('RestartAllContainers: every container goes and begins anew, the sandbox stays, the counts go on', {
+  skip,
+}, async () => {
+  await using it = await node();
+  const rule = { action: 'RestartAllContainers', exitCodes: { operator: 'In', values: [9] } };
+  const once = sh('sleep 0.3; exit 9');
+  write(
+    it,
+    'a',
+    manifest('a', {
+      terminationGracePeriodSeconds: 1,
+      containers: [
+        { name: 'asking', command: once, restartPolicy: 'Never', restartPolicyRules: [rule], ...box },
+        { name: 'other', command: forever, ...box },
+      ],
+    }),
+  );
+  await until('Running', () => it.pod('a')?.status?.phase === 'Running');
+  const sandbox = await it.core.services.view.sandboxId(it.pod('a') as Pod);
+  const counts = () => it.pod('a')?.status?.containerStatuses?.map(({ restartCount }) => restartCount) ?? [];
+  await until('two restarts of both', () => counts().length === 2 && counts().every((count) => count >= 2));
+  assert.equal(await it.core.services.view.sandboxId(it.pod('a') as Pod), sandbox);
+});
+
+test('sidecars end after the regular containers, in the reverse order', { skip }, async () => {
+  await using it = await node();
+  const trap = (name: string) => sh(`trap 'exit 0' TERM; echo ${name}; while :; do sleep 0.05; done`);
+  const container = (name: string) => ({
+    name,
+    command: trap(name),
+    image: busyboxImage,
+    imagePullPolicy: 'IfNotPresent',
+  });
+  const sidecar = (name: string) => ({ ...container(name), restartPolicy: 'Always' });
+  write(
+    it,
+    'a',
+    manifest('a', {
+      terminationGracePeriodSeconds: 8,
+      initContainers: [sidecar('s1'), sidecar('s2')],
+      containers: [container('main')],
+    }),
+  );
+  await until('Running', () => it.pod('a')?.status?.phase === 'Running');
+  unlinkSync(join(it.manifests, 'a.json'));
+  await until('the end', () => it.core.services.view.runningPods().length === 0);
+  const { containers } = await peer.cri.runtime.listContainers({});
+  const ends = await Promise.all(
+    containers
+      .filter((each) => each.labels['io.kubernetes.pod.name'] === 'a-node1')
+      .map(async ({ id, metadata }) => {
+        const { status } = await peer.cri.runtime.containerStatus({ containerId: id });
+        return [metadata?.name, status?.finishedAt ?? 0n] as const;
+      }),
+  );
+  const order = ends.sort((a, b) => Number(a[1] - b[1])).map(([name]) => name);
+  assert.deepEqual(order, ['main', 's2', 's1']);
+});
+
 test('with an API: pods come from it, statuses and mirrors go to it, deletion ends with the object', {
   skip,
 }, async () => {

@@ -32,7 +32,7 @@ const onExit = (action: string, values: number[], operator = 'In') => ({
 function words(actions: PodActions): string {
   const names = (list: { name: string }[]) => list.map(({ name }) => name).join(',');
   return [
-    actions.restartAll ? 'restart-all' : '',
+    actions.restartAll === undefined ? '' : 'restart-all',
     actions.killPod ? 'kill-pod' : '',
     actions.createSandbox ? `sandbox#${actions.attempt}` : '',
     actions.kill.length > 0 ? `kill:${names(actions.kill.map((each) => each.record))}` : '',

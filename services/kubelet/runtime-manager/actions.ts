@@ -23,8 +23,8 @@ export interface PodActions {
   sandboxId: string | undefined;
   /** The attempt of a sandbox to create. */
   attempt: number;
-  /** Containers that go, keeping sandbox and logs: a rule asked to restart all. */
-  restartAll: boolean;
+  /** The container whose end asked to restart all: every container goes, sandbox and logs stay. */
+  restartAll: AnyContainer | undefined;
   kill: Kill[];
   startEphemeral: AnyContainer[];
   startInit: AnyContainer[];
@@ -47,7 +47,7 @@ export function computeActions(pod: Pod, status: RuntimePodStatus, signals: Sign
     createSandbox: sandbox.create,
     sandboxId: sandbox.id,
     attempt: sandbox.attempt,
-    restartAll: false,
+    restartAll: undefined,
     kill: [],
     startEphemeral: [],
     startInit: [],
@@ -55,7 +55,8 @@ export function computeActions(pod: Pod, status: RuntimePodStatus, signals: Sign
     resize: [],
   };
   if (sandbox.create) return fromScratch(pod, status, actions);
-  if (mustRestartAll(pod, status)) return { ...actions, restartAll: true };
+  const restartAll = askingToRestartAll(pod, status);
+  if (restartAll !== undefined) return { ...actions, restartAll };
   actions.startEphemeral = (specOf(pod).ephemeralContainers ?? []).filter((container) => {
     return newestOf(status, container.name) === undefined;
   });
@@ -96,10 +97,10 @@ function anyRestarts(pod: Pod): boolean {
   return isRestartable(pod) || specOf(pod).containers.some((each) => restartPolicyOf(pod, each) !== 'Never');
 }
 
-/** Whether a container's newest exit matched a rule that restarts the whole pod. */
-function mustRestartAll(pod: Pod, status: RuntimePodStatus): boolean {
-  if (isDeleted(pod)) return false;
-  return allContainers(pod).some((container) => {
+/** The container whose newest exit matched a rule that restarts the whole pod. */
+function askingToRestartAll(pod: Pod, status: RuntimePodStatus): AnyContainer | undefined {
+  if (isDeleted(pod)) return undefined;
+  return allContainers(pod).find((container) => {
     const record = newestOf(status, container.name);
     return record?.state === 'exited' && verdictOf(pod, container, record) === 'restart-all';
   });

@@ -28,9 +28,11 @@ export async function createSandbox(
     const ips = status === undefined ? [] : toSandboxRecord(status).ips;
     const sandbox = { id, config, runtimeHandler, ips };
     deps.sandboxes.set(uidOf(pod), sandbox);
+    deps.counters.podStarted();
     return sandbox;
   } catch (error) {
     if (!signal.aborted) {
+      deps.counters.podFailed();
       const message = `Failed to create pod sandbox: ${messageOf(error)}`;
       deps.events.pod(pod, 'Warning', 'FailedCreatePodSandBox', message);
     }

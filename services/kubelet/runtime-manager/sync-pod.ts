@@ -14,7 +14,7 @@ import type { RuntimeManagerDeps } from './deps.ts';
 import { pullImageVolumes } from './image-volumes.ts';
 import { killContainer } from './kill-container.ts';
 import { killPod } from './kill-pod.ts';
-import type { RuntimePodStatus } from './model.ts';
+import type { RuntimePodStatus, SandboxRecord } from './model.ts';
 import { pruneInit, purgeInit, removeAll } from './prune.ts';
 import { applyResizes } from './resize.ts';
 import { createSandbox, sandboxInUse } from './sandbox.ts';
@@ -29,7 +29,7 @@ export interface SyncRequest {
   mounts: Mounts;
   signal: AbortSignal;
   /** Called once a new sandbox is ready, before its containers start. */
-  onSandboxReady?: (ips: string[]) => void;
+  onSandboxReady?: (sandbox: SandboxRecord) => void;
 }
 
 /** What came of it. */
@@ -69,10 +69,9 @@ export async function syncPod(deps: RuntimeManagerDeps, request: SyncRequest): P
 }
 
 async function carryOut(sync: Sync, actions: PodActions): Promise<void> {
-  const { deps, pod, status, signal, outcome } = sync;
-  if (actions.restartAll) {
-    outcome.changed = true;
-    await removeAll(deps, pod, status, signal);
+  const { deps, pod, status, signal } = sync;
+  if (actions.restartAll !== undefined) {
+    await restartAll(sync, actions.restartAll);
     return;
   }
   if (actions.killPod) {
@@ -99,6 +98,19 @@ async function carryOut(sync: Sync, actions: PodActions): Promise<void> {
     if (!(await startOne('init', container)) && !isSidecar(container)) return;
   }
   for (const container of actions.start) await startOne('regular', container);
+}
+
+/** Removes all containers, so that the next sync begins with the first; the one that asked for it backs off. */
+async function restartAll({ deps, pod, status, signal, outcome }: Sync, asking: AnyContainer): Promise<void> {
+  try {
+    heedRestartBackoff(deps, pod, asking, status);
+  } catch (error) {
+    if (!(error instanceof StartError)) throw error;
+    outcome.failures.set(asking.name, error);
+    return;
+  }
+  outcome.changed = true;
+  await removeAll(deps, pod, status, signal);
 }
 
 async function resize({ deps, pod, outcome }: Sync, { resize: resizes }: PodActions): Promise<void> {
@@ -138,8 +150,18 @@ async function sandboxFor(sync: Sync, actions: PodActions): Promise<SandboxInUse
   const started = deps.clock.monotonic();
   const sandbox = await createSandbox(deps, pod, actions.attempt, signal);
   deps.counters.sandboxSeconds(sandbox.runtimeHandler, (deps.clock.monotonic() - started) / 1000);
-  sync.onSandboxReady?.(sandbox.ips);
+  sync.onSandboxReady?.(recordOf(sandbox, actions.attempt, deps.clock.now()));
   return specOf(pod).hostNetwork === true ? { ...sandbox, ips: status.ips } : sandbox;
+}
+
+/** A sandbox that was just made, as the runtime would describe it. */
+function recordOf(
+  { id, ips, config, runtimeHandler }: SandboxInUse,
+  attempt: number,
+  now: number,
+): SandboxRecord {
+  const network = config.linux?.securityContext?.namespaceOptions?.network;
+  return { id, attempt, ready: true, createdAt: now, ips, network, runtimeHandler };
 }
 
 async function tryStart(

@@ -4,7 +4,7 @@ import { initContainers, isSidecar } from '../pods/containers.ts';
 import { specOf, uidOf } from '../pods/identity.ts';
 import type { ProbeManager } from '../ports.ts';
 import type { RuntimePodStatus } from '../runtime-manager/model.ts';
-import { conditionsOf } from './conditions.ts';
+import { conditionsOf, ownedConditions } from './conditions.ts';
 import { timeText } from './container-state.ts';
 import { containerStatuses } from './container-statuses.ts';
 import { deadlineVerdict } from './deadline.ts';
@@ -95,14 +95,14 @@ function mergedConditions(before: PodStatus | undefined, api: PodStatus | undefi
   const others = (api?.conditions ?? []).filter(({ type }) => !own.some((each) => each.type === type));
   const newer = own.map((condition) => {
     const fromApi = api?.conditions?.find(({ type }) => type === condition.type);
-    return fromApi !== undefined && isGate(condition.type) ? fromApi : condition;
+    return fromApi !== undefined && isForeign(condition.type) ? fromApi : condition;
   });
   return [...newer, ...others];
 }
 
-/** Conditions with a domain are never the kubelet's. */
-function isGate(type: string): boolean {
-  return type.includes('/') || type.includes('.');
+/** A condition that others set: readiness gates. */
+function isForeign(type: string): boolean {
+  return !ownedConditions.has(type) && type !== 'DisruptionTarget';
 }
 
 function statusesOf(deps: GenerateDeps, { pod, runtime, before }: GenerateRequest) {

@@ -34,6 +34,11 @@ export async function syncPod(
     status: runtime,
     mounts,
     signal,
+    // Its address is worth showing before images are pulled.
+    onSandboxReady: (sandbox) => {
+      const sandboxes = [sandbox, ...runtime.sandboxes];
+      setStatus(deps, pod, { ...runtime, sandboxes, ips: sandbox.ips });
+    },
   });
   deps.reasons.update(uidOf(pod), outcome);
   const errors = [...outcome.errors, ...outcome.failures.values()];
