@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { Counter } from '#foundation/base/metrics.ts';
 import { type Repeating, repeat } from '#foundation/base/repeat.ts';
 import { undoStack } from '#foundation/base/undo.ts';
+import { inhibitShutdown } from '#foundation/linux/logind.ts';
 import { durationMs } from './configuration/duration.ts';
 import type { CoreServices } from './core-deps.ts';
 import { createPluginRegistry } from './devices/plugin-registry.ts';
@@ -18,6 +19,7 @@ import { startGarbageCollection } from './gc/gc.ts';
 import { createImageCollector } from './gc/images.ts';
 import type { KubeletDeps } from './kubelet.ts';
 import { startLogRotation } from './logs/rotation.ts';
+import { createShutdownManager, shutdownGroups } from './node/shutdown.ts';
 import type { KubeletParts, LateFacts } from './parts.ts';
 import { amountOf } from './resources/amounts.ts';
 import { reconcileCpus } from './resources/cpu-manager.ts';
@@ -63,6 +65,7 @@ export function createKeepers(
   const keepers: [string, Keeper][] = [
     ['server', server],
     ['device plugins', parts.devices],
+    ['graceful shutdown', makeShutdown(making)],
     ['plugin registry', makeRegistry(making)],
     ['pod-resources API', makePodResources(making)],
     ['eviction', makeEviction(making, images)],
@@ -175,6 +178,19 @@ function rotation({ deps, core }: Making) {
     maxFiles: configuration.containerLogMaxFiles,
     intervalMs: durationMs(configuration.containerLogMonitorInterval),
   };
+}
+
+function makeShutdown({ deps, core, late }: Making): Keeper {
+  const manager = createShutdownManager({
+    groups: shutdownGroups(deps.configuration),
+    source: (onShutdown) =>
+      inhibitShutdown({ who: 'kubelet', why: 'Kubelet needs time to handle node shutdown', onShutdown }),
+    pods: core.active,
+    control: core.control,
+    log: deps.logger,
+  });
+  late.shuttingDown = manager.shuttingDown;
+  return manager;
 }
 
 function makeRegistry({ deps, parts }: Making): Keeper {
