@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { text } from 'node:stream/consumers';
@@ -8,6 +10,7 @@ import { pathsUnder } from '#foundation/base/paths.ts';
 import { dialFrom, listenIn } from '#foundation/linux/dial.ts';
 import {
   currentNamespace,
+  inNamespaces,
   inNewNamespaces,
   pinNamespace,
   prepareNamespaces,
@@ -79,6 +82,28 @@ const ask = async (netns: string | undefined, address: string, port: number) => 
   return answer;
 };
 
+/** A server in a namespace that sends back what it gets. */
+async function echoUdp(t: TestContext, netns: string, port: number): Promise<void> {
+  // With a lookup that answers at once the socket is made before `bind` returns.
+  const server = createSocket({ type: 'udp4', lookup: (name, _options, done) => done(null, name, 4) });
+  t.after(() => server.close());
+  server.on('message', (message, from) => server.send(message, from.port, from.address));
+  const listening = once(server, 'listening');
+  inNamespaces({ net: netns }, () => void server.bind(port));
+  await listening;
+}
+
+async function askUdp(address: string, port: number): Promise<string> {
+  const socket = createSocket('udp4');
+  try {
+    socket.send('ping', port, address);
+    const [message] = (await once(socket, 'message', { signal: AbortSignal.timeout(5000) })) as [Buffer];
+    return message.toString();
+  } finally {
+    socket.close();
+  }
+}
+
 /** An address of this machine that is no loopback and no bridge. */
 function hostAddress(): string {
   const route = execFileSync('ip', ['-j', 'route', 'get', '203.0.113.1'], { encoding: 'utf8' });
@@ -96,6 +121,7 @@ for (const [name, create] of [
     const web = await addPod('web', [
       { hostPort: port, containerPort: 80, protocol: 'tcp' },
       { hostPort: port + 1, containerPort: 81, protocol: 'tcp', hostIP: '127.0.0.1' },
+      { hostPort: port, containerPort: 53, protocol: 'udp' },
     ]);
     const other = await addPod('other', []);
     await serve(web.pin, 80);
@@ -107,6 +133,9 @@ for (const [name, create] of [
     assert.equal(await ask(web.pin, host, port), gateway, 'the pod itself (hairpin)');
     assert.equal(await ask(undefined, '127.0.0.1', port + 1), gateway, 'one address only');
     await assert.rejects(ask(undefined, host, port + 1), /ECONNREFUSED/);
+    await echoUdp(t, web.pin, 53);
+    assert.equal(await askUdp('127.0.0.1', port), 'ping', 'UDP by loopback');
+    assert.equal(await askUdp(host, port), 'ping', 'UDP by an address of the host');
     const gateway6 = web.result.ips?.[1]?.gateway ?? '';
     assert.ok(await ask(other.pin, gateway6, port), 'IPv6');
     // Pods talk to each other without anybody changing addresses.
