@@ -102,7 +102,7 @@ function wrap(db: DatabaseSync): Database {
         db.exec('COMMIT');
       } catch (error) {
         if (db.isTransaction) db.exec('ROLLBACK');
-        throw new SkiffError('RESOURCE_EXHAUSTED', wrapError(error, 'Cannot store the change').message, {
+        throw new SkiffError('INTERNAL', wrapError(error, 'Cannot store the change').message, {
           cause: error,
         });
       }
