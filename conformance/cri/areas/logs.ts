@@ -69,17 +69,21 @@ export const logs = area('logs', (rule) => {
     assert.equal(lines.length, 2);
   });
 
-  rule('nothing of a burst is lost, and the order is kept', async (t) => {
-    const pod = await t.pod();
-    const id = await t.start(pod, { logPath: 'log.log', command: ['seq', '20000'] });
-    await t.exited(id);
-    const text = await t.eventually('20,000 lines', () => {
-      const now = readFileSync(t.logFile(pod, 'log'), 'utf8');
-      return now.split('\n').length > 20_000 ? now : undefined;
-    });
-    const expected = Array.from({ length: 20_000 }, (_, index) => `${index + 1}\n`).join('');
-    assert.equal(text.split('\n').filter(Boolean).map(logText).join(''), expected);
-  });
+  rule(
+    'nothing of a burst is lost, and the order is kept',
+    async (t) => {
+      const pod = await t.pod();
+      const id = await t.start(pod, { logPath: 'log.log', command: ['seq', '20000'] });
+      await t.exited(id);
+      const text = await t.eventually('20,000 lines', () => {
+        const now = readFileSync(t.logFile(pod, 'log'), 'utf8');
+        return now.split('\n').length > 20_000 ? now : undefined;
+      });
+      const expected = Array.from({ length: 20_000 }, (_, index) => `${index + 1}\n`).join('');
+      assert.equal(text.split('\n').filter(Boolean).map(logText).join(''), expected);
+    },
+    { timeoutMs: 20_000 },
+  );
 
   rule('the log file is not for everybody', async (t) => {
     const pod = await t.pod();

@@ -1,0 +1,127 @@
+/**
+ * Measures the embedded Kubernetes API in a process of its own: `node bench/api.ts [--pods N] [--watchers N]`.
+ * Prints milliseconds; targets stand beside those that the issue names.
+ */
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { type ApiClient, openApi } from '#contracts/kubernetes/client/client.ts';
+import { loadKubeconfig } from '#contracts/kubernetes/client/kubeconfig.ts';
+
+const { values } = parseArgs({
+  options: { pods: { type: 'string', default: '5000' }, watchers: { type: 'string', default: '500' } },
+});
+const pods = Number(values.pods);
+const watchers = Number(values.watchers);
+const path = '/api/v1/namespaces/default/pods';
+
+function pod(name: string): object {
+  const containers = [
+    {
+      name: 'c',
+      image: 'registry.example/app:1',
+      ports: [{ containerPort: 80 }],
+      env: [{ name: 'A', value: 'b' }],
+    },
+  ];
+  return { metadata: { name, labels: { app: 'bench' } }, spec: { schedulerName: 'nobody', containers } };
+}
+
+async function timed(work: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await work();
+  return performance.now() - start;
+}
+
+function median(list: readonly number[]): number {
+  return [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)] ?? 0;
+}
+
+function tell(what: string, ms: number, target = ''): void {
+  console.log(`${what.padEnd(52)} ${ms.toFixed(1).padStart(9)} ms  ${target}`);
+}
+
+/** Seconds of processor time that a process has used: utime and stime of proc(5), 100 ticks a second. */
+function processorSeconds(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
+/** Milliseconds until every watcher has seen one change. */
+async function fanOut(client: ApiClient): Promise<number> {
+  const { metadata } = await client.get<{ metadata: { resourceVersion: string } }>(`${path}?limit=1`);
+  const stop = new AbortController();
+  const seen: Promise<void>[] = [];
+  for (let index = 0; index < watchers; index += 1) {
+    const events = client
+      .watch(path, { resourceVersion: metadata.resourceVersion }, stop.signal)
+      [Symbol.asyncIterator]();
+    seen.push(events.next().then(() => {}));
+  }
+  await sleep(3_000);
+  const time = await timed(async () => {
+    await client.create(path, pod('seen-by-all'));
+    await Promise.all(seen);
+  });
+  stop.abort();
+  return time;
+}
+
+const directory = mkdtempSync('/tmp/skiff-');
+const script = join(import.meta.dirname, '../services/kube-api/testing/serve.ts');
+const start = performance.now();
+const child = spawn(process.execPath, [script, directory, '0'], { stdio: ['ignore', 'pipe', 'inherit'] });
+const ended = new Promise((resolve) => child.once('exit', resolve));
+try {
+  await new Promise<void>((resolve) => child.stdout.once('data', () => resolve()));
+  tell('first start of the process, with its keys', performance.now() - start);
+  await using client = openApi(loadKubeconfig(join(directory, 'admin.kubeconfig')));
+  const one = [];
+  for (let index = 0; index < 50; index += 1)
+    one.push(await timed(() => client.create(path, pod(`one-${index}`))));
+  tell('create a pod, median of 50 one after another', median(one));
+  tell(
+    'create 30 pods at once',
+    await timed(() =>
+      Promise.all(Array.from({ length: 30 }, (_, at) => client.create(path, pod(`many-${at}`)))),
+    ),
+  );
+  let made = 80;
+  const filling = await timed(async () => {
+    const next = async () => {
+      while (made < pods) await client.create(path, pod(`fill-${made++}`));
+    };
+    await Promise.all(Array.from({ length: 32 }, next));
+  });
+  tell(
+    `fill up to ${pods} pods, 32 at once`,
+    filling,
+    `${((pods - 80) / (filling / 1000)).toFixed(0)} a second`,
+  );
+  const list = [];
+  for (let index = 0; index < 9; index += 1)
+    list.push(await timed(() => client.text(path, { timeoutMs: 60_000 })));
+  tell(`list ${pods} pods`, median(list), 'target 200');
+  const status = [];
+  for (let index = 0; index < 50; index += 1)
+    status.push(
+      await timed(() =>
+        client.patch(`${path}/one-${index}/status`, 'strategic-merge-patch', {
+          status: { phase: 'Running' },
+        }),
+      ),
+    );
+  tell('patch the status of a pod', median(status));
+  tell(`${watchers} watches see one change`, await fanOut(client), 'target 100');
+  await sleep(1_000);
+  const before = processorSeconds(child.pid ?? 0);
+  await sleep(10_000);
+  const share = ((processorSeconds(child.pid ?? 0) - before) / 10) * 100;
+  console.log(`${'idle, of one core'.padEnd(52)} ${share.toFixed(1).padStart(9)} %   target 1`);
+} finally {
+  child.kill('SIGKILL');
+  await ended;
+  rmSync(directory, { recursive: true });
+}
