@@ -1,27 +1,20 @@
 /** The core against Debian's containerd: pods from a manifest directory, their life and their end. */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import type { CoreEvent, Pod } from '#contracts/kubernetes/types.ts';
-import { createLogger, silentLogger } from '#foundation/base/log.ts';
-import { createRegistry } from '#foundation/base/metrics.ts';
-import { systemClock } from '#foundation/base/time.ts';
+import type { Pod } from '#contracts/kubernetes/types.ts';
 import {
   busyboxImage,
   type ContainerdPeer,
   containerdInstalled,
   startContainerd,
 } from '../../test/peers/containerd.ts';
-import { connectKubeletApi } from './api/connect.ts';
-import { type Core, createCore } from './core.ts';
-import { defaultSettings } from './core-deps.ts';
-import { type FakeApiServer, startFakeApi } from './testing/api-server.ts';
-import { type FakeParts, fakeParts } from './testing/parts.ts';
+import { startFakeApi } from './testing/api-server.ts';
+import { type CoreNode, manifest, type NodeOptions, startCore, until } from './testing/core-node.ts';
 
 const skip = containerdInstalled ? false : 'needs Debian package containerd';
-const logger = process.env.VERBOSE === undefined ? silentLogger : createLogger('info');
 
 let peer: ContainerdPeer;
 before(async () => {
@@ -29,90 +22,9 @@ before(async () => {
 });
 after(async () => peer?.stop());
 
-interface Node extends AsyncDisposable {
-  core: Core;
-  parts: FakeParts;
-  manifests: string;
-  events: CoreEvent[];
-  root: string;
-  pod(name: string): Pod | undefined;
-}
-
-interface NodeOptions {
-  root?: string;
-  /** Leave pods and files when it is disposed: a crash. */
-  keep?: boolean;
-  api?: FakeApiServer;
-}
-
-async function node(options: NodeOptions = {}): Promise<Node> {
-  const root = options.root ?? mkdtempSync('/tmp/skiff-core-');
-  const manifests = join(root, 'manifests');
-  mkdirSync(manifests, { recursive: true });
-  const events: CoreEvent[] = [];
-  let parts: FakeParts | undefined;
-  const core = createCore(
-    {
-      nodeName: 'node1',
-      root: join(root, 'kubelet'),
-      podLogs: join(root, 'pods'),
-      containerLogs: join(root, 'containers'),
-      cri: peer.cri,
-      clock: systemClock,
-      logger,
-      metrics: createRegistry(),
-      settings: { ...defaultSettings, initialRestartBackoffMs: 300 },
-      manifests: { path: manifests },
-      decodePod: (text) => JSON.parse(text) as Pod,
-      decodePods: (text) => [JSON.parse(text) as Pod],
-      eventSinks: [{ record: (event) => events.push(event) }],
-      nodeIps: () => ['192.0.2.1'],
-      api:
-        options.api === undefined
-          ? undefined
-          : connectKubeletApi({ server: options.api.url }, { nodeName: 'node1', clock: systemClock, logger }),
-    },
-    (services) => {
-      parts = fakeParts(services);
-      return parts;
-    },
-  );
-  await core.start();
-  return {
-    core,
-    parts: parts as FakeParts,
-    manifests,
-    events,
-    root,
-    pod: (name) => core.services.view.find('default', `${name}-node1`),
-    async [Symbol.asyncDispose]() {
-      await core.stop();
-      if (options.keep === true) return;
-      const { items } = await peer.cri.runtime.listPodSandbox({});
-      for (const { id } of items) {
-        await peer.cri.runtime.stopPodSandbox({ podSandboxId: id });
-        await peer.cri.runtime.removePodSandbox({ podSandboxId: id });
-      }
-      rmSync(root, { recursive: true, force: true });
-    },
-  };
-}
-
-function manifest(name: string, spec: Partial<Pod['spec']>, metadata: object = {}): string {
-  const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name, ...metadata }, spec };
-  return JSON.stringify(pod);
-}
-
+const node = (options?: NodeOptions) => startCore(peer.cri, options);
 const forever = ['sleep', '100000'];
 const box = { image: busyboxImage, imagePullPolicy: 'IfNotPresent' as const };
-
-async function until(what: string, check: () => boolean | undefined, ms = 15_000): Promise<void> {
-  const end = Date.now() + ms;
-  while (check() !== true) {
-    if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
-    await wait(5);
-  }
-}
 
 test('a static pod runs, is described in full, and goes with its manifest', { skip }, async () => {
   await using it = await node();
@@ -137,7 +49,7 @@ test('a static pod runs, is described in full, and goes with its manifest', { sk
   await until('gone', () => it.pod('a') === undefined && it.core.services.view.runningPods().length === 0);
 });
 
-const write = (it: Node, name: string, text: string) =>
+const write = (it: CoreNode, name: string, text: string) =>
   writeFileSync(join(it.manifests, `${name}.json`), text);
 const sh = (script: string) => ['sh', '-c', script];
 

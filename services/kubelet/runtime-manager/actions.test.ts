@@ -1,49 +1,13 @@
-/** One line for each rule of what is done for a pod (kubelet-facts 3). */
-import assert from 'node:assert/strict';
-import { test } from 'node:test';
+/** One line for each rule of what is done for a pod (kubelet-facts 3); init containers have their own file. */
 import { NamespaceMode } from '#contracts/cri/runtime_pb.ts';
-import type { Container, Pod, ResourceRequirements } from '#contracts/kubernetes/types.ts';
-import type { ProbeResult } from '../ports.ts';
+import { c, type Row, sidecar, testRows } from '../testing/action-rows.ts';
 import { podOf, record, runtimeOf, sandbox } from '../testing/pods.ts';
-import { computeActions, type PodActions } from './actions.ts';
-import type { RuntimePodStatus } from './model.ts';
 
-interface Row {
-  rule: string;
-  pod: Pod;
-  has: RuntimePodStatus;
-  /** `liveness id-a` to its result. */
-  probes?: Record<string, ProbeResult>;
-  actuated?: Record<string, ResourceRequirements>;
-  /** The actions in words: `kill-pod sandbox#1 kill:a init:i start:a,b`. */
-  does: string;
-}
-
-const c = (name: string, more: Partial<Container> = {}): Container => ({ name, image: 'img', ...more });
-const sidecar = (name: string, more: Partial<Container> = {}) =>
-  c(name, { restartPolicy: 'Always', ...more });
 const two = { containers: [c('a'), c('b')] };
-const probe = { exec: { command: ['true'] } };
 const onExit = (action: string, values: number[], operator = 'In') => ({
   restartPolicy: 'Never',
   restartPolicyRules: [{ action, exitCodes: { operator, values } }],
 });
-
-function words(actions: PodActions): string {
-  const names = (list: { name: string }[]) => list.map(({ name }) => name).join(',');
-  return [
-    actions.restartAll === undefined ? '' : 'restart-all',
-    actions.killPod ? 'kill-pod' : '',
-    actions.createSandbox ? `sandbox#${actions.attempt}` : '',
-    actions.kill.length > 0 ? `kill:${names(actions.kill.map((each) => each.record))}` : '',
-    actions.startEphemeral.length > 0 ? `ephemeral:${names(actions.startEphemeral)}` : '',
-    actions.startInit.length > 0 ? `init:${names(actions.startInit)}` : '',
-    actions.start.length > 0 ? `start:${names(actions.start)}` : '',
-    actions.resize.length > 0 ? `resize:${names(actions.resize.map((each) => each.container))}` : '',
-  ]
-    .filter((word) => word !== '')
-    .join(' ');
-}
 
 const sandboxRows: Row[] = [
   { rule: 'a new pod', pod: podOf(two), has: runtimeOf([], []), does: 'kill-pod sandbox#0 start:a,b' },
@@ -249,126 +213,6 @@ const ruleRows: Row[] = [
   },
 ];
 
-const initRows: Row[] = [
-  {
-    rule: 'a running init container is waited for',
-    pod: podOf({ initContainers: [c('i'), c('j')] }),
-    has: runtimeOf(['i running']),
-    does: '',
-  },
-  {
-    rule: 'the next init container follows a success',
-    pod: podOf({ initContainers: [c('i'), c('j')] }),
-    has: runtimeOf(['i exited 0']),
-    does: 'init:j',
-  },
-  {
-    rule: 'the regular containers follow the last success',
-    pod: podOf({ initContainers: [c('i'), c('j')] }),
-    has: runtimeOf(['j exited 0', 'i exited 0']),
-    does: 'start:a',
-  },
-  {
-    rule: 'older init containers may be collected already',
-    pod: podOf({ initContainers: [c('i'), c('j')] }),
-    has: runtimeOf(['j exited 0']),
-    does: 'start:a',
-  },
-  {
-    rule: 'a failed init container is restarted',
-    pod: podOf({ initContainers: [c('i'), c('j')] }),
-    has: runtimeOf(['i exited 1']),
-    does: 'init:i',
-  },
-  {
-    rule: 'a failed init container with Never ends the pod',
-    pod: podOf({ initContainers: [c('i'), c('j')], restartPolicy: 'Never' }),
-    has: runtimeOf(['i exited 1']),
-    does: 'kill-pod',
-  },
-  {
-    rule: 'an init container killed for memory has failed',
-    pod: podOf({ initContainers: [c('i')], restartPolicy: 'Never' }),
-    has: runtimeOf([record('i exited 0', { reason: 'OOMKilled' })]),
-    does: 'kill-pod',
-  },
-  {
-    rule: 'a created init container is started anew',
-    pod: podOf({ initContainers: [c('i')] }),
-    has: runtimeOf(['i created']),
-    does: 'init:i',
-  },
-  {
-    rule: 'a running regular container says that init is done',
-    pod: podOf({ initContainers: [c('i')] }),
-    has: runtimeOf(['a running']),
-    does: '',
-  },
-  {
-    rule: 'a started sidecar releases the next init container',
-    pod: podOf({ initContainers: [sidecar('s'), c('i')] }),
-    has: runtimeOf(['s running']),
-    does: 'init:i',
-  },
-  {
-    rule: 'a sidecar whose startup probe has not passed holds the next back',
-    pod: podOf({ initContainers: [sidecar('s', { startupProbe: probe }), c('i')] }),
-    has: runtimeOf(['s running']),
-    does: '',
-  },
-  {
-    rule: 'a sidecar whose startup probe has passed releases the next',
-    pod: podOf({ initContainers: [sidecar('s', { startupProbe: probe }), c('i')] }),
-    has: runtimeOf(['s running']),
-    probes: { 'startup id-s': 'success' },
-    does: 'init:i',
-  },
-  {
-    rule: 'a sidecar whose startup probe failed is restarted',
-    pod: podOf({ initContainers: [sidecar('s', { startupProbe: probe }), c('i')] }),
-    has: runtimeOf(['s running']),
-    probes: { 'startup id-s': 'failure' },
-    does: 'kill:s init:s',
-  },
-  {
-    rule: 'the last sidecar releases the regular containers',
-    pod: podOf({ initContainers: [c('i'), sidecar('s')] }),
-    has: runtimeOf(['s running', 'i exited 0']),
-    does: 'start:a',
-  },
-  {
-    rule: 'an ended sidecar is restarted while the pod runs, also with Never',
-    pod: podOf({ initContainers: [sidecar('s')], restartPolicy: 'Never' }),
-    has: runtimeOf(['a running', 's exited 0']),
-    does: 'init:s',
-  },
-  {
-    rule: 'a sidecar before the frontier that ended is restarted beside the next init container',
-    pod: podOf({ initContainers: [sidecar('s'), c('i'), c('j')] }),
-    has: runtimeOf(['i exited 0', 's exited 1']),
-    does: 'init:s,j',
-  },
-  {
-    rule: 'a sidecar without a record is started while the pod runs',
-    pod: podOf({ initContainers: [sidecar('s')] }),
-    has: runtimeOf(['a running']),
-    does: 'init:s',
-  },
-  {
-    rule: 'a sidecar that fails its liveness probe is restarted',
-    pod: podOf({ initContainers: [sidecar('s')] }),
-    has: runtimeOf(['a running', 's running']),
-    probes: { 'liveness id-s': 'failure' },
-    does: 'kill:s init:s',
-  },
-  {
-    rule: 'an ordinary init container is never restarted once the pod runs',
-    pod: podOf({ initContainers: [c('i')] }),
-    has: runtimeOf(['a running', 'i exited 1']),
-    does: '',
-  },
-];
-
 const otherRows: Row[] = [
   {
     rule: 'an ephemeral container starts, also before init is done',
@@ -412,12 +256,4 @@ const otherRows: Row[] = [
   },
 ];
 
-for (const row of [...sandboxRows, ...regularRows, ...ruleRows, ...initRows, ...otherRows]) {
-  test(`actions: ${row.rule}`, () => {
-    const actions = computeActions(row.pod, row.has, {
-      result: (kind, id) => row.probes?.[`${kind} ${id}`],
-      actuated: (_, container) => row.actuated?.[container],
-    });
-    assert.equal(words(actions), row.does);
-  });
-}
+testRows([...sandboxRows, ...regularRows, ...ruleRows, ...otherRows]);
