@@ -28,7 +28,7 @@ function isUsable(address: NetworkInterfaceInfo): boolean {
 }
 
 /** The interface of the default route: /proc/net/route, destination 00000000 with the least metric. */
-function defaultInterface(): string | undefined {
+export function defaultInterface(): string | undefined {
   try {
     const rows = readFileSync('/proc/net/route', 'utf8').trim().split('\n').slice(1);
     const routes = rows

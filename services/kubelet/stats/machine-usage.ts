@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { type CgroupLayout, parseFlatKeyed, readCgroup } from '#foundation/linux/cgroups.ts';
+import { defaultInterface } from '../node/addresses.ts';
 import { parseMeminfo } from '../node/machine.ts';
 
 /** Bytes of memory. */
@@ -110,14 +111,16 @@ export interface InterfaceTraffic {
   txErrors: number;
 }
 
-/** Traffic of the machine's interfaces but loopback. */
+/** Traffic of the machine's interfaces but loopback; that with the default route first. */
 export function interfaceTraffic(): InterfaceTraffic[] {
   const rows = readFileSync('/proc/net/dev', 'utf8').split('\n').slice(2);
-  return rows.flatMap((row) => {
+  const preferred = defaultInterface();
+  const traffic = rows.flatMap((row) => {
     const [name = '', numbers = ''] = row.trim().split(/:\s*/);
     if (name === '' || name === 'lo') return [];
     const fields = numbers.split(/\s+/).map(Number);
     const at = (index: number) => fields[index] ?? 0;
     return [{ name, rxBytes: at(0), rxErrors: at(2), txBytes: at(8), txErrors: at(10) }];
   });
+  return traffic.sort((a, b) => Number(b.name === preferred) - Number(a.name === preferred));
 }
