@@ -4,6 +4,7 @@ import type { KeyedLocks } from '#foundation/base/locks.ts';
 import type { Logger } from '#foundation/base/log.ts';
 import type { Limiter } from './limiter.ts';
 import type { ProgressBoard } from './progress.ts';
+import type { Reference } from './reference.ts';
 import type { RegistryClient } from './registry/types.ts';
 import type { SharedWork } from './shared-work.ts';
 import type { Catalog } from './store/catalog.ts';
@@ -33,6 +34,10 @@ export interface ImageParts {
   verified: Set<string>;
   /** Held while a layer is put in place. */
   locks: KeyedLocks;
+  /** Whether roots are overlay mounts; else they are copies. */
+  overlay: boolean;
+  /** The references that a name as people write it may stand for, in order. */
+  candidates(name: string): Promise<Reference[]>;
   platform: Platform;
   limits: UnpackLimits;
 }

@@ -24,7 +24,9 @@ import { createProgressBoard, type ProgressBoard } from './progress.ts';
 import { hostPlatform } from './pull/platform.ts';
 import { type PullRequest, pullImage } from './pull/pull.ts';
 import { recoverImages } from './recover.ts';
+import { parseReference, type Reference } from './reference.ts';
 import type { RegistryClient } from './registry/types.ts';
+import { overlayWorks } from './roots/probe.ts';
 import { openRoots } from './roots/roots.ts';
 import { sharedWork } from './shared-work.ts';
 import { openCatalog } from './store/catalog.ts';
@@ -58,6 +60,10 @@ export interface ImagesDeps {
   limits?: Partial<UnpackLimits>;
   /** The entry of worker threads, where it was bundled elsewhere. */
   workerFile?: URL;
+  /** How roots are made; `overlay` where that works, unless told. */
+  roots?: 'overlay' | 'copy';
+  /** What short names stand for (`createShortNames`); Docker Hub's images unless told. */
+  shortNames?: { candidates(name: string): Promise<Reference[]> };
   /** Blobs that may be downloaded at once; 4 unless told. */
   parallelDownloads?: number;
 }
@@ -176,6 +182,8 @@ function assemble(deps: ImagesDeps): ImageParts {
     downloads: limiter(deps.parallelDownloads ?? 4),
     layerWork: sharedWork(),
     locks: keyedLocks(),
+    overlay: deps.roots === undefined ? overlayWorks(directory) : deps.roots === 'overlay',
+    candidates: deps.shortNames?.candidates ?? (async (name) => [parseReference(name)]),
     platform: deps.platform ?? hostPlatform(),
     limits: { ...defaultLimits, ...deps.limits },
   };

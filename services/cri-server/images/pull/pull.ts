@@ -1,14 +1,14 @@
 /** Pulls an image: resolve, fetch and unpack what is missing, make it durable, name it. */
-import { messageOf, wrapError } from '#foundation/base/errors.ts';
+import { isSkiffError, messageOf, SkiffError, wrapError } from '#foundation/base/errors.ts';
 import type { ImageParts } from '../deps.ts';
 import type { PullTracker } from '../progress.ts';
-import { formatReference, formatRepository, parseReference, type Reference } from '../reference.ts';
+import { formatReference, formatRepository, type Reference } from '../reference.ts';
 import type { AuthRequest } from '../registry/types.ts';
 import type { Lease } from '../store/leases.ts';
 import type { ImageRecord } from '../store/model.ts';
 import { obtainImage } from './obtain.ts';
 import { readAll } from './read-all.ts';
-import type { ResolvedImage } from './resolve-image.ts';
+import { intact, type ResolvedImage } from './resolve-image.ts';
 
 /** What to pull. */
 export interface PullRequest {
@@ -31,7 +31,24 @@ export async function pullImage(
   request: PullRequest,
   signal: AbortSignal,
 ): Promise<ImageRecord> {
-  const reference = parseReference(request.reference);
+  const candidates = await parts.candidates(request.reference);
+  for (const [at, reference] of candidates.entries()) {
+    try {
+      return await pullReference(parts, request, reference, signal);
+    } catch (error) {
+      // A short name may stand for images of several registries: the first that has it counts.
+      if (at === candidates.length - 1 || !isSkiffError(error, 'NOT_FOUND', 'UNAUTHENTICATED')) throw error;
+    }
+  }
+  throw new SkiffError('NOT_FOUND', `Cannot pull "${request.reference}": the name stands for no image`);
+}
+
+async function pullReference(
+  parts: ImageParts,
+  request: PullRequest,
+  reference: Reference,
+  signal: AbortSignal,
+): Promise<ImageRecord> {
   const tracker = parts.board.begin(formatReference(reference));
   const lease = parts.leases.open();
   try {
@@ -62,7 +79,7 @@ async function pull(
 ): Promise<ImageRecord> {
   const { registry, content } = parts;
   const options = { auth, signal };
-  const top = await registry.resolve(reference, { ...options, local: (digest) => content.read(digest) });
+  const top = await registry.resolve(reference, { ...options, local: (digest) => intact(content, digest) });
   return obtainImage(
     parts,
     {

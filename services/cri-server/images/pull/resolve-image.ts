@@ -1,5 +1,5 @@
 /** From a reference to a manifest and a config: verified, for this platform, written to the store. */
-import type { Descriptor, Image, Index, Manifest, Platform } from '#contracts/oci/image.ts';
+import type { Descriptor, Image, Manifest, Platform } from '#contracts/oci/image.ts';
 import { SkiffError } from '#foundation/base/errors.ts';
 import { digestLike } from '../store/chain.ts';
 import type { Content } from '../store/content.ts';
@@ -53,8 +53,8 @@ export async function resolveImage(
     indexes.push(withoutPlatform(descriptor));
     if (indexes.length > maxDepth)
       throw new SkiffError('DATA_LOSS', `it has more than ${maxDepth} indexes in each other`);
-    descriptor = chosen(resolved.index, deps.platform);
-    bytes = content.read(descriptor.digest) ?? (await origin.manifest(descriptor));
+    descriptor = choosePlatform(resolved.index, deps.platform);
+    bytes = intact(content, descriptor.digest) ?? (await origin.manifest(descriptor));
     keep(descriptor, bytes);
     resolved = parseManifest(bytes, descriptor.mediaType);
   }
@@ -64,7 +64,7 @@ export async function resolveImage(
       'DATA_LOSS',
       `its config has ${manifest.config.size} bytes; ${maxConfigBytes} is the most`,
     );
-  const config = content.read(manifest.config.digest) ?? (await origin.blob(manifest.config));
+  const config = intact(content, manifest.config.digest) ?? (await origin.blob(manifest.config));
   keep(manifest.config, config);
   const image = parseConfig(config, manifest);
   checkPlatform(image, deps.platform);
@@ -72,8 +72,12 @@ export async function resolveImage(
   return { top, indexes, descriptor: withoutPlatform(descriptor), manifest, image };
 }
 
-function chosen(index: Index, platform: Platform): Descriptor {
-  return choosePlatform(index, platform);
+/** A small blob of the store if it is what its digest says; a damaged one is removed, to be fetched again. */
+export function intact(content: Content, digest: string): Buffer | undefined {
+  const bytes = content.read(digest);
+  if (bytes === undefined || digestLike(digest, bytes) === digest) return bytes;
+  content.remove(digest);
+  return undefined;
 }
 
 /** What an index adds to a descriptor is no part of the thing it names. */

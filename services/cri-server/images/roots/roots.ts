@@ -1,16 +1,16 @@
 /** Roots of containers: made from an image's layers and an own upper one, remade after a reboot, removed. */
 import { existsSync, mkdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
-import { SkiffError, wrapError } from '#foundation/base/errors.ts';
+import { messageOf, SkiffError, wrapError } from '#foundation/base/errors.ts';
 import { undoStack } from '#foundation/base/undo.ts';
-import { listMounts, unmountTree } from '#foundation/linux/mount.ts';
+import { bindMount, listMounts, unmountTree } from '#foundation/linux/mount.ts';
 import type { ImageSource, RootRequest } from '../../ports.ts';
 import type { Records, Store } from '../../store/store.ts';
 import type { ImageParts } from '../deps.ts';
 import { discard } from '../pull/fetch-layer.ts';
 import type { LayerRecord, RootRecord } from '../store/model.ts';
 import { copyRootAttributes } from './attributes.ts';
-import { type RootLayout, rootLayout } from './layout.ts';
+import { type RootLayout, type RootPaths, rootLayout } from './layout.ts';
 import { mountRoot } from './mount-root.ts';
 
 /** Roots, and which layers they hold. */
@@ -37,27 +37,28 @@ export function openRoots(parts: ImageParts, store: Store): Roots {
       locked(request.key, async () => {
         const { merged } = layout.paths(request.key);
         const there = roots.get(request.key);
-        if (there !== undefined && isMounted(merged)) return { path: merged };
+        if (there !== undefined && isReady(parts, merged)) return { path: merged };
         const record = there ?? describeRoot(parts, request);
         // First the record, so that garbage collection spares the layers.
         roots.set(request.key, record);
         await using undo = undoStack();
-        undo.defer('remove the root', () => remove(request.key));
+        // One that was there before holds what a container wrote: it stays, whatever happens.
+        if (there === undefined) undo.defer('remove the root', () => remove(request.key));
         if (there === undefined) records.put(request.key, record);
-        makeRoot(parts, layout, request.key, record);
+        await makeRoot(parts, layout, request.key, record);
         undo.commit();
         return { path: merged };
       }),
     removeRoot: (key) => locked(key, () => remove(key)),
     rootUsage: async (key) => {
-      const { upper } = layout.paths(key);
-      const { bytes, inodes } = await parts.pool.run('usage', upper);
+      const { upper, merged } = layout.paths(key);
+      const { bytes, inodes } = await parts.pool.run('usage', parts.overlay ? upper : merged);
       return { bytes: BigInt(bytes), inodes: BigInt(inodes) };
     },
     recoverRoots: async (keep) => {
       for (const [key, record] of [...roots]) {
         if (!keep.has(key)) await remove(key);
-        else if (!isMounted(layout.paths(key).merged)) makeRoot(parts, layout, key, record);
+        else await remake(parts, layout, key, record);
       }
       const known = new Set([...roots.keys()].map((key) => layout.nameOf(key)));
       for (const name of layout.names()) if (!known.has(name)) await removeDirectories(parts, name);
@@ -76,26 +77,63 @@ function describeRoot({ catalog }: ImageParts, { key, imageId, readOnly }: RootR
   return { imageId: image.id, chain, readOnly: readOnly === true };
 }
 
-function makeRoot(parts: ImageParts, layout: RootLayout, key: string, record: RootRecord): void {
-  const paths = layout.paths(key);
+/** One root that cannot be remade must not keep the others from it: its container will fail to start, and say why. */
+async function remake(parts: ImageParts, layout: RootLayout, key: string, record: RootRecord): Promise<void> {
   try {
+    if (!isReady(parts, layout.paths(key).merged)) await makeRoot(parts, layout, key, record);
+  } catch (error) {
+    parts.logger.error({ root: key, error: messageOf(error) }, 'cannot mount the root of a container again');
+  }
+}
+
+async function makeRoot(
+  parts: ImageParts,
+  layout: RootLayout,
+  key: string,
+  record: RootRecord,
+): Promise<void> {
+  try {
+    const paths = layout.paths(key);
     const layers = visibleLayers(parts, record);
-    const lower = layers.map((layer) => parts.layers.path(layer)).reverse();
     mkdirSync(paths.directory, { recursive: true, mode: 0o711 });
-    const own = record.readOnly ? paths.top : paths.upper;
-    const isNew = !existsSync(own);
-    for (const path of record.readOnly ? [paths.top] : [paths.upper, paths.top])
-      mkdirSync(path, { recursive: true, mode: 0o755 });
-    // Overlayfs shows the root as its topmost directory is.
-    const rooted = layers.findLast((layer) => layer.hasRoot);
-    if (isNew && rooted !== undefined) copyRootAttributes(parts.layers.path(rooted), own);
-    if (!record.readOnly) mkdirSync(paths.work, { recursive: true, mode: 0o700 });
-    // An image without layers still needs a directory below; a view must begin with the right root.
-    const needsTop = lower.length === 0 || (record.readOnly && layers.at(-1)?.hasRoot !== true);
-    mountRoot({ paths, lower: needsTop ? [paths.top, ...lower] : lower, readOnly: record.readOnly });
+    if (parts.overlay) overlayRoot(parts, paths, layers, record.readOnly);
+    else await copyRoot(parts, paths, layers, record.readOnly);
   } catch (error) {
     throw wrapError(error, `Cannot make the root "${key}" from the image ${record.imageId}`);
   }
+}
+
+function overlayRoot(parts: ImageParts, paths: RootPaths, layers: LayerRecord[], readOnly: boolean): void {
+  const lower = layers.map((layer) => parts.layers.path(layer)).reverse();
+  const own = readOnly ? paths.top : paths.upper;
+  const isNew = !existsSync(own);
+  for (const path of readOnly ? [paths.top] : [paths.upper, paths.top])
+    mkdirSync(path, { recursive: true, mode: 0o755 });
+  // Overlayfs shows the root as its topmost directory is.
+  const rooted = layers.findLast((layer) => layer.hasRoot);
+  if (isNew && rooted !== undefined) copyRootAttributes(parts.layers.path(rooted), own);
+  if (!readOnly) mkdirSync(paths.work, { recursive: true, mode: 0o700 });
+  // An image without layers still needs a directory below; a view must begin with the right root.
+  const needsTop = lower.length === 0 || (readOnly && layers.at(-1)?.hasRoot !== true);
+  mountRoot({ paths, lower: needsTop ? [paths.top, ...lower] : lower, readOnly });
+}
+
+/** Copies the layers together beside the place, so that a crash leaves no half of them there. */
+async function copyRoot(
+  parts: ImageParts,
+  { merged, work }: RootPaths,
+  layers: LayerRecord[],
+  readOnly: boolean,
+): Promise<void> {
+  if (!existsSync(merged)) {
+    await parts.pool.run('remove', work);
+    await parts.pool.run('copyLayers', {
+      layers: layers.map((layer) => parts.layers.path(layer)),
+      target: work,
+    });
+    renameSync(work, merged);
+  }
+  if (readOnly) bindMount(merged, merged, { readOnly: true });
 }
 
 /** The layers, bottom first, from the topmost one that hides all below it. */
@@ -111,8 +149,9 @@ function visibleLayers({ layers }: ImageParts, { chain }: RootRecord): LayerReco
   );
 }
 
-function isMounted(path: string): boolean {
-  return listMounts().some((entry) => entry.target === path);
+/** Whether a root is there already; a copy is when its folder is. */
+function isReady(parts: ImageParts, path: string): boolean {
+  return parts.overlay ? listMounts().some((entry) => entry.target === path) : existsSync(path);
 }
 
 async function removeDirectories(parts: ImageParts, name: string): Promise<void> {

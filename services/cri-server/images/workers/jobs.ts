@@ -2,6 +2,7 @@
 import { basename, dirname } from 'node:path';
 import { openRoot } from '#foundation/linux/at.ts';
 import { syncFileSystem } from '#foundation/linux/sync.ts';
+import { type CopyJob, copyLayers } from '../roots/copy-layers.ts';
 import { type AdoptJob, adopt } from '../unpack/adopt.ts';
 import { type CompareJob, compareTrees } from '../unpack/compare.ts';
 import { type BlobFile, ControlSlot, createControl, followBlob } from '../unpack/follow.ts';
@@ -30,6 +31,8 @@ export interface Jobs {
   layOut(job: LayOutJob): void;
   /** The path of the first difference between two trees; undefined if they are alike. */
   compare(job: CompareJob): string | undefined;
+  /** Puts layers together by copying. */
+  copyLayers(job: CopyJob): void;
   /** What a tree takes on disk. */
   usage(path: string): TreeUsage;
   /** Removes a tree. */
@@ -50,6 +53,7 @@ export const jobs: Jobs = {
   check: checkLayer,
   adopt,
   layOut,
+  copyLayers,
   compare: compareTrees,
   usage: treeUsage,
   remove: (path) => {
