@@ -164,6 +164,24 @@ test('no_new_privs and seccomp: default, from a file, unconfined', async (t) => 
   );
 });
 
+test('a filter that was compiled for one container holds in the next, and not in one with another profile', async (t) => {
+  const fixture = await openFixture(t);
+  const script =
+    'grep Seccomp: /proc/self/status | tr "\\t" " "; unshare -U true; mkdir /tmp/d; chmod 700 /tmp/d && echo chmod';
+  const path = join(fixture.root, 'profile.json');
+  const rule = { names: ['chmod', 'fchmodat'], action: 'SCMP_ACT_ERRNO' };
+  writeFileSync(path, JSON.stringify({ defaultAction: 'SCMP_ACT_ALLOW', syscalls: [rule] }));
+  for (let round = 0; round < 2; round += 1) {
+    const usual = await printed(fixture, script, { seccomp: { profileType: 0 } });
+    assert.match(usual, /^Seccomp: 2/);
+    assert.match(usual, /chmod$|chmod\n/m);
+    assert.match(usual, /unshare.*Operation not permitted/);
+    const custom = await printed(fixture, script, { seccomp: { profileType: 2, localhostRef: path } });
+    assert.match(custom, /chmod.*Operation not permitted/);
+    assert.doesNotMatch(custom, /unshare.*not permitted/);
+  }
+});
+
 test('AppArmor where the host has none: only nothing or unconfined', async (t) => {
   const fixture = await openFixture(t);
   if (readHostFacts().apparmor) return;

@@ -15,6 +15,7 @@ import type {
 import { SkiffError } from '#foundation/base/errors.ts';
 import { cgroupLayout } from '#foundation/linux/cgroups.ts';
 import { runSpawned, type SpawnedResult } from '#foundation/linux/spawn-command.ts';
+import { compiledSeccomp } from './compiled-seccomp.ts';
 import { type ConmonDeps, createMonitored, type MonitoredRuntime, runtimeMessage } from './conmon.ts';
 import { deleteEnded, startByFifo } from './shortcuts.ts';
 
@@ -44,6 +45,7 @@ export function commandLineDriver(deps: CommandLineDeps): RuntimeDriver {
   const must = async (args: readonly string[], timeoutMs?: number) =>
     expectSuccess(deps.name, await run(args, timeoutMs));
   const cgroups = cgroupLayout();
+  const seccomp = deps.features.compiledSeccomp ? compiledSeccomp() : undefined;
   const known = (id: string) => exists(join(deps.stateDirectory, id));
   const state = async (id: string) =>
     known(id) ? parseState(deps.name, await run(['state', id])) : undefined;
@@ -59,7 +61,10 @@ export function commandLineDriver(deps: CommandLineDeps): RuntimeDriver {
     features: deps.features,
     async create(request, signal) {
       try {
-        return await createMonitored(deps, monitored, request, signal);
+        const known = seccomp?.use(request.spec, request.bundle);
+        const created = await createMonitored(deps, monitored, request, signal);
+        if (known === false) seccomp?.learn(request.spec, join(deps.stateDirectory, request.id));
+        return created;
       } catch (error) {
         await remove(request.id, { force: true }).catch(() => {});
         throw error;
