@@ -78,8 +78,8 @@ export function createCore(deps: CoreDeps, makeParts: (services: CoreServices) =
       await loop.workers.close();
       await loop.pleg.stop();
       await parts.volumes.stop();
-      await deps.api?.stop();
       await Promise.allSettled(running);
+      await deps.api?.stop();
       parts.resources.stop();
     },
   };

@@ -1,0 +1,139 @@
+/** The whole kubelet with Debian's containerd below it and the embedded API above it. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
+import { type ApiClient, openApi } from '#contracts/kubernetes/client/client.ts';
+import { loadKubeconfig } from '#contracts/kubernetes/client/kubeconfig.ts';
+import type { CoreEvent, KubeList, Lease, Node, Pod } from '#contracts/kubernetes/types.ts';
+import { isSkiffError } from '#foundation/base/errors.ts';
+import { createLogger, silentLogger } from '#foundation/base/log.ts';
+import { pathsUnder } from '#foundation/base/paths.ts';
+import { systemClock } from '#foundation/base/time.ts';
+import { unmountTree } from '#foundation/linux/mount.ts';
+import { createKubeApi } from '#services/kube-api/index.ts';
+import { containerdInstalled, startContainerd } from '../../test/peers/containerd.ts';
+import { connectKubeletApi } from './api/connect.ts';
+import { loadConfiguration } from './configuration/load.ts';
+import { createKubelet } from './kubelet.ts';
+
+const skip = containerdInstalled ? false : 'needs Debian package containerd';
+const logger = process.env.VERBOSE === undefined ? silentLogger : createLogger('info');
+const clock = systemClock;
+
+async function until(what: string, check: () => Promise<boolean>, ms = 20_000): Promise<void> {
+  for (const end = Date.now() + ms; !(await check()); await wait(30)) {
+    if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
+  }
+}
+
+async function joined(work: (admin: ApiClient) => Promise<void>): Promise<void> {
+  await using stack = new AsyncDisposableStack();
+  const root = mkdtempSync('/tmp/skiff-join-');
+  stack.defer(() => {
+    unmountTree(root);
+    rmSync(root, { recursive: true, force: true });
+  });
+  const peer = stack.use(await startContainerd(73));
+  const api = createKubeApi({
+    directory: join(root, 'api'),
+    address: '127.0.0.1',
+    port: 0,
+    nodeName: 'node1',
+    kubeletEndpoint: { url: 'https://127.0.0.1:1' },
+    logger,
+  });
+  await api.start();
+  stack.defer(() => api.stop());
+  const kubelet = createKubelet({
+    paths: pathsUnder(root),
+    cri: peer.cri,
+    configuration: loadConfiguration({ overrides: { port: 0, healthzPort: 0, readOnlyPort: 0 } }),
+    api: connectKubeletApi(api.nodeKubeconfigPath, { nodeName: 'node1', clock, logger }),
+    clock,
+    logger,
+    nodeName: 'node1',
+  });
+  await kubelet.start();
+  stack.defer(async () => {
+    await kubelet.stop();
+    for (const uid of await kubelet.parts.resources.podCgroups())
+      await kubelet.parts.resources.removePodCgroup(uid);
+  });
+  const admin = stack.use(openApi(loadKubeconfig(api.adminKubeconfigPath)));
+  await work(admin);
+}
+
+const pods = '/api/v1/namespaces/default/pods';
+
+async function find<T>(admin: ApiClient, path: string): Promise<T | undefined> {
+  try {
+    return await admin.get<T>(path);
+  } catch (error) {
+    if (isSkiffError(error, 'NOT_FOUND')) return undefined;
+    throw error;
+  }
+}
+
+test('node, pod, configMap, events, deletion', { skip }, async () => {
+  await joined(async (admin) => {
+    await until('the node is ready', async () => {
+      const node = await find<Node>(admin, '/api/v1/nodes/node1');
+      return (
+        node?.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') === true
+      );
+    });
+    const lease = '/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/node1';
+    await until('the lease', async () => {
+      return (await find<Lease>(admin, lease))?.spec?.holderIdentity === 'node1';
+    });
+    await admin.create('/api/v1/namespaces/default/configmaps', {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name: 'words' },
+      data: { greeting: 'hello' },
+    });
+    const image = 'skiff.test/busybox:1';
+    await admin.create(pods, {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'web' },
+      spec: {
+        automountServiceAccountToken: false,
+        terminationGracePeriodSeconds: 1,
+        volumes: [{ name: 'words', configMap: { name: 'words' } }],
+        containers: [
+          {
+            name: 'main',
+            image,
+            imagePullPolicy: 'IfNotPresent',
+            command: [
+              'sh',
+              '-c',
+              'cat /words/greeting > /dev/termination-log; [ "$GREETING" = hello ] && sleep 1000',
+            ],
+            env: [{ name: 'GREETING', valueFrom: { configMapKeyRef: { name: 'words', key: 'greeting' } } }],
+            volumeMounts: [{ name: 'words', mountPath: '/words' }],
+          },
+        ],
+      },
+    });
+    const web = () => find<Pod>(admin, `${pods}/web`);
+    await until('the pod is ready', async () => {
+      const status = (await web())?.status;
+      return status?.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True') === true;
+    });
+    const status = (await web())?.status;
+    assert.equal(status?.phase, 'Running');
+    assert.match(status?.podIP ?? '', /^10\.99\.73\./);
+    assert.ok(status?.hostIP);
+    await until('its events', async () => {
+      const { items } = await admin.get<KubeList<CoreEvent>>('/api/v1/namespaces/default/events');
+      const reasons = items.map(({ reason }) => reason);
+      return ['Pulled', 'Created', 'Started'].every((reason) => reasons.includes(reason));
+    });
+    await admin.delete(`${pods}/web`);
+    await until('the pod is gone', async () => (await web()) === undefined);
+  });
+});
