@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { RuntimeDriver } from '#contracts/oci/runtime-driver.ts';
+import { mount, unmount } from '#foundation/linux/mount.ts';
 import { type Fixture, openFixture } from '../../../test/containers-fixture.ts';
 import type { Core } from './deps.ts';
 
@@ -101,6 +102,23 @@ const failures: {
     message: /injected: disk full/,
   },
 ];
+
+test('a full disk is told as such; once there is room the same create works', async (t) => {
+  const fixture = await openFixture(t);
+  const target = join(fixture.root, 'lib/containers');
+  mkdirSync(target, { recursive: true });
+  // Two inodes: the directory itself and the bundle; there is none for a file.
+  mount({ source: 'full', target, type: 'tmpfs', data: 'nr_inodes=2' });
+  const create = () => fixture.create({ command: ['sleep', '100'] }, 'x');
+  await assert.rejects(create(), (error: Error & { code: string }) => {
+    assert.equal(error.code, 'RESOURCE_EXHAUSTED');
+    assert.match(error.message, /Cannot create container "x".*no space left/i);
+    return true;
+  });
+  unmount(target);
+  await nothingLeft(fixture);
+  await create();
+});
 
 for (const failure of failures)
   test(`a create that fails at ${failure.step} leaves nothing, and its retry works`, async (t) => {
