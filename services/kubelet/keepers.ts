@@ -20,7 +20,7 @@ import { createImageCollector } from './gc/images.ts';
 import type { KubeletDeps } from './kubelet.ts';
 import { startLogRotation } from './logs/rotation.ts';
 import { createShutdownManager, shutdownGroups } from './node/shutdown.ts';
-import type { KubeletParts, LateFacts } from './parts.ts';
+import { type KubeletParts, type LateFacts, pluginRoot } from './parts.ts';
 import { amountOf } from './resources/amounts.ts';
 import { reconcileCpus } from './resources/cpu-manager.ts';
 import { metricRoutes } from './server/routes/metrics.ts';
@@ -195,14 +195,15 @@ function makeShutdown({ deps, core, late }: Making): Keeper {
 
 function makeRegistry({ deps, parts }: Making): Keeper {
   const { paths, clock, logger: log } = deps;
-  const directory = join(paths.kubelet, 'plugins_registry');
+  const directory = join(pluginRoot(paths), 'plugins_registry');
   return createPluginRegistry({ directory, handlers: new Map([['CSIPlugin', parts.csi]]), clock, log });
 }
 
 function makePodResources({ deps, core, parts }: Making): Keeper {
   return createPodResourcesServer({
-    directory: join(deps.paths.kubelet, 'pod-resources'),
+    directory: join(pluginRoot(deps.paths), 'pod-resources'),
     pods: () => core.active.activePods(),
+    log: deps.logger,
     devices: parts.devices,
     cpus: parts.cpus,
   });

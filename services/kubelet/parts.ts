@@ -3,6 +3,7 @@
 import { join } from 'node:path';
 import type { Pod } from '#contracts/kubernetes/types.ts';
 import { Counter } from '#foundation/base/metrics.ts';
+import type { Paths } from '#foundation/base/paths.ts';
 import { type CgroupLayout, cgroupLayout } from '#foundation/linux/cgroups.ts';
 import { createAdmission } from './admission.ts';
 import type { KubeletConfiguration } from './configuration/defaults.ts';
@@ -143,7 +144,12 @@ export function makeParts(deps: KubeletDeps, core: CoreServices, late: LateFacts
 function makeGivers({ paths, clock, configuration, logger: log }: KubeletDeps) {
   const topology = readCpus();
   return {
-    devices: createDevices({ directory: join(paths.kubelet, 'device-plugins'), clock, log }),
+    devices: createDevices({
+      directory: join(pluginRoot(paths), 'device-plugins'),
+      checkpoint: join(paths.kubelet, 'devices_state'),
+      clock,
+      log,
+    }),
     cpus: createCpuManager({
       policy: configuration.cpuManagerPolicy,
       cpus: topology,
@@ -151,6 +157,11 @@ function makeGivers({ paths, clock, configuration, logger: log }: KubeletDeps) {
       stateFile: join(paths.kubelet, 'cpu_manager_state'),
     }),
   };
+}
+
+/** Plugins find the kubelet at a path they know by heart; only another root of Skiff has its own. */
+export function pluginRoot({ root, kubelet }: Pick<Paths, 'root' | 'kubelet'>): string {
+  return root === '/' ? '/var/lib/kubelet' : kubelet;
 }
 
 /** Gates, then what fits, then what is to be given. */

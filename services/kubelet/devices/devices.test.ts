@@ -27,7 +27,12 @@ async function setup() {
   cleanups.push(() => rmSync(directory, { recursive: true, force: true }));
   const clock = fakeClock();
   const open = async () => {
-    const devices = createDevices({ directory, clock, log: silentLogger });
+    const devices = createDevices({
+      directory,
+      checkpoint: `${directory}/checkpoint`,
+      clock,
+      log: silentLogger,
+    });
     await devices.start();
     cleanups.push(() => devices.stop());
     return devices;
@@ -151,6 +156,15 @@ test('a plugin that ends leaves broken devices, for five minutes', async () => {
   assert.equal(devices.counts().capacity.size, 0);
 });
 
+test('the socket of another kubelet is left alone', async () => {
+  const { directory, open } = await setup();
+  const first = await open();
+  await open();
+  await startPlugin(directory);
+  await register(directory);
+  await until('the first has it', () => first.counts().allocatable.get('vendor.test/x') === 2);
+});
+
 test('bad registrations are refused', async () => {
   const { directory, open } = await setup();
   await open();
@@ -170,6 +184,7 @@ test('the pod-resources API tells who has what', async () => {
   const server = createPodResourcesServer({
     directory: `${directory}/pr`,
     pods: () => [pod],
+    log: silentLogger,
     devices,
     cpus: { exclusive: () => [2, 3], allocatable: () => [0, 1, 2, 3] },
   });

@@ -20,16 +20,18 @@ import type { AnyContainer } from '../ports.ts';
 import { amountOf } from '../resources/amounts.ts';
 import { type Allocation, type Allocations, openAllocations } from './allocations.ts';
 import { connectPlugin, type Device, type PluginClient } from './plugin-client.ts';
+import { answers } from './socket.ts';
 
 /** Milliseconds that the devices of a plugin that ended still count as the node's (as broken ones). */
 const goneMs = 5 * 60_000;
 const apiVersion = 'v1beta1';
-const checkpoint = 'kubelet_internal_checkpoint';
 
 /** What device plugins need. */
 export interface DevicesDeps {
-  /** `<kubelet root>/device-plugins`. */
+  /** `/var/lib/kubelet/device-plugins`, which plugins know by heart, or below another root. */
   directory: string;
+  /** Where allocations are kept: below this kubelet's own root. */
+  checkpoint: string;
   clock: Clock;
   log: Logger;
 }
@@ -63,7 +65,7 @@ interface Resource {
 export function createDevices(deps: DevicesDeps): Devices {
   const resources = new Map<string, Resource>();
   mkdirSync(deps.directory, { recursive: true, mode: 0o750 });
-  const allocations = openAllocations(join(deps.directory, checkpoint));
+  const allocations = openAllocations(deps.checkpoint);
   let server: RpcServer | undefined;
   const register = (name: string, endpoint: string, options: { preStart: boolean; preferred: boolean }) => {
     resources.get(name)?.plugin.close();
@@ -85,10 +87,15 @@ export function createDevices(deps: DevicesDeps): Devices {
   };
   return {
     async start() {
+      const socket = join(deps.directory, 'kubelet.sock');
+      if (await answers(socket)) {
+        deps.log.warn({ socket }, 'another kubelet serves device plugins here: this one offers no devices');
+        return;
+      }
       // Plugins see the socket come back and register again; their own sockets are theirs.
-      rmSync(join(deps.directory, 'kubelet.sock'), { force: true });
+      rmSync(socket, { force: true });
       server = registrationServer(deps, register);
-      await server.listen(`unix://${join(deps.directory, 'kubelet.sock')}`);
+      await server.listen(`unix://${socket}`);
     },
     async stop() {
       for (const { plugin } of resources.values()) plugin.close();

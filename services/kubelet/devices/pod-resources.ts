@@ -4,14 +4,17 @@ import { join } from 'node:path';
 import { PodResourcesLister } from '#contracts/device-plugin/pod-resources_pb.ts';
 import type { Pod } from '#contracts/kubernetes/types.ts';
 import { SkiffError } from '#foundation/base/errors.ts';
+import type { Logger } from '#foundation/base/log.ts';
 import { createRpcServer, type RpcServer } from '#foundation/grpc/server.ts';
 import type { Devices } from './devices.ts';
+import { answers } from './socket.ts';
 
 /** What the API tells. */
 export interface PodResourcesDeps {
   /** `<kubelet root>/pod-resources`. */
   directory: string;
   pods: () => readonly Pod[];
+  log: Logger;
   devices: Pick<Devices, 'list'>;
   cpus: { exclusive(podUid: string, container: string): readonly number[]; allocatable(): readonly number[] };
 }
@@ -26,6 +29,10 @@ export function createPodResourcesServer(deps: PodResourcesDeps): {
     async start() {
       mkdirSync(deps.directory, { recursive: true, mode: 0o750 });
       const socket = join(deps.directory, 'kubelet.sock');
+      if (await answers(socket)) {
+        deps.log.warn({ socket }, 'another kubelet serves the pod-resources API here');
+        return;
+      }
       rmSync(socket, { force: true });
       server = createRpcServer();
       server.add(PodResourcesLister, {
