@@ -44,8 +44,8 @@ export interface VolumeManager {
   start(): Promise<void>;
   stop(): Promise<void>;
   /**
-   * The pods that must have their volumes now. A pod that is in the list is mounted in the background; one that
-   * is on disk and not in the list is unmounted. Until `start` has seen the first call nothing is unmounted.
+   * The pods that may have volumes now: what is on disk of others is unmounted in the background. Until the first
+   * call nothing is unmounted.
    */
   reconcile(pods: readonly Pod[]): void;
   /**
