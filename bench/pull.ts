@@ -41,7 +41,10 @@ for (const image of images) {
   );
   console.log(`  of which sync ${seconds(median(skiff.map((each) => each.syncMs)))}`);
   console.log(`  memory growth ${Math.max(...skiff.map((each) => each.growthMb)).toFixed(0)} MB at the peak`);
-  console.log(`  longest loop block ${Math.max(...skiff.map((each) => each.blockMs)).toFixed(1)} ms`);
+  const [own, wall] = [skiff.map((each) => each.blockMs), skiff.map((each) => each.blockWallMs)];
+  console.log(
+    `  longest loop block ${Math.max(...own).toFixed(1)} ms of work, ${Math.max(...wall).toFixed(1)} ms on the clock`,
+  );
   console.log(`  warm pull ${median(skiff.map((each) => each.warmMs)).toFixed(1)} ms`);
   console.log(`  floor: ${await floorOf(image.layerFiles)}`);
 }

@@ -10,7 +10,9 @@ export interface SkiffPull {
   /** How long making it durable took, a part of the cold pull. */
   syncMs: number;
   growthMb: number;
+  /** The most that the event loop did between two turns, of processor time and on the clock. */
   blockMs: number;
+  blockWallMs: number;
 }
 
 /** Pulls into a fresh directory below `place`, which stays until the bench is over: mass deletes slow ext4. */

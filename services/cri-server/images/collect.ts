@@ -11,6 +11,8 @@ export interface Collected {
   layers: number;
   /** Bytes of disk that this frees. */
   bytes: number;
+  /** When the bytes are deleted; never rejects. */
+  deleted: Promise<void>;
 }
 
 /**
@@ -19,7 +21,7 @@ export interface Collected {
  *
  * @param roots the roots of containers.
  */
-export async function collect(parts: ImageParts, roots: readonly RootRecord[]): Promise<Collected> {
+export function collect(parts: ImageParts, roots: readonly RootRecord[]): Collected {
   const { catalog, content, layers, leases, directory } = parts;
   const blobs = new Set<string>();
   const chains = new Set<string>(roots.flatMap((root) => root.chain));
@@ -39,7 +41,7 @@ export async function collect(parts: ImageParts, roots: readonly RootRecord[]): 
     renameSync(path, to);
     taken.push(to);
   };
-  const collected: Collected = { blobs: [], layers: 0, bytes: 0 };
+  const collected = { blobs: [] as string[], layers: 0, bytes: 0 };
   for (const digest of content.list()) {
     if (blobs.has(digest) || leases.hasBlob(digest)) continue;
     collected.bytes += content.size(digest) ?? 0;
@@ -60,6 +62,6 @@ export async function collect(parts: ImageParts, roots: readonly RootRecord[]): 
     collected.bytes += layer.diskBytes;
     throwAway(layers.path(layer));
   }
-  await Promise.all(taken.map((path) => discard(parts, path)));
-  return collected;
+  const deleted = Promise.all(taken.map((path) => discard(parts, path))).then(() => {});
+  return { ...collected, deleted };
 }

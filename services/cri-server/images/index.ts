@@ -64,7 +64,7 @@ export interface ImagesDeps {
   roots?: 'overlay' | 'copy';
   /** What short names stand for (`createShortNames`); Docker Hub's images unless told. */
   shortNames?: { candidates(name: string): Promise<Reference[]> };
-  /** Blobs that may be downloaded at once; 4 unless told. */
+  /** Blobs that may be downloaded at once; 3 unless told. */
   parallelDownloads?: number;
 }
 
@@ -137,14 +137,14 @@ export function createImages(deps: ImagesDeps): Images {
     tag: (source, target) => toLocalImage(tagImage(parts, source, target)),
     untag: async (reference) => {
       const removed = removeName(parts, reference);
-      if (removed.deleted !== undefined) await collect(parts, roots.all());
+      if (removed.deleted !== undefined) collect(parts, roots.all());
       return removed;
     },
     remove: async (reference) => {
       const image = parts.catalog.find(reference);
       if (image === undefined) return { untagged: [] };
       const removed = removeImage(parts, image);
-      await collect(parts, roots.all());
+      collect(parts, roots.all());
       return removed;
     },
     pin: (reference, pinned) => {
@@ -179,7 +179,7 @@ function assemble(deps: ImagesDeps): ImageParts {
     layers: openLayers({ directory, store, pool }),
     leases: createLeases(),
     board: createProgressBoard(),
-    downloads: limiter(deps.parallelDownloads ?? 4),
+    downloads: limiter(deps.parallelDownloads ?? 3),
     layerWork: sharedWork(),
     locks: keyedLocks(),
     overlay: deps.roots === undefined ? overlayWorks(directory) : deps.roots === 'overlay',

@@ -5,7 +5,7 @@ import type { RootRecord } from '../store/model.ts';
 import { removeImage } from './remove.ts';
 
 /** What was removed. */
-export interface Pruned extends Collected {
+export interface Pruned extends Omit<Collected, 'deleted'> {
   /** Ids of images. */
   images: string[];
 }
@@ -28,5 +28,7 @@ export async function prune(
   for (const image of useless) removeImage(parts, image);
   // Whoever prunes wants the space more than a quicker second attempt at a failed pull.
   parts.leases.dropExpiring();
-  return { ...(await collect(parts, roots)), images: useless.map((image) => image.id) };
+  const { deleted, ...collected } = collect(parts, roots);
+  await deleted;
+  return { ...collected, images: useless.map((image) => image.id) };
 }
