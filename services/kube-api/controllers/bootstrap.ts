@@ -74,6 +74,7 @@ export function namespaceContent(deps: ObjectDeps, ca: string): Controller {
   return {
     name: 'namespace-content',
     watches: ['namespaces', 'serviceaccounts', 'configmaps'],
+    concerns: (resource, { type }) => (resource === 'namespaces' ? type === 'ADDED' : type === 'DELETED'),
     pass: () => fillNamespaces(deps, ca),
   };
 }

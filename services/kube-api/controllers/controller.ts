@@ -3,6 +3,7 @@
  * runs one pass over what there is: passes never overlap, and one that fails is tried again.
  */
 import { isSkiffError } from '#foundation/base/errors.ts';
+import type { Change } from '../storage/history.ts';
 import type { ApiDeps } from '../verbs/deps.ts';
 
 /** One controller. */
@@ -10,6 +11,8 @@ export interface Controller {
   name: string;
   /** The resources whose changes call for a pass. */
   watches: readonly string[];
+  /** Whether a change calls for a pass; every one does unless told. */
+  concerns?(resource: string, change: Change): boolean;
   /** Milliseconds between passes without a change; left out for none. */
   periodMs?: number;
   /** Looks at everything and puts right what is wrong. Doing it again must be harmless. */
@@ -34,7 +37,11 @@ async function run(
   signal: AbortSignal,
 ): Promise<void> {
   let wake = Promise.withResolvers<void>();
-  const stops = controller.watches.map((resource) => store.history.subscribe(resource, () => wake.resolve()));
+  const stops = controller.watches.map((resource) =>
+    store.history.subscribe(resource, (change) => {
+      if (controller.concerns?.(resource, change) ?? true) wake.resolve();
+    }),
+  );
   const stop = () => wake.resolve();
   signal.addEventListener('abort', stop, { once: true });
   try {

@@ -25,6 +25,14 @@ export function garbageCollection(deps: ApiDeps): Controller {
     watches: deps.registry.all
       .filter(({ kind }) => kind.kind !== 'Event' && kind.kind !== 'Lease')
       .map(({ resource }) => resource),
+    concerns: (_resource, { type, current: { object } }) => {
+      const { ownerReferences = [], deletionTimestamp } = object.metadata;
+      return (
+        type === 'DELETED' ||
+        deletionTimestamp !== undefined ||
+        (type === 'ADDED' && ownerReferences.length > 0)
+      );
+    },
     periodMs: 60_000,
     pass: async () => {
       const dependents = findDependents(deps);

@@ -12,6 +12,10 @@ export function namespaceDeletion(deps: ApiDeps): Controller {
   return {
     name: 'namespace-deletion',
     watches: ['namespaces', ...namespaced.map(({ resource }) => resource)],
+    concerns: (resource, { current: { object } }) => {
+      const name = resource === 'namespaces' ? object.metadata.name : (object.metadata.namespace ?? '');
+      return deps.store.get('namespaces', { name })?.object.metadata.deletionTimestamp !== undefined;
+    },
     pass: async () => {
       for (const { object } of deps.store.list('namespaces')) {
         const namespace = object as Namespace;

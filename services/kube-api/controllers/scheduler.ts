@@ -14,6 +14,10 @@ export function scheduling(deps: ApiDeps): Controller {
   return {
     name: 'scheduler',
     watches: ['pods', 'nodes'],
+    concerns: (resource, { type, current }) => {
+      const pod = current.object as Pod;
+      return resource === 'nodes' || type === 'DELETED' || isWaiting(pod) || isOver(pod);
+    },
     periodMs: 30_000,
     pass: async () => {
       const pods = deps.store.list('pods').map(({ object }) => object as Pod);

@@ -11,6 +11,12 @@ export function volumeBinding(deps: ApiDeps): Controller {
   return {
     name: 'volume-binding',
     watches: ['persistentvolumes', 'persistentvolumeclaims', 'pods'],
+    concerns: (resource, { type, current }) => {
+      if (resource !== 'pods') return true;
+      const { spec, status } = current.object as Pod;
+      const over = type === 'DELETED' || status?.phase === 'Succeeded' || status?.phase === 'Failed';
+      return over && (spec.volumes ?? []).some((each) => each.persistentVolumeClaim !== undefined);
+    },
     pass: async () => {
       for (const claim of claims(deps)) await bindClaim(deps, claim);
       for (const volume of volumes(deps)) await settle(deps, volume);

@@ -17,6 +17,8 @@ export interface Change {
   current: Stored;
   /** As it was before: an object may leave or enter a selection. */
   previous: Stored | undefined;
+  /** What watches send of it, by event type: made once for all of them. */
+  readonly lines: Map<string, Buffer>;
 }
 
 /** Changes kept for each resource. */

@@ -75,7 +75,7 @@ export function openStore(database: Database): Store {
       revision += 1;
       const current = stamp('put' in result ? result.put : result.remove, revision);
       const type = 'remove' in result ? 'DELETED' : previous === undefined ? 'ADDED' : 'MODIFIED';
-      const change: Change = { type, revision, current, previous };
+      const change: Change = { type, revision, current, previous, lines: new Map() };
       const done = Promise.withResolvers<void>();
       memory.place(resource, name, type === 'DELETED' ? undefined : current);
       if (waiting.length === 0) setImmediate(flush);

@@ -17,6 +17,8 @@ export interface Page {
 
 /** Objects as JSON in one form. */
 export interface Presenter {
+  /** Whether objects are shown as they are stored, so that all who ask get the same bytes. */
+  plain: boolean;
   one(stored: Stored): string;
   bookmark(object: KubeObject): string;
   list(items: readonly Stored[], page: Page): string;
@@ -29,6 +31,7 @@ export function presenter(call: Call): Presenter {
   if (form === 'metadata') return metadata();
   const { kind } = call.type;
   return {
+    plain: true,
     one: (stored) => stored.json,
     bookmark: (object) => JSON.stringify(object),
     list: (items, page) => {
@@ -57,6 +60,7 @@ function metadata(): Presenter {
     metadata,
   });
   return {
+    plain: false,
     one: ({ object }) => JSON.stringify(partial(object)),
     bookmark: (object) => JSON.stringify(partial(object)),
     list: (items, page) =>
@@ -95,6 +99,7 @@ function tables({ request, type, deps }: Call): Presenter {
     });
   };
   return {
+    plain: false,
     one: ({ object }) => table([object], { resourceVersion: object.metadata.resourceVersion }, true),
     bookmark: (object) => table([object], { resourceVersion: object.metadata.resourceVersion }, false),
     list: (items, page) =>

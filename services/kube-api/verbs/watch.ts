@@ -29,13 +29,19 @@ export function watch(call: Call): void {
   const present = presenter(call);
   response.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-cache, private' });
   response.flushHeaders();
-  const send = (kind: string, body: string) => {
-    response.write(`{"type":"${kind}","object":${body}}\n`);
+  const write = (line: Buffer) => {
+    response.write(line);
     if (response.writableLength > maxWaiting) response.destroy();
   };
+  const send = (kind: string, body: string) => write(eventLine(kind, body));
   const pass = (change: Change) => {
+    // A list may hold what was not yet on disk, and so was not yet published.
+    if (change.revision <= start.seen) return;
     const kind = eventFor(change, selection);
-    if (kind !== undefined) send(kind, present.one(change.current));
+    if (kind === undefined) return;
+    const line = (present.plain && change.lines.get(kind)) || eventLine(kind, present.one(change.current));
+    if (present.plain) change.lines.set(kind, line);
+    write(line);
   };
   for (const stored of start.initial) send('ADDED', present.one(stored));
   if (start.bookmark) send('BOOKMARK', present.bookmark(bookmark(call, start.revision, true)));
@@ -63,7 +69,14 @@ export function watch(call: Call): void {
   request.signal.addEventListener('abort', end, { once: true });
 }
 
+/** One event as it is sent. */
+function eventLine(kind: string, body: string): Buffer {
+  return Buffer.from(`{"type":"${kind}","object":${body}}\n`);
+}
+
 interface Start {
+  /** The revision up to which the client has seen everything. */
+  seen: number;
   /** Objects that the client has not seen. */
   initial: readonly Stored[];
   missed: readonly Change[];
@@ -86,13 +99,14 @@ function startOf({ request, type, deps }: Call, selection: Selection): Start {
     return {
       initial: all.filter(({ object }) => selection.matches(object)),
       missed: [],
+      seen: revision,
       bookmark: initialEvents && isTrue(request.query, 'allowWatchBookmarks'),
       revision,
     };
   }
   const missed = asked === 0 ? [] : store.history.since(type.resource, asked);
   if (missed === undefined) throw expired(`too old resource version: ${asked} (${revision})`);
-  return { initial: [], missed, bookmark: false, revision };
+  return { initial: [], missed, seen: asked === 0 ? revision : asked, bookmark: false, revision };
 }
 
 /** A change as a selection sees it: an object that enters is added, one that leaves is deleted. */
