@@ -19,6 +19,7 @@ const addOpen = declare(
   'int posix_spawn_file_actions_addopen(void *actions, int fd, const char *path, int flags, unsigned int mode)',
 );
 const addChdir = declare('int posix_spawn_file_actions_addchdir_np(void *actions, const char *path)');
+const addCloseFrom = declare('int posix_spawn_file_actions_addclosefrom_np(void *actions, int from)');
 const attributesInit = declare('int posix_spawnattr_init(void *attributes)');
 const attributesDestroy = declare('int posix_spawnattr_destroy(void *attributes)');
 const setFlags = declare('int posix_spawnattr_setflags(void *attributes, short flags)');
@@ -142,6 +143,8 @@ function spawnNow(request: SpawnRequest): number {
   check(-attributesInit(attributes), 'Cannot prepare a process');
   try {
     addDescriptors(request, actions, duplicates);
+    // Whoever started this process may have left descriptors open that are none of a child's business.
+    addCloseFrom(actions, Math.max(2, ...Object.keys(request.fds ?? {}).map(Number)) + 1);
     if (request.cwd !== undefined) addChdir(actions, request.cwd);
     setSignals(request, attributes);
     const argv = cStrings([request.file, ...request.args]);
