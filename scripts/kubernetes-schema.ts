@@ -91,7 +91,10 @@ function read(model: string): { description: string; fields: Field[] } {
 }
 
 function clean(comment: string): string {
-  return comment.replace(/^\s*\* ?/gm, '').replaceAll('\\"', '"').trim();
+  return comment
+    .replace(/^\s*\* ?/gm, '')
+    .replaceAll('\\"', '"')
+    .trim();
 }
 
 const schema: Record<string, Record<string, string>> = {};

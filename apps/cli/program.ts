@@ -186,6 +186,23 @@ function nodeVerbs(program: Command): void {
     .option('--kubeconfig <file>', 'join the cluster of this kubeconfig')
     .action(action(() => import('./verbs/kubelet.ts')));
   program
+    .command('kubeconfig')
+    .description('print the kubeconfig of this node for kubectl')
+    .option('--path', 'only where it is')
+    .action(action(() => import('./verbs/kubeconfig.ts')));
+  program
+    .command('conformance')
+    .description('judge a CRI runtime by its answers')
+    .option('--endpoint <address>', "unix:///run/containerd/containerd.sock; this node's unless told")
+    .option('--only <text>', 'only rules whose name contains this')
+    .action(action(() => import('./verbs/conformance.ts')));
+  program
+    .command('setup [what]')
+    .description('install what is missing for: run, vm or tests')
+    .action(() => {
+      throw new Error('the launcher ./skiff runs the set-up before this program starts');
+    });
+  program
     .command('version')
     .description('print the versions of Skiff and of what it runs on')
     .addOption(json())
