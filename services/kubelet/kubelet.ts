@@ -9,6 +9,7 @@ import type { Logger } from '#foundation/base/log.ts';
 import { createRegistry } from '#foundation/base/metrics.ts';
 import type { Paths } from '#foundation/base/paths.ts';
 import type { Clock } from '#foundation/base/time.ts';
+import { undoStack } from '#foundation/base/undo.ts';
 import { createApiEventSink } from './api/event-sink.ts';
 import { keepNode } from './api/node-keeper.ts';
 import { decodePod, decodePods } from './config/decode.ts';
@@ -108,8 +109,11 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
     shutdownNode: () => core.services.shutdown.begin(),
     async start() {
       late.driver = await askDriver(deps, late.driver);
+      await using undo = undoStack();
+      undo.defer('stop the core', core.stop);
       await core.start();
       await keepers.start();
+      undo.commit();
       node = startNode(deps, core.parts as KubeletParts, stopping.signal);
     },
     async stop() {

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
+import type { CriClient } from '#contracts/cri/client.ts';
 import { silentLogger } from '#foundation/base/log.ts';
 import { pathsUnder } from '#foundation/base/paths.ts';
 import { systemClock } from '#foundation/base/time.ts';
@@ -131,6 +132,21 @@ async function tells(port: number): Promise<void> {
   assert.equal((await get(port, '/runningpods/')).status, 200);
 }
 
+/** A kubelet on a port that is taken: it must say so and stop what it began, or this test would never end. */
+async function secondOn(port: number, root: string, cri: CriClient): Promise<void> {
+  mkdirSync(join(root, 'manifests'), { recursive: true });
+  const overrides = { staticPodPath: join(root, 'manifests'), address: '127.0.0.1', port, healthzPort: 0 };
+  const kubelet = createKubelet({
+    paths: pathsUnder(root),
+    cri,
+    configuration: loadConfiguration({ overrides }),
+    clock: systemClock,
+    logger: silentLogger,
+    nodeName: 'node2',
+  });
+  await kubelet.start();
+}
+
 test('a pod over the kubelet’s API', { skip }, async () => {
   await using undo = new AsyncDisposableStack();
   const peer = await startContainerd(83);
@@ -171,6 +187,10 @@ test('a pod over the kubelet’s API', { skip }, async () => {
   await forwards(port, 'spdy');
   await forwards(port, 'tunnel');
   await tells(port);
+  await assert.rejects(
+    secondOn(port, join(root, 'second'), peer.cri),
+    new RegExp(`Cannot serve the kubelet's API on .*:${port}`),
+  );
   unlinkSync(join(manifests, 'web.yaml'));
   await until('the pod is gone', () => kubelet.services.view.runningPods().length === 0);
 });
