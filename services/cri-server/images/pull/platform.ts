@@ -36,7 +36,8 @@ function variantsOf(wanted: Platform): (string | undefined)[] {
   if (architecture === 'amd64' && from < 0) return [undefined, 'v1'];
   if (from < 0) return variant === undefined ? [undefined, ...all] : [variant, undefined];
   const below = all.slice(from);
-  return architecture === 'arm' ? [...below, undefined] : [below[0], undefined, ...below.slice(1)];
+  // Unnamed is v8 on arm64, and the first level elsewhere.
+  return architecture === 'arm64' ? [below[0], undefined, ...below.slice(1)] : [...below, undefined];
 }
 
 /** How well a platform fits: lower is better, undefined is not at all. */
