@@ -4,6 +4,7 @@
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { messageOf } from '#foundation/base/errors.ts';
 import { createPodConfig } from './config/pod-config.ts';
 import { createSources } from './config/sources.ts';
 import { startSources } from './config/start-sources.ts';
@@ -128,7 +129,9 @@ function baseOf(deps: CoreDeps) {
     pods: createPodManager(),
     mirrors: createMirrorPods({ api, logger }),
     directories: createPodDirectories(deps.root),
-    allocation: createAllocation(deps.root),
+    allocation: createAllocation(deps.root, (error) => {
+      logger.error({ error: messageOf(error) }, 'Cannot keep what resources pods were granted');
+    }),
     statuses: createStatusManager({ now, monotonic: () => clock.monotonic() }),
     reasons: createReasonCache(),
   };

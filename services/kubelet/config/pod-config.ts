@@ -38,6 +38,8 @@ export interface PodConfigDeps {
 
 export function createPodConfig({ now, emit, onDuplicate }: PodConfigDeps): PodConfig {
   const sources = new Map<PodSource, Map<string, Pod>>();
+  // What a pod looked like when it came: the same object again needs no comparing.
+  const received = new WeakMap<Pod, Pod>();
   return {
     set(source, pods) {
       const before = sources.get(source);
@@ -51,9 +53,15 @@ export function createPodConfig({ now, emit, onDuplicate }: PodConfigDeps): PodC
       };
       for (const pod of withoutDuplicates(pods, onDuplicate)) {
         const old = before?.get(uidOf(pod));
+        if (old !== undefined && received.get(pod) === old) {
+          after.set(uidOf(pod), old);
+          continue;
+        }
         const merged = annotated(pod, source, old?.metadata.annotations?.[seenAnnotation] ?? seenTime(now()));
         const op = opFor(old, merged);
-        after.set(uidOf(pod), op === undefined && old !== undefined ? old : merged);
+        const kept = op === undefined && old !== undefined ? old : merged;
+        after.set(uidOf(pod), kept);
+        received.set(pod, kept);
         if (op !== undefined) updates[op].push(merged);
       }
       for (const [uid, old] of before ?? []) if (!after.has(uid)) updates.REMOVE.push(old);

@@ -41,8 +41,11 @@ interface Checkpoint {
   pods: Record<string, Granted>;
 }
 
-/** @param directory the kubelet's root. */
-export function createAllocation(directory: string): Allocation {
+/**
+ * @param directory the kubelet's root.
+ * @param onUnsaved told why a checkpoint could not be written; what was granted holds all the same.
+ */
+export function createAllocation(directory: string, onUnsaved: (error: unknown) => void): Allocation {
   const path = join(directory, 'allocated_pods_state');
   const actuatedPath = join(directory, 'actuated_pods_state');
   const granted = new Map(Object.entries(load(path).pods));
@@ -51,7 +54,11 @@ export function createAllocation(directory: string): Allocation {
   const progress = new Map<string, string>();
   const write = (file: string, pods: ReadonlyMap<string, Granted>) => {
     const checkpoint: Checkpoint = { version: 1, pods: Object.fromEntries(pods) };
-    replaceFileSync(file, JSON.stringify(checkpoint), { durable: false });
+    try {
+      replaceFileSync(file, JSON.stringify(checkpoint), { durable: false });
+    } catch (error) {
+      onUnsaved(error);
+    }
   };
   const save = () => write(path, granted);
   return {
@@ -109,7 +116,9 @@ export function createAllocation(directory: string): Allocation {
 function load(path: string): Checkpoint {
   try {
     const checkpoint = JSON.parse(readFileSync(path, 'utf8')) as Checkpoint;
-    if (checkpoint.version === 1) return checkpoint;
+    const isWhole =
+      checkpoint.version === 1 && typeof checkpoint.pods === 'object' && checkpoint.pods !== null;
+    if (isWhole) return checkpoint;
   } catch {
     // The first start, or a broken file: what runs is granted again as its spec says.
   }

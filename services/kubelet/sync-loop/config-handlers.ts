@@ -1,7 +1,8 @@
 /** What a change of the desired state leads to. */
 import type { Pod } from '#contracts/kubernetes/types.ts';
+import { messageOf } from '#foundation/base/errors.ts';
 import type { PodUpdate } from '../config/pod-config.ts';
-import { fullName, hasTerminalPhase, isDeleted, isMirror, uidOf } from '../pods/identity.ts';
+import { fullName, hasTerminalPhase, isDeleted, isMirror, title, uidOf } from '../pods/identity.ts';
 import { activePods, podsWithVolumes } from './active.ts';
 import type { LoopDeps } from './deps.ts';
 import { considerResize } from './resize.ts';
@@ -9,14 +10,16 @@ import { considerResize } from './resize.ts';
 /** Takes in one update; updates are handled one after another. */
 export async function handleUpdate(deps: LoopDeps, update: PodUpdate): Promise<void> {
   deps.sources.seen(update.source);
-  if (update.op === 'ADD') {
-    for (const pod of byCreation(update.pods)) await add(deps, pod);
-  } else if (update.op === 'REMOVE') {
-    for (const pod of update.pods) remove(deps, pod);
-  } else if (update.op === 'RECONCILE') {
-    for (const pod of update.pods) reconcile(deps, pod);
-  } else {
-    for (const pod of update.pods) change(deps, pod);
+  const handle = { ADD: add, REMOVE: remove, RECONCILE: reconcile, UPDATE: change, DELETE: change }[
+    update.op
+  ];
+  for (const pod of byCreation(update.pods)) {
+    try {
+      await handle(deps, pod);
+    } catch (error) {
+      // The other pods must not suffer; housekeeping starts what has no worker.
+      deps.logger.error({ pod: title(pod), error: messageOf(error) }, 'Cannot take in a change of a pod');
+    }
   }
   // Before every source was seen, a pod that is not there may only not have been told of yet.
   if (deps.sources.allReady()) deps.volumes.reconcile(podsWithVolumes(deps));
