@@ -56,18 +56,22 @@ function processorSeconds(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
-/** Milliseconds until every watcher has seen one change. */
+/** Milliseconds until every watcher has seen one change, once all of them are open. */
 async function fanOut(client: ApiClient): Promise<number> {
-  const { metadata } = await client.get<{ metadata: { resourceVersion: string } }>(`${path}?limit=1`);
+  const query = {
+    fieldSelector: 'metadata.name=seen-by-all',
+    sendInitialEvents: true,
+    resourceVersionMatch: 'NotOlderThan',
+    allowWatchBookmarks: true,
+  };
   const stop = new AbortController();
-  const seen: Promise<void>[] = [];
-  for (let index = 0; index < watchers; index += 1) {
-    const events = client
-      .watch(path, { resourceVersion: metadata.resourceVersion }, stop.signal)
-      [Symbol.asyncIterator]();
-    seen.push(events.next().then(() => {}));
-  }
-  await sleep(3_000);
+  const open = Array.from({ length: watchers }, () =>
+    client.watch(path, query, stop.signal)[Symbol.asyncIterator](),
+  );
+  // The first event is the bookmark after no objects.
+  await Promise.all(open.map((events) => events.next()));
+  tell(`open ${watchers} watches`, 0);
+  const seen = open.map((events) => events.next());
   const time = await timed(async () => {
     await client.create(path, pod('seen-by-all'));
     await Promise.all(seen);

@@ -113,11 +113,10 @@ export const discoveryCases: readonly Case[] = [
     run: async (t) => {
       for (const path of [
         '/api/v1/namespaces/default/../../../etc',
-        '/api/v1/namespaces/%2e%2e/pods',
-        '/api/v1//pods',
         '/api/v1/namespaces/a%2Fb/pods',
+        '/api/v1/pods/%00/log',
       ])
-        assert.ok((await t.get(path)).status >= 400 || (await t.get(path)).body.items?.length === 0, path);
+        assert.ok((await t.get(path)).status >= 400, path);
     },
   },
 ];
