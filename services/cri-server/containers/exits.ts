@@ -74,19 +74,23 @@ export function exitWatcher({ directory, onExit, pollMs = 2000 }: ExitWatcherDep
     unwatch: (id) => void watched.delete(id),
     check,
     [Symbol.dispose]: () => {
-      watcher.close();
+      watcher?.close();
       clearInterval(timer);
     },
   };
 }
 
-function watchDirectory(directory: string, check: (id: string) => void): FSWatcher {
-  const watcher = watch(directory, { persistent: false }, (_event, name) => {
-    if (name !== null) check(name);
-  });
-  // The polling still sees every exit, a little later.
-  watcher.on('error', () => {});
-  return watcher;
+/** Without inotify (its limits are the whole machine's) the polling still sees every exit, a little later. */
+function watchDirectory(directory: string, check: (id: string) => void): FSWatcher | undefined {
+  try {
+    const watcher = watch(directory, { persistent: false }, (_event, name) => {
+      if (name !== null) check(name);
+    });
+    watcher.on('error', () => {});
+    return watcher;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Reads an exit file; undefined if there is none or it is not whole yet. */

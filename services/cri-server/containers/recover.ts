@@ -23,6 +23,8 @@ export async function recoverContainers(core: Core): Promise<void> {
   }
   await core.images.recoverRoots(rootKeys(core));
   removeOrphans(core);
+  // Documents of commands that ran when the server was killed.
+  rmSync(join(core.paths.run, 'exec'), { recursive: true, force: true });
 }
 
 /** Kept are those that clients were told of and whose sandbox is still there. */
