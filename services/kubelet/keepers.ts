@@ -19,7 +19,7 @@ import { startGarbageCollection } from './gc/gc.ts';
 import { createImageCollector } from './gc/images.ts';
 import type { KubeletDeps } from './kubelet.ts';
 import { startLogRotation } from './logs/rotation.ts';
-import { createShutdownManager, shutdownGroups } from './node/shutdown.ts';
+import { createShutdownDelay, wantsGracefulShutdown } from './node/shutdown.ts';
 import { type KubeletParts, type LateFacts, pluginRoot } from './parts.ts';
 import { amountOf } from './resources/amounts.ts';
 import { reconcileCpus } from './resources/cpu-manager.ts';
@@ -180,17 +180,14 @@ function rotation({ deps, core }: Making) {
   };
 }
 
-function makeShutdown({ deps, core, late }: Making): Keeper {
-  const manager = createShutdownManager({
-    groups: shutdownGroups(deps.configuration),
-    source: (onShutdown) =>
-      inhibitShutdown({ who: 'kubelet', why: 'Kubelet needs time to handle node shutdown', onShutdown }),
-    pods: core.active,
-    control: core.control,
+function makeShutdown({ deps, core }: Making): Keeper {
+  const why = 'Kubelet needs time to handle node shutdown';
+  return createShutdownDelay({
+    wanted: wantsGracefulShutdown(deps.configuration),
+    source: (onShutdown) => inhibitShutdown({ who: 'kubelet', why, onShutdown }),
+    endPods: () => core.shutdown.begin(),
     log: deps.logger,
   });
-  late.shuttingDown = manager.shuttingDown;
-  return manager;
 }
 
 function makeRegistry({ deps, parts }: Making): Keeper {

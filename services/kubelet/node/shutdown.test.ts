@@ -1,91 +1,64 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import type { Pod } from '#contracts/kubernetes/types.ts';
 import { silentLogger } from '#foundation/base/log.ts';
 import { withDefaults } from '../configuration/defaults.ts';
-import { createShutdownManager, grouped, shutdownGroups } from './shutdown.ts';
+import { createShutdownDelay, wantsGracefulShutdown } from './shutdown.ts';
 
-const podOf = (name: string, priority: number, grace = 30): Pod => ({
-  metadata: { name, uid: name },
-  spec: { priority, terminationGracePeriodSeconds: grace, containers: [] },
+test('whether a configuration asks for it', () => {
+  assert.equal(wantsGracefulShutdown(withDefaults({}, true)), false);
+  assert.equal(wantsGracefulShutdown(withDefaults({ shutdownGracePeriod: '30s' }, true)), true);
+  const shutdownGracePeriodByPodPriority = [{ priority: 0, shutdownGracePeriodSeconds: 5 }];
+  assert.equal(wantsGracefulShutdown(withDefaults({ shutdownGracePeriodByPodPriority }, true)), true);
 });
 
-test('groups of a configuration', () => {
-  assert.deepEqual(shutdownGroups(withDefaults({}, true)), []);
-  const plain = withDefaults({ shutdownGracePeriod: '30s', shutdownGracePeriodCriticalPods: '10s' }, true);
-  assert.deepEqual(shutdownGroups(plain), [
-    { priority: 0, seconds: 20 },
-    { priority: 2_000_000_000, seconds: 10 },
-  ]);
-  const listed = [
-    { priority: 1000, shutdownGracePeriodSeconds: 5 },
-    { priority: 0, shutdownGracePeriodSeconds: 60 },
-  ];
-  const groups = shutdownGroups(withDefaults({ shutdownGracePeriodByPodPriority: listed }, true));
-  assert.deepEqual(
-    groups.map(({ priority }) => priority),
-    [0, 1000],
-  );
-  const members = grouped(groups, [podOf('low', -5), podOf('mid', 999), podOf('high', 5000)]);
-  assert.deepEqual(
-    members.map(([, pods]) => pods.map(({ metadata }) => metadata.name)),
-    [['low', 'mid'], ['high']],
-  );
-});
-
-test('pods end by priority, then the machine may go; a shutdown called off leaves the node ready', async () => {
-  let tell: (starting: boolean) => void = () => {};
+function setup(wanted = true) {
   const log: string[] = [];
-  const gates = new Map<string, PromiseWithResolvers<void>>();
-  const manager = createShutdownManager({
-    groups: [
-      { priority: 0, seconds: 20 },
-      { priority: 100, seconds: 10 },
-    ],
+  const ended = Promise.withResolvers<void>();
+  const state: { tell: (starting: boolean) => void } = { tell: () => {} };
+  const delay = createShutdownDelay({
+    wanted,
     source: async (onShutdown) => {
-      tell = onShutdown;
+      log.push('delay');
+      state.tell = onShutdown;
       return { release: () => void log.push('release'), close: () => void log.push('close') };
     },
-    pods: { activePods: () => [podOf('db', 100), podOf('web', 0, 5), podOf('job', 0, 60)] },
-    control: {
-      killPod: async (pod, how) => {
-        log.push(`${pod.metadata.name} ${how.gracePeriodSeconds} ${how.reason} ${how.condition?.type}`);
-        const gate = Promise.withResolvers<void>();
-        gates.set(pod.metadata.name, gate);
-        await gate.promise;
-      },
+    endPods: () => {
+      log.push('end');
+      return ended.promise;
     },
     log: silentLogger,
   });
-  await manager.start();
-  assert.equal(manager.shuttingDown(), undefined);
-  tell(true);
-  tell(true);
+  return { delay, log, ended, state };
+}
+
+test('the machine may go when the pods have ended, and not before', async () => {
+  const { delay, log, ended, state } = setup();
+  await delay.start();
+  state.tell(true);
+  state.tell(true);
   await turn();
-  assert.equal(manager.shuttingDown(), 'node is shutting down');
-  assert.deepEqual(log, ['web 5 Terminated DisruptionTarget', 'job 20 Terminated DisruptionTarget']);
-  gates.get('web')?.resolve();
-  gates.get('job')?.reject(new Error('stuck'));
-  for (let turns = 0; turns < 5; turns++) await turn();
-  assert.deepEqual(log.slice(2), ['db 10 Terminated DisruptionTarget']);
-  gates.get('db')?.resolve();
-  for (let turns = 0; turns < 5; turns++) await turn();
-  assert.deepEqual(log.slice(3), ['release']);
-  tell(false);
-  assert.equal(manager.shuttingDown(), undefined);
-  await manager.stop();
-  assert.deepEqual(log.slice(4), ['close']);
+  assert.deepEqual(log, ['delay', 'end']);
+  ended.resolve();
+  await turn();
+  assert.deepEqual(log, ['delay', 'end', 'release']);
+  await delay.stop();
+  assert.equal(log.at(-1), 'close');
 });
 
-test('a machine that cannot wait is served all the same, and nothing is asked for if nothing is configured', async () => {
+test('pods that could not be ended do not hold the machine', async () => {
+  const { delay, log, ended, state } = setup();
+  await delay.start();
+  state.tell(true);
+  ended.reject(new Error('stuck'));
+  await delay.stop();
+  assert.ok(log.includes('release'));
+});
+
+test('nothing is delayed if nobody asked for it, and a machine that cannot wait is served all the same', async () => {
+  const { delay, log } = setup(false);
+  await delay.start();
+  assert.deepEqual(log, []);
   const source = async () => Promise.reject(new Error('no logind'));
-  const deps = {
-    source,
-    pods: { activePods: () => [] },
-    control: { killPod: async () => {} },
-    log: silentLogger,
-  };
-  await createShutdownManager({ ...deps, groups: [{ priority: 0, seconds: 1 }] }).start();
-  await createShutdownManager({ ...deps, groups: [] }).start();
+  await createShutdownDelay({ wanted: true, source, endPods: async () => {}, log: silentLogger }).start();
 });
