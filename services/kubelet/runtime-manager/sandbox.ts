@@ -1,8 +1,8 @@
 /** Makes a pod's sandbox, or describes the one it has. */
 import { mkdirSync } from 'node:fs';
 import type { Pod } from '#contracts/kubernetes/types.ts';
-import { messageOf, wrapError } from '#foundation/base/errors.ts';
-import { title, uidOf } from '../pods/identity.ts';
+import { messageOf, SkiffError, wrapError } from '#foundation/base/errors.ts';
+import { specOf, title, uidOf } from '../pods/identity.ts';
 import type { RuntimeManagerDeps } from './deps.ts';
 import { logDirectory, sandboxLabels } from './labels.ts';
 import type { RuntimePodStatus } from './model.ts';
@@ -26,6 +26,10 @@ export async function createSandbox(
     const { podSandboxId: id } = await deps.runtime.runPodSandbox({ config, runtimeHandler }, { signal });
     const { status } = await deps.runtime.podSandboxStatus({ podSandboxId: id }, { signal });
     const ips = status === undefined ? [] : toSandboxRecord(status).ips;
+    if (ips.length === 0 && specOf(pod).hostNetwork !== true) {
+      // Its containers would be killed at the next sync; made anew at once it would go on for ever.
+      throw new SkiffError('UNAVAILABLE', `sandbox "${id}" has no address`);
+    }
     const sandbox = { id, config, runtimeHandler, ips };
     deps.sandboxes.set(uidOf(pod), sandbox);
     deps.counters.podStarted();
