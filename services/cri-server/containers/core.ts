@@ -4,6 +4,7 @@ import { systemClock } from '#foundation/base/time.ts';
 import type { ContainersDeps, Core } from './deps.ts';
 import { observeExit } from './exit.ts';
 import { exitWatcher } from './exits.ts';
+import { noHooks } from './hooks.ts';
 import { monitorPaths } from './places.ts';
 import { type ContainerRecord, recordVersion } from './record.ts';
 import { defaultCdiDirectories } from './spec/cdi.ts';
@@ -15,6 +16,7 @@ export function createCore(deps: ContainersDeps): Core {
   const core: Core = {
     ...deps,
     clock: deps.clock ?? systemClock,
+    hooks: deps.hooks ?? noHooks,
     cdiDirectories: deps.cdiDirectories ?? defaultCdiDirectories,
     monitor,
     table: containerTable(deps.store.records<ContainerRecord>('container', recordVersion)),

@@ -34,7 +34,7 @@ import {
 } from './places.ts';
 import { type ContainerRecord, encodeConfig } from './record.ts';
 import { stopSignalNumber } from './signals.ts';
-import { buildSpec } from './spec/index.ts';
+import { type BuiltSpec, buildSpec } from './spec/index.ts';
 import { type Container, nameOf } from './table.ts';
 import { validateConfig } from './validate.ts';
 
@@ -85,7 +85,7 @@ async function makeContainer(
   undo.defer('forget the container', () => core.table.remove(id));
   const root = await prepareRoots(core, id, config, image, undo);
   makeBundle(core, id, undo);
-  const { spec, user } = writeSpec(core, container, sandbox, image, root);
+  const { spec, user } = await makeSpec(core, container, sandbox, image, root, undo);
   makeLogDirectory(record.logPath);
   const { pid } = await createInRuntime(core, container, spec, undo);
   const process = identify(pid) ?? { pid, startTime: 0 };
@@ -93,6 +93,7 @@ async function makeContainer(
   core.exits.watch(id, process);
   undo.commit();
   core.emit('created', container);
+  await core.hooks.created(container);
   return id;
 }
 
@@ -126,7 +127,6 @@ function newRecord(
     stopSignal: stopSignalNumber(config.stopSignal, image.config.StopSignal ?? ''),
     cgroupPath: cgroupPlace(sandbox.cgroupParent, id, core.paths.tag, core.host.cgroupDriver).path,
     sharesPids: !ownPids,
-    imageVolumes: config.mounts.length,
     life: { phase: 'creating' },
   };
 }
@@ -171,10 +171,33 @@ function makeBundle(core: Core, id: string, undo: UndoStack): void {
   mkdirSync(bundle, { recursive: true, mode: 0o700 });
 }
 
-function writeSpec(core: Core, container: Container, sandbox: SandboxView, image: LocalImage, roots: Roots) {
+/** Builds config.json, lets plugins adjust it, and writes it. */
+async function makeSpec(
+  core: Core,
+  container: Container,
+  sandbox: SandboxView,
+  image: LocalImage,
+  roots: Roots,
+  undo: UndoStack,
+): Promise<BuiltSpec> {
+  const { spec: original, user } = specFor(core, container, sandbox, image, roots);
+  const spec = await core.hooks.create(container, original);
+  undo.defer('tell plugins', () => core.hooks.undoCreate(container, spec));
+  const path = join(bundleOf(core.paths, container.id), 'config.json');
+  replaceFileSync(path, JSON.stringify(spec), { durable: false });
+  return { spec, user };
+}
+
+function specFor(
+  core: Core,
+  container: Container,
+  sandbox: SandboxView,
+  image: LocalImage,
+  roots: Roots,
+): BuiltSpec {
   const { id, config } = container;
   const driver = core.runtimes.driver(sandbox.runtimeHandler);
-  const built = buildSpec({
+  return buildSpec({
     id,
     config,
     sandbox,
@@ -190,9 +213,6 @@ function writeSpec(core: Core, container: Container, sandbox: SandboxView, image
     targetPid: targetPid(core, container),
     cdiDirectories: core.cdiDirectories,
   });
-  const path = join(bundleOf(core.paths, id), 'config.json');
-  replaceFileSync(path, JSON.stringify(built.spec), { durable: false });
-  return built;
 }
 
 /** The process whose PID namespace a container joins, for mode TARGET: of a running container of its pod. */

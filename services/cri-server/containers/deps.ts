@@ -9,6 +9,7 @@ import type { Spawner } from '#foundation/linux/spawn.ts';
 import type { ImageSource, Sandboxes } from '../ports.ts';
 import type { Store } from '../store/store.ts';
 import type { ExitWatcher } from './exits.ts';
+import type { ContainerHooks } from './hooks.ts';
 import type { HostFacts } from './spec/host.ts';
 import type { Container, ContainerTable } from './table.ts';
 
@@ -34,6 +35,8 @@ export interface ContainersDeps {
   clock?: Clock;
   /** Told of each event, in order; must not throw. */
   onEvent?: (event: ContainerEvent, container: Container) => void;
+  /** Asked and told when containers change; nobody unless told. */
+  hooks?: ContainerHooks;
   /** Where CDI specs lie; `/etc/cdi` and `/var/run/cdi` unless told. */
   cdiDirectories?: readonly string[];
   /** Milliseconds between looks at processes whose exit nobody reported; 2,000 unless told. */
@@ -41,7 +44,8 @@ export interface ContainersDeps {
 }
 
 /** What every verb gets. */
-export interface Core extends Omit<ContainersDeps, 'onEvent' | 'clock' | 'cdiDirectories'> {
+export interface Core extends Omit<ContainersDeps, 'onEvent' | 'clock' | 'cdiDirectories' | 'hooks'> {
+  hooks: ContainerHooks;
   clock: Clock;
   table: ContainerTable;
   locks: KeyedLocks;

@@ -30,8 +30,6 @@ export interface ContainerRecord {
   cgroupPath: string;
   /** Whether other processes share its PID namespace, so that the end of its first leaves the others. */
   sharesPids: boolean;
-  /** How many image volumes it has. */
-  imageVolumes: number;
   life: Lifecycle;
 }
 

@@ -29,6 +29,7 @@ async function removeLocked(core: Core, container: Container): Promise<void> {
   const { life } = container.record;
   // From here on it is gone for clients, and a restart finishes what a crash interrupts.
   core.table.advance(container, { phase: 'removing', ...(life.phase === 'exited' ? { exited: life } : {}) });
+  await core.hooks.removed(container);
   try {
     await releaseContainer(core, container);
   } catch (error) {
@@ -47,14 +48,14 @@ function restore(core: Core, container: Container, life: Lifecycle): void {
 /** Takes away what was made for a container; what is not there is success, so it can be repeated. */
 export async function releaseContainer(
   core: Core,
-  { id, record }: Pick<Container, 'id' | 'record'>,
+  { id, record, config }: Pick<Container, 'id' | 'record' | 'config'>,
 ): Promise<void> {
   core.exits.unwatch(id);
   await core.runtimes.driver(record.runtime).delete(id, { force: true });
   await removeCgroup(core.host.cgroups, record.cgroupPath);
   removeEmptyCgroup(core.host.cgroups, ownCgroupParent(core.paths.tag));
-  for (let index = 0; index < record.imageVolumes; index += 1)
-    await core.images.removeRoot(imageVolumeKey(id, index));
+  for (const [index, mount] of config.mounts.entries())
+    if ((mount.image?.image ?? '') !== '') await core.images.removeRoot(imageVolumeKey(id, index));
   await core.images.removeRoot(id);
   removeMonitorFiles(core.monitor, attachName(id), id);
   rmSync(bundleOf(core.paths, id), { recursive: true, force: true });

@@ -29,10 +29,12 @@ async function startLocked(core: Core, container: Container): Promise<void> {
   requireSandbox(core, container);
   container.starting = true;
   try {
+    await core.hooks.start(container);
     const startedAt = nowNanos();
     await core.runtimes.driver(container.record.runtime).start(container.id, specOf(core, container));
     core.table.advance(container, { phase: 'running', process: life.process, startedAt });
     core.emit('started', container);
+    await core.hooks.started(container);
   } catch (error) {
     await fail(core, container, messageOf(error));
     throw error;

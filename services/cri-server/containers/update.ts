@@ -23,7 +23,10 @@ export async function updateResources(
 ): Promise<void> {
   const container = core.table.get(id);
   try {
-    await core.locks.run(container.id, () => updateLocked(core, container, changes, annotations), signal);
+    const work = () => updateLocked(core, container, changes, annotations);
+    // What plugins want of other containers needs those containers' locks: never hold two.
+    const after = await core.locks.run(container.id, work, signal);
+    await after();
   } catch (error) {
     throw wrapError(error, `Cannot update the resources of container "${id}"`);
   }
@@ -34,19 +37,22 @@ async function updateLocked(
   container: Container,
   changes: LinuxContainerResources | undefined,
   annotations: Readonly<Record<string, string>>,
-): Promise<void> {
+): Promise<() => Promise<void>> {
   const { life, cgroupPath, runtime } = container.record;
   if (!canUpdate(life))
     throw new SkiffError(
       'FAILED_PRECONDITION',
       `it is ${life.phase}; only a created or running container has limits`,
     );
-  if (changes === undefined) return;
+  if (changes === undefined) return async () => {};
   const merged = mergeResources(container.config.linux?.resources, changes);
-  const resources = resourcesOf(merged, core.host);
+  const wanted = resourcesOf(merged, core.host);
   refuseBelowUsage(core, cgroupPath, changes.memoryLimitInBytes);
+  const { resources, after } = await core.hooks.update(container, wanted);
   await core.runtimes.driver(runtime).update(container.id, resources);
   core.table.configure(container, withResources(container.config, merged, annotations));
+  await core.hooks.updated(container);
+  return after;
 }
 
 /** The old limits with those of the new that are set. */
