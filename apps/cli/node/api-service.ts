@@ -15,17 +15,23 @@ export interface ApiService extends Service {
   readonly caFile: string;
 }
 
-/** The customary port of a Kubernetes API; other roots take a free one, so that nodes can share a machine. */
-const customaryPort = 6443;
-
-/** Makes the API. @param kubeletPort where the node's kubelet will answer on loopback. */
-export function apiService(paths: Paths, config: Config, kubeletPort: number, log: Logger): ApiService {
+/**
+ * Makes the API.
+ *
+ * @param ports where it shall listen, and where the node's kubelet will, on loopback.
+ */
+export function apiService(
+  paths: Paths,
+  config: Config,
+  ports: { api: number; kubelet: number },
+  log: Logger,
+): ApiService {
   const api = createKubeApi({
     directory: join(paths.lib, 'kube-api'),
     address: config.api.address,
-    port: config.api.port ?? (paths.root === '/' ? customaryPort : 0),
+    port: ports.api,
     nodeName: nodeNameOf(config),
-    kubeletEndpoint: { url: `https://127.0.0.1:${kubeletPort}` },
+    kubeletEndpoint: { url: `https://127.0.0.1:${ports.kubelet}` },
     logger: log.child({ service: 'kube-api' }),
   });
   return {

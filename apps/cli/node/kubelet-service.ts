@@ -25,8 +25,9 @@ export interface KubeletOptions {
   kubeconfig?: string;
   /** The embedded API's certificate authority: clients with its certificates may ask this kubelet. */
   clientCaFile?: string;
-  /** TCP port of the kubelet's own API; 10250 unless told. */
+  /** TCP ports of the kubelet's own API and of its health; the configuration's unless told. */
   port?: number;
+  healthPort?: number;
 }
 
 /** The node's name: the configuration's, else the host's in lower case, as the kubelet has it. */
@@ -71,8 +72,8 @@ export function kubeletService(options: KubeletOptions): Service {
  * The KubeletConfiguration with this command's own settings on top. Without a file of the user's, only this
  * machine can reach the kubelet, and only with a certificate of the embedded API.
  */
-function kubeletConfiguration({ paths, config, clientCaFile, port }: KubeletOptions, manifests: string) {
-  const own = paths.root === '/' ? {} : { healthzPort: 0 };
+function kubeletConfiguration(options: KubeletOptions, manifests: string) {
+  const { config, clientCaFile, port, healthPort } = options;
   const closed = {
     address: '127.0.0.1',
     readOnlyPort: 0,
@@ -88,7 +89,7 @@ function kubeletConfiguration({ paths, config, clientCaFile, port }: KubeletOpti
     overrides: {
       staticPodPath: manifests,
       ...(port !== undefined && { port }),
-      ...own,
+      ...(healthPort !== undefined && { healthzPort: healthPort }),
       ...(config.kubelet.configFile === undefined && closed),
     },
   });

@@ -1,17 +1,18 @@
 /** `skiff node`: kubelet, CRI server and Kubernetes API in one process, joined by sockets. */
 import type { Logger } from '#foundation/base/log.ts';
+import type { Paths } from '#foundation/base/paths.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import { type Context, requireRoot } from '../context.ts';
 import { apiService } from '../node/api-service.ts';
 import { criService } from '../node/cri-service.ts';
-import { freePort } from '../node/free-port.ts';
+import { freePort, preferPort } from '../node/free-port.ts';
 import { removeNodeInfo, type StartedBy, writeNodeInfo } from '../node/info.ts';
 import { kubeletService, nodeNameOf } from '../node/kubelet-service.ts';
 import { type Service, serve, serviceLogger } from '../node/serve.ts';
 
-/** The kubelet's customary port. */
-const kubeletPort = 10250;
+/** The ports of Kubernetes' own parts. */
+const customary = { api: 6443, kubelet: 10250, health: 10248 };
 
 interface Options {
   config?: string;
@@ -50,11 +51,29 @@ async function nodeServices(
   { manifests, kubeconfig }: Options,
 ): Promise<{ services: Service[]; kubeconfig: string }> {
   const cri = criService(paths, config, log);
-  const port = paths.root === '/' ? undefined : await freePort('127.0.0.1');
-  const kubelet = { paths, config, log, runtimeEndpoint: `unix://${paths.criSocket}`, manifests, port };
+  const kubelet = { paths, config, log, runtimeEndpoint: `unix://${paths.criSocket}`, manifests };
   if (kubeconfig !== undefined)
     return { services: [cri, kubeletService({ ...kubelet, kubeconfig })], kubeconfig };
-  const api = apiService(paths, config, port ?? kubeletPort, log);
-  const own = kubeletService({ ...kubelet, kubeconfig: api.nodeKubeconfig, clientCaFile: api.caFile });
-  return { services: [cri, api, own], kubeconfig: api.adminKubeconfig };
+  const ports = await choosePorts(paths, config);
+  const api = apiService(paths, config, ports, log);
+  const own = {
+    kubeconfig: api.nodeKubeconfig,
+    clientCaFile: api.caFile,
+    port: ports.kubelet,
+    healthPort: ports.health,
+  };
+  return { services: [cri, api, kubeletService({ ...kubelet, ...own })], kubeconfig: api.adminKubeconfig };
+}
+
+/** The customary ports where they are free; other roots take any, so that nodes can share a machine. */
+async function choosePorts(paths: Paths, config: Config) {
+  const loopback = '127.0.0.1';
+  const choose = (port: number) => (paths.root === '/' ? preferPort(loopback, port) : freePort(loopback));
+  const { address, port } = config.api;
+  const [api, kubelet, health] = await Promise.all([
+    port ?? (paths.root === '/' ? preferPort(address, customary.api) : freePort(address)),
+    choose(customary.kubelet),
+    choose(customary.health),
+  ]);
+  return { api, kubelet, health };
 }
