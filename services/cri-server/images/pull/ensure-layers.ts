@@ -7,7 +7,7 @@ import { chainIds } from '../store/chain.ts';
 import type { UnpackedLayer } from '../store/layers.ts';
 import type { Lease } from '../store/leases.ts';
 import type { ImageLayer } from '../store/model.ts';
-import { discard, fetchLayer, type LayerRequest } from './fetch-layer.ts';
+import { discard, fetchLayer, type LayerRequest, take } from './fetch-layer.ts';
 
 /** The layers to have. */
 export interface LayersRequest {
@@ -22,13 +22,13 @@ export interface LayersRequest {
 /**
  * Gets all layers, in parallel, and puts them into the store one above the other.
  *
- * @returns the layers, and whether anything new was written, which is not durable yet.
+ * @returns the layers, which are not durable yet.
  */
 export async function ensureLayers(
   parts: ImageParts,
   request: LayersRequest,
   signal: AbortSignal,
-): Promise<{ layers: ImageLayer[]; isNew: boolean }> {
+): Promise<ImageLayer[]> {
   const chain = chainIds(request.diffIds);
   const layers = request.layers.map((descriptor, at) => ({
     descriptor,
@@ -41,7 +41,6 @@ export async function ensureLayers(
   }
   const stop = new AbortController();
   const stopped = AbortSignal.any([signal, stop.signal]);
-  let isNew = false;
   // The largest first: so the two threads end at about the same time.
   const bySize = layers.toSorted((a, b) => b.descriptor.size - a.descriptor.size);
   const works = new Map<ImageLayer, Promise<UnpackedLayer | undefined>>();
@@ -50,7 +49,6 @@ export async function ensureLayers(
     if (work === undefined)
       request.onLayer(layer.descriptor.digest, { state: 'exists', done: layer.descriptor.size });
     else {
-      isNew = true;
       work.catch((error) => stop.abort(error)); // One failed: the others are of no use.
       works.set(layer, work);
     }
@@ -59,15 +57,16 @@ export async function ensureLayers(
     for (const [at, layer] of layers.entries()) {
       const unpacked = await works.get(layer);
       parts.verified.add(`${layer.descriptor.digest} ${layer.diffId}`);
-      if (await putInPlace(parts, request, layers.slice(0, at), layer, unpacked, stopped)) isNew = true;
+      await putInPlace(parts, request, layers.slice(0, at), layer, unpacked, stopped);
       if (works.has(layer))
         request.onLayer(layer.descriptor.digest, { state: 'done', done: layer.descriptor.size });
     }
-    return { layers, isNew };
+    return layers;
   } catch (error) {
     const settled = await Promise.allSettled(works.values());
     for (const work of settled)
-      if (work.status === 'fulfilled' && work.value !== undefined) await discard(parts, work.value.path);
+      if (work.status === 'fulfilled' && work.value !== undefined && take(work.value))
+        await discard(parts, work.value.path);
     signal.throwIfAborted();
     throw stop.signal.aborted ? stop.signal.reason : error;
   }
@@ -95,10 +94,16 @@ function fetchShared(
     onProgress: (change) => request.onLayer(descriptor.digest, change),
   };
   const key = `${descriptor.digest} ${diffId} ${unpack}`;
-  return parts.layerWork.join(key, (workSignal) => fetchLayer(parts, layer, workSignal), signal);
+  const start = async (workSignal: AbortSignal) => {
+    const unpacked = await fetchLayer(parts, layer, workSignal);
+    // Everybody has left meanwhile: nobody would remove it.
+    if (workSignal.aborted && unpacked !== undefined && take(unpacked)) await discard(parts, unpacked.path);
+    return unpacked;
+  };
+  return parts.layerWork.join(key, start, signal);
 }
 
-/** @returns whether something was added to the store. */
+/** Makes an unpacked layer the store's, above the layers below it; or finds that the store has it already. */
 async function putInPlace(
   parts: ImageParts,
   request: LayersRequest,
@@ -106,23 +111,21 @@ async function putInPlace(
   layer: ImageLayer,
   unpacked: UnpackedLayer | undefined,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<void> {
   const { layers, locks } = parts;
   const { chainId, diffId } = layer;
   return locks.run(`layer ${diffId}`, async () => {
     const shareable = layers.shareable(diffId);
     if (layers.get(chainId) !== undefined || shareable !== undefined) {
-      if (unpacked !== undefined) await discard(parts, unpacked.path);
-      if (layers.get(chainId) !== undefined) return false;
-      if (shareable !== undefined) layers.share(chainId, below.at(-1)?.chainId, shareable);
-      return true;
+      if (unpacked !== undefined && take(unpacked)) await discard(parts, unpacked.path);
+      if (layers.get(chainId) === undefined && shareable !== undefined)
+        layers.share(chainId, below.at(-1)?.chainId, shareable);
+      return;
     }
     // Another pull that waited for the same layer may have taken the directory for a chain of its own.
-    const usable = unpacked !== undefined && layers.isThere(unpacked) ? unpacked : undefined;
-    const mine = usable ?? (await fetchShared(parts, request, layer, signal));
-    if (mine === undefined) throw new Error(`layer ${diffId} was not unpacked`);
+    let mine = unpacked;
+    while (mine === undefined || !take(mine)) mine = await fetchShared(parts, request, layer, signal);
     const ids = below.map((each) => each.chainId);
     await layers.adopt(chainId, ids, mine);
-    return true;
   });
 }

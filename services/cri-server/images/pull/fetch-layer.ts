@@ -111,11 +111,18 @@ async function work(
   const target = parts.layers.temporaryPath();
   try {
     const result: Unpacked = await parts.pool.run('unpack', { ...common, target }, starved);
-    return { diffId, path: target, result };
+    return { diffId, path: target, result, taken: false };
   } catch (error) {
     await discard(parts, target);
     throw error;
   }
+}
+
+/** Takes an unpacked layer's directory. @returns false if another has it already. */
+export function take(unpacked: UnpackedLayer): boolean {
+  if (unpacked.taken) return false;
+  unpacked.taken = true;
+  return true;
 }
 
 /** Removes a temporary directory; a failure is told, since start-up removes it too. */

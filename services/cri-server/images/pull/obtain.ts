@@ -35,7 +35,7 @@ export async function obtainImage(
   if (known !== undefined) return recordImage(parts, resolved, known.layers, supply.names(resolved));
   parts.pool.warm();
   tracker.layers(resolved.manifest.layers);
-  const { layers, isNew } = await ensureLayers(
+  const layers = await ensureLayers(
     parts,
     {
       layers: resolved.manifest.layers,
@@ -46,7 +46,8 @@ export async function obtainImage(
     },
     signal,
   );
-  if (isNew) await parts.pool.run('sync', parts.directory);
+  // Always: even layers that were here may be another pull's, not synced yet, and manifest and config are new.
+  await parts.pool.run('sync', parts.directory);
   signal.throwIfAborted();
   return recordImage(parts, resolved, layers, supply.names(resolved));
 }

@@ -2,7 +2,7 @@
  * Unpacked layers: each in a directory of its own, `layers/<number>`, short because the names of all layers
  * of an image must fit into one page of mount options. Records are by chain id.
  */
-import { existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
+import { mkdirSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Records, Store } from '../../store/store.ts';
 import type { Unpacked } from '../unpack/unpack-layer.ts';
@@ -14,6 +14,8 @@ export interface UnpackedLayer {
   diffId: string;
   path: string;
   result: Unpacked;
+  /** Whether somebody has taken the directory, to keep or to remove it; several pulls may have this same object. */
+  taken: boolean;
 }
 
 /** The unpacked layers of a store. */
@@ -30,8 +32,6 @@ export interface Layers {
   chain(chainIds: readonly string[]): LayerRecord[] | undefined;
   /** Adds a chain that shares the directory of another. */
   share(chainId: string, parent: string | undefined, layer: LayerRecord): void;
-  /** Whether an unpacked layer still lies where it was unpacked. */
-  isThere(unpacked: UnpackedLayer): boolean;
   /** Takes over an unpacked layer; `below` are the chain ids below it, bottom first. Not durable yet. */
   adopt(chainId: string, below: readonly string[], unpacked: UnpackedLayer): Promise<void>;
   /** Puts a fresh directory in the place of a layer's damaged one; the caller has synced it. */
@@ -74,7 +74,6 @@ export function openLayers(deps: { directory: string; store: Store; pool: Worker
     path,
     chain,
     share: (chainId, parent, layer) => void layers.set(chainId, { ...layer, parent }),
-    isThere: ({ path: at }) => existsSync(at),
     adopt: async (chainId, below, { diffId, path: from, result }) => {
       const adopted = result.implied.length > 0;
       const lower = chain(below) ?? [];

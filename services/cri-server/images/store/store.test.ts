@@ -168,3 +168,24 @@ test('folders without an entry take after the layers below, each chain for itsel
     assert.deepEqual([stat.mode & 0o7777, stat.uid, stat.mtimeMs], [mode, mode, mode * 1000], name);
   }
 });
+
+test('one pull that fails takes nothing from another that shares its layers', async () => {
+  using place = temporaryDirectory();
+  await using registry = await startRegistry(place.path);
+  await using it = await openTestImages();
+  for (let round = 0; round < 5; round += 1) {
+    const files = Array.from({ length: 200 }, (_, at) => ({ name: `d${round}/f${at}`, content: String(at) }));
+    const shared = { tar: tar(...files) };
+    const bad = { tar: tar({ name: '../bad', content: String(round) }) };
+    await pushImage(registry.host, `good${round}`, 'v1', { layers: [shared] });
+    await pushImage(registry.host, `bad${round}`, 'v1', { layers: [shared, bad] });
+    const [good] = await Promise.all([
+      it.images.pull({ reference: `${registry.host}/good${round}:v1` }),
+      assert.rejects(it.images.pull({ reference: `${registry.host}/bad${round}:v1` })),
+    ]);
+    const { path } = await it.images.prepareRoot({ key: `c${round}`, imageId: good.id });
+    assert.equal(readdirSync(`${path}/d${round}`).length, 200);
+  }
+  const left = readdirSync(`${it.directory}/layers`).filter((name) => name.startsWith('tmp-'));
+  assert.deepEqual(left, []);
+});
