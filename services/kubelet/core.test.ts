@@ -106,6 +106,25 @@ test('a changed manifest replaces the pod: the old one ends first', { skip }, as
   assert.deepEqual(live, [it.pod('a')?.metadata.uid]);
 });
 
+test('the same manifest again while its pod ends: it begins anew when it has ended', { skip }, async () => {
+  await using it = await node();
+  const text = manifest('a', {
+    terminationGracePeriodSeconds: 1,
+    containers: [{ name: 'main', command: forever, ...box }],
+  });
+  write(it, 'a', text);
+  await until('Running', () => it.pod('a')?.status?.phase === 'Running');
+  const [first, uid] = [it.pod('a')?.status?.containerStatuses?.[0]?.containerID, it.pod('a')?.metadata.uid];
+  unlinkSync(join(it.manifests, 'a.json'));
+  await until('its removal is seen', () => it.pod('a') === undefined);
+  write(it, 'a', text);
+  await until('another container', () => {
+    const status = it.pod('a')?.status?.containerStatuses?.[0];
+    return status?.state?.running !== undefined && status.containerID !== first;
+  });
+  assert.equal(it.pod('a')?.metadata.uid, uid);
+});
+
 test('hooks: postStart before the next container, a failing one kills; preStop within the grace period', {
   skip,
 }, async () => {

@@ -28,6 +28,7 @@ import { createReasonCache } from './status/reason-cache.ts';
 import { startStatusWriter } from './status/writer.ts';
 import type { LoopDeps } from './sync-loop/deps.ts';
 import { finishPod, terminatePod } from './sync-loop/end-pod.ts';
+import { beginAgain } from './sync-loop/housekeeping.ts';
 import { createPodControl } from './sync-loop/kill.ts';
 import { createSyncLoop } from './sync-loop/loop.ts';
 import { createRuntimeState } from './sync-loop/runtime-state.ts';
@@ -161,6 +162,7 @@ function wire(deps: CoreDeps, base: Base, makeParts: (services: CoreServices) =>
     logger,
     times: { syncMs: settings.syncFrequencyMs, errorMs: 10_000, networkMs: 1000 },
     observe: base.metrics.observeWorker,
+    onFinished: (uid) => beginAgain(loop, uid),
   });
   loop.workers = workers;
   const { view, active, health } = createView(loop, () => base.loopAge(), deps.metrics);

@@ -35,6 +35,8 @@ export interface WorkersDeps {
   logger: Logger;
   times: RequeueTimes;
   random?: () => number;
+  /** Told when a worker has finished and its run is over. */
+  onFinished?: (uid: string) => void;
   /** Sees how each sync ended. */
   observe?: (operation: string, seconds: number) => void;
 }
@@ -201,7 +203,8 @@ async function runWorker(state: State, worker: Worker): Promise<void> {
     }
   }
   worker.busy = false;
-  if (worker.pending && !state.closing && worker.state.phase !== 'finished') wake(state, worker);
+  if (worker.state.phase === 'finished') state.onFinished?.(worker.uid);
+  else if (worker.pending && !state.closing) wake(state, worker);
 }
 
 function random(state: State): number {

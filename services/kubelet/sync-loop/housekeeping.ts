@@ -32,6 +32,14 @@ function syncWorkers(deps: LoopDeps): void {
   }
 }
 
+/** A pod that came again while it was ending begins at once, without waiting for the next round. */
+export function beginAgain(deps: LoopDeps, uid: string): void {
+  const pod = deps.pods.get(uid);
+  if (pod === undefined || deps.workers.get(uid)?.restartRequested !== true) return;
+  deps.workers.forget(uid);
+  deps.workers.update({ kind: 'create', pod, mirror: deps.pods.mirrorOf(pod) });
+}
+
 /** Forgets what is kept for pods that are gone. */
 function prune(deps: LoopDeps): void {
   const known = new Set(deps.pods.pods().map(uidOf));
