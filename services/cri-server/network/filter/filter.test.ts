@@ -189,3 +189,22 @@ for (const [name, create] of [
     await filter.clear();
   });
 }
+
+test('rules that somebody flushed come back with a later pod', async (t) => {
+  const { filter, subnet, tag } = await setUp(t, (name) => createNftFilter(name, 1));
+  const pods = () => execFileSync('nft', ['list', 'set', 'ip', `skiff-${tag}`, 'pods'], { encoding: 'utf8' });
+  await filter.masquerade(subnet);
+  assert.ok(pods().includes(subnet));
+  execFileSync('nft', ['delete', 'table', 'ip', `skiff-${tag}`]);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  await filter.masquerade(subnet);
+  for (const end = performance.now() + 5000; performance.now() < end; ) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    try {
+      if (pods().includes(subnet)) return;
+    } catch {
+      // Not there yet.
+    }
+  }
+  assert.fail('the rules are still gone');
+});

@@ -6,20 +6,33 @@ import { tryCommand } from '#foundation/linux/command.ts';
 import type { PacketFilter, PublishedPort } from './index.ts';
 import { type Family, tableName, tableText } from './nft-table.ts';
 
-/** Makes the filter of a root. */
-export function createNftFilter(tag: string): PacketFilter {
+/** Milliseconds that rules are taken to be there; others may have flushed them (a firewall that is reloaded). */
+const trustMs = 30_000;
+
+/** Makes the filter of a root. @param trust milliseconds until rules are looked at again. */
+export function createNftFilter(tag: string, trust = trustMs): PacketFilter {
   const table = tableName(tag);
   /** Networks whose rule is known to be there; the promise is shared by those who ask at once. */
   const masqueraded = new Map<string, Promise<void>>();
+  const seen = new Map<string, number>();
   const exists = new Map<Family, Promise<void>>();
   const ensureTable = (family: Family) => once(exists, family, () => makeTable(family, tag));
   return {
     async masquerade(network) {
       const family = familyOf(network);
-      await once(masqueraded, network, async () => {
+      const ensure = async () => {
+        seen.set(network, performance.now());
         await ensureTable(family);
         await nft(`add element ${family} ${table} pods { ${network} }`);
-      });
+      };
+      if (masqueraded.has(network) && performance.now() - (seen.get(network) ?? 0) > trust) {
+        // Looked at again beside the pod that asks, which need not wait; it heals those before it too.
+        masqueraded.delete(network);
+        exists.delete(family);
+        once(masqueraded, network, ensure).catch(() => {});
+        return;
+      }
+      await once(masqueraded, network, ensure);
     },
     async publish(ports, device) {
       for (const family of familiesOf(ports)) await ensureTable(family);
