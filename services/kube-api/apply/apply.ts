@@ -8,7 +8,7 @@ import type { KubeObject } from '#contracts/kubernetes/types.ts';
 import { StatusError } from '../http/status.ts';
 import type { ResourceType } from '../kinds/strategy.ts';
 import { isRecord } from '../patch/merge-patch.ts';
-import { difference, entryStep, type FieldSet, leavesOf, pathOf, stepsOf } from './field-set.ts';
+import { difference, entryStep, leavesOf, pathOf, stepsOf } from './field-set.ts';
 import { entryFor, type Manager, type Owner, ownersOf, sameManager, withOwners } from './track.ts';
 
 /**
@@ -172,9 +172,4 @@ function matchesStep(entry: unknown, step: string): boolean {
   if (step.startsWith('v:')) return JSON.stringify(entry) === step.slice(2);
   const keys = Object.keys(JSON.parse(step.slice(2)) as object);
   return entryStep(keys, entry) === step;
-}
-
-/** The paths that a set names, for tests and messages. */
-export function displayPaths(set: FieldSet): string[] {
-  return [...set].map(displayPath);
 }

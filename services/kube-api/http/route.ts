@@ -47,7 +47,7 @@ export function createRoutes(deps: RouteDeps): Route {
     'pods/eviction': { POST: evict },
     'pods/log': { GET: (call) => podLog(call, kubelet) },
     'serviceaccounts/token': { POST: (call) => requestToken(call, tokens) },
-    'nodes/proxy': { GET: (call) => proxyNode(call, kubelet), POST: (call) => proxyNode(call, kubelet) },
+    'nodes/proxy': { GET: (call) => proxyNode(call, kubelet) },
   };
   return async (request) => {
     if (deps.discovery(request) || (await deps.openapi(request)) || (await deps.metrics(request))) return;

@@ -61,7 +61,7 @@ function problemsOf(check: typeof checkResize) {
 
 function admitPod(pod: Pod, around: Surroundings): void {
   if (pod.spec === undefined) return;
-  pod.status = { phase: 'Pending', qosClass: qosClass(pod), observedGeneration: undefined };
+  pod.status = { phase: 'Pending', qosClass: qosClass(pod) };
   const mirror = pod.metadata.annotations?.[mirrorAnnotation] !== undefined;
   admitPriority(pod, around);
   admitRuntimeClass(pod, around);

@@ -1,5 +1,5 @@
 /** `nodes/NAME/proxy/PATH`: the kubelet's own API through this one. */
-import { badRequest, notFound } from '../http/status.ts';
+import { notFound } from '../http/status.ts';
 import type { Call } from '../verbs/deps.ts';
 import type { Kubelet } from './kubelet.ts';
 
@@ -8,7 +8,6 @@ export async function proxyNode(call: Call, kubelet: Kubelet): Promise<void> {
   const { request, deps, type } = call;
   const { name = '', rest = '' } = request.target;
   if (deps.store.get('nodes', { name }) === undefined) throw notFound(type.kind, name);
-  if (request.method !== 'GET') throw badRequest('only GET is passed on to the kubelet');
   const query = request.query.size === 0 ? '' : `?${request.query}`;
   const path = rest.split('/').map(encodeURIComponent).join('/');
   await kubelet.pass(request, 'GET', `/${path}${query}`);
