@@ -33,7 +33,7 @@ export function createContext(options: GlobalOptions): Context {
     out: process.stdout,
     err: process.stderr,
     interactive,
-    width: process.stdout.columns ?? 80,
+    width: process.stdout.columns || 80, // 0 where the terminal does not say.
     styles: stylesFor(colour),
     interrupted: interruption(),
   };

@@ -59,7 +59,6 @@ export function kubeletService(options: KubeletOptions): Service {
         clock: systemClock,
         logger,
         nodeName,
-        failCgroupV1: false,
       });
       await kubelet.start();
       running.defer(() => kubelet.stop());
