@@ -111,6 +111,8 @@ export function outputPipe(limit: number): OutputPipe {
     writeFd: write,
     complete: promise,
     async untilIdle(ms = 100) {
+      // From now: what a silent program wrote last may be in the pipe and not have been read yet.
+      lastAt = performance.now();
       while (!ended) {
         const left = lastAt + ms - performance.now();
         if (left <= 0) break;

@@ -64,6 +64,7 @@ test('a command that takes too long is killed with its children; one that leaves
   const run = (script: string, timeoutMs: number) =>
     runSpawned(spawner, { file: 'sh', args: ['-c', script], env, timeoutMs });
   await assert.rejects(run('sleep 71 & sleep 72', 300), { code: 'DEADLINE_EXCEEDED' });
+  assert.equal((await run('sleep 0.3; echo late', 20_000)).stdout, 'late\n');
   const result = await run('echo out; echo err >&2; sleep 1 & exit 3', 20_000);
   assert.deepEqual(result, { exitCode: 3, stdout: 'out\n', stderr: 'err\n' });
 });

@@ -7,7 +7,7 @@ import { createStats } from './index.ts';
 import { metricDescriptors } from './metrics/descriptors.ts';
 import { parseNetDev } from './network.ts';
 import { createCpuSampler } from './sampler.ts';
-import { parsePressure } from './usage.ts';
+import { parsePressure, readUsage } from './usage.ts';
 
 function statsOf(t: { after(done: () => void): void }, fixture: Fixture) {
   const { table, sandboxes, images, host } = fixture.containers.core;
@@ -38,7 +38,9 @@ test('container statistics are those of its cgroup; a rate comes with the second
   const fixture = await openFixture(t);
   const call = statsOf(t, fixture);
   const id = await fixture.run('x=$(head -c 20000000 /dev/zero | tr "\\0" x); while :; do :; done');
-  await sleep(600);
+  const usage = () =>
+    readUsage(fixture.containers.core.host.cgroups, `/skiff-${fixture.containers.core.paths.tag}/${id}`);
+  for (let i = 0; i < 200 && (usage()?.memory?.usage ?? 0n) < 20_000_000n; i += 1) await sleep(50);
   const first = (await call('containerStats', { containerId: id })).stats;
   assert.ok(first.memory.usageBytes.value > 20_000_000n);
   assert.ok(first.memory.workingSetBytes.value <= first.memory.usageBytes.value);
