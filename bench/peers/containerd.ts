@@ -5,16 +5,17 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connectCri } from '#contracts/cri/client.ts';
 import type { TestRegistry } from '../../conformance/cri/images/registry.ts';
+import { killContainersBelow } from './leftovers.ts';
 import { pluginDirectory, writePeerNetwork } from './network.ts';
 import { buildPauseImage } from './pause.ts';
 import { commandLines, type Peer, removeAllPods, waitReady } from './peer.ts';
 import { unmountBelow } from './unmount.ts';
 
 /** Starts it. @param registry serves the pause image. */
-export async function startContainerd(registry: TestRegistry, third = 201): Promise<Peer> {
+export async function startContainerd(registry: TestRegistry): Promise<Peer> {
   const directory = mkdtempSync('/tmp/skiff-ctd-');
   const sandboxImage = registry.publish('peers/pause:1', buildPauseImage());
-  const network = writePeerNetwork(directory, `ctd${third}`, third);
+  const network = writePeerNetwork(directory, 'containerd');
   const socket = join(directory, 'c.sock');
   const log = join(directory, 'containerd.log');
   mkdirSync(join(directory, 'opt'));
@@ -37,6 +38,7 @@ export async function startContainerd(registry: TestRegistry, third = 201): Prom
     child.kill('SIGTERM');
     await Promise.race([ended, sleep(10_000).then(() => child.kill('SIGKILL'))]);
     for (const [shim] of shims()) process.kill(shim, 'SIGKILL');
+    await killContainersBelow(directory);
     unmountBelow(directory);
     network.remove();
     rmSync(directory, { recursive: true, force: true });

@@ -1,7 +1,10 @@
 /** The CNI configuration that peers share: bridge, host-local, portmap and loopback of containernetworking-plugins. */
 import { execFileSync } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+
+import { removeNetworkRules } from './leftovers.ts';
 
 /** Where Debian keeps the plugins. */
 export const pluginDirectory = '/usr/lib/cni';
@@ -9,17 +12,20 @@ export const pluginDirectory = '/usr/lib/cni';
 /** A peer's pod network. */
 export interface PeerNetwork {
   configDir: string;
-  /** Deletes the bridge. */
+  /** Deletes the bridge and the rules that died runtimes left. */
   remove(): void;
 }
 
+/** Third bytes of the peers' networks, 10.200.N.0/24: each peer has a hundred to choose from. */
+const firstNetwork = { containerd: 1, skiff: 101 };
+
 /**
- * Writes a configuration with a bridge and addresses of its own; all else is the same for every peer.
- *
- * @param name up to 8 characters: the bridge is `br-NAME`.
- * @param third the third byte of its network, 10.200.N.0/24.
+ * Writes a configuration with a bridge and addresses of its own, so that two runs can share the machine; all else
+ * is the same for every peer.
  */
-export function writePeerNetwork(directory: string, name: string, third: number): PeerNetwork {
+export function writePeerNetwork(directory: string, peer: 'containerd' | 'skiff'): PeerNetwork {
+  const third = freeNetwork(firstNetwork[peer]);
+  const name = `${peer.slice(0, 3)}${third}`;
   const configDir = join(directory, 'cni');
   mkdirSync(configDir, { recursive: true });
   const bridge = `br-${name}`;
@@ -47,6 +53,7 @@ export function writePeerNetwork(directory: string, name: string, third: number)
   return {
     configDir,
     remove: () => {
+      removeNetworkRules(`peer-${name}`);
       try {
         execFileSync('ip', ['link', 'del', bridge], { stdio: 'ignore' });
       } catch {
@@ -54,4 +61,16 @@ export function writePeerNetwork(directory: string, name: string, third: number)
       }
     },
   };
+}
+
+/** A network that no interface has; random, since a peer makes its bridge only with its first pod. */
+function freeNetwork(first: number): number {
+  const taken = execFileSync('ip', ['-brief', 'address'], { encoding: 'utf8' });
+  const free = Array.from({ length: 100 }, (_, index) => first + index).filter(
+    (each) => !taken.includes(`10.200.${each}.`),
+  );
+  const third = free[randomInt(Math.max(1, free.length))];
+  if (third === undefined)
+    throw new Error('All networks 10.200.N.0/24 of the peers are taken: delete old bridges');
+  return third;
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connectCri } from '#contracts/cri/client.ts';
 import { pathsUnder } from '#foundation/base/paths.ts';
+import { killContainersBelow } from './leftovers.ts';
 import { writePeerNetwork } from './network.ts';
 import { commandLines, type Peer, removeAllPods, waitReady } from './peer.ts';
 import { unmountBelow } from './unmount.ts';
@@ -12,10 +13,10 @@ import { unmountBelow } from './unmount.ts';
 const serverProgram = new URL('./skiff-server.ts', import.meta.url).pathname;
 
 /** Starts it with the same network configuration as the other peers. */
-export async function startSkiff(third = 202): Promise<Peer> {
+export async function startSkiff(): Promise<Peer> {
   const directory = mkdtempSync('/tmp/skiff-own-');
   chmodSync(directory, 0o711); // Pods with user namespaces pass through it as nobody.
-  const network = writePeerNetwork(directory, `own${third}`, third);
+  const network = writePeerNetwork(directory, 'skiff');
   const root = join(directory, 'root');
   mkdirSync(root);
   const { criSocket } = pathsUnder(root);
@@ -38,6 +39,7 @@ export async function startSkiff(third = 202): Promise<Peer> {
     child.kill('SIGTERM');
     await Promise.race([ended, sleep(10_000).then(() => child.kill('SIGKILL'))]);
     for (const helper of helpers()) process.kill(helper, 'SIGKILL');
+    await killContainersBelow(directory);
     unmountBelow(directory);
     network.remove();
     if (process.env.KEEP_PEER_LOGS === undefined) rmSync(directory, { recursive: true, force: true });
