@@ -11,6 +11,7 @@ import { isSkiffError } from '#foundation/base/errors.ts';
 import { createLogger, silentLogger } from '#foundation/base/log.ts';
 import { pathsUnder } from '#foundation/base/paths.ts';
 import { systemClock } from '#foundation/base/time.ts';
+import { removeCgroup } from '#foundation/linux/cgroups.ts';
 import { unmountTree } from '#foundation/linux/mount.ts';
 import { createKubeApi } from '#services/kube-api/index.ts';
 import { containerdInstalled, startContainerd } from '../../test/peers/containerd.ts';
@@ -58,8 +59,7 @@ async function joined(work: (admin: ApiClient) => Promise<void>): Promise<void> 
   await kubelet.start();
   stack.defer(async () => {
     await kubelet.stop();
-    for (const uid of await kubelet.parts.resources.podCgroups())
-      await kubelet.parts.resources.removePodCgroup(uid);
+    await removeCgroup(kubelet.parts.layout, kubelet.parts.podsCgroup());
   });
   const admin = stack.use(openApi(loadKubeconfig(api.adminKubeconfigPath)));
   await work(admin);

@@ -16,6 +16,7 @@ import type { CoreEvent, Pod } from '#contracts/kubernetes/types.ts';
 import { createLogger, silentLogger } from '#foundation/base/log.ts';
 import { pathsUnder } from '#foundation/base/paths.ts';
 import { systemClock } from '#foundation/base/time.ts';
+import { removeCgroup } from '#foundation/linux/cgroups.ts';
 import { unmountTree } from '#foundation/linux/mount.ts';
 import { type ContainerdPeer, containerdInstalled, startContainerd } from '../../test/peers/containerd.ts';
 import { loadConfiguration } from './configuration/load.ts';
@@ -73,9 +74,7 @@ async function node(): Promise<Node> {
         await peer.cri.runtime.stopPodSandbox({ podSandboxId: id });
         await peer.cri.runtime.removePodSandbox({ podSandboxId: id });
       }
-      for (const uid of await kubelet.parts.resources.podCgroups()) {
-        await kubelet.parts.resources.removePodCgroup(uid);
-      }
+      await removeCgroup(kubelet.parts.layout, kubelet.parts.podsCgroup());
       unmountTree(root);
       rmSync(root, { recursive: true, force: true });
     },
