@@ -18,6 +18,7 @@ import { writeDefaultConfig } from './network/default-config.ts';
 import { choosePacketFilter } from './network/filter/choose.ts';
 import { createPodNetwork, type PodNetwork } from './network/index.ts';
 import { createPluginRunner } from './network/plugins/index.ts';
+import { containerHooks, openNri, tellStopped } from './nri-wiring.ts';
 import { attachName } from './runtimes/conmon.ts';
 import { probeRuntimes } from './runtimes/probe.ts';
 import { type Runtimes, runtimeTable } from './runtimes/table.ts';
@@ -59,20 +60,21 @@ export async function assemble(config: CriServerConfig, undo: AsyncDisposableSta
     sandbox: (id) => sandboxes.find(id),
     containersOf: (id) => containers.core.table.list().filter(({ record }) => record.sandboxId === id),
   });
+  const nri = openNri({ config, spawner, host, sandboxes: () => sandboxes, core: () => containers.core });
   const sandboxes: SandboxService = createSandboxes({
     store,
     run: paths.run,
     host: createSandboxHost(paths.run, openPause(config, runtimes, host), spawner),
     network,
     containers: () => containers.ofSandboxes,
-    hooks: { run: async () => {}, stop: async () => {}, remove: async () => {}, update: async () => {} },
+    hooks: nri.sandboxHooks,
     resolveHandler: (name) => (name === '' ? runtimes.defaultHandler() : runtimes.driver(name).name),
     emit: events.sandboxEvent,
     log,
   });
   undo.defer(() => sandboxes.close());
   undo.defer(() => removeUnusedNetwork(config, sandboxes));
-  const containers = createContainers({
+  const containers: Containers = createContainers({
     store,
     paths,
     images,
@@ -81,12 +83,18 @@ export async function assemble(config: CriServerConfig, undo: AsyncDisposableSta
     spawner,
     host,
     log,
-    onEvent: events.containerEvent,
+    hooks: containerHooks(() => containers.core, nri),
+    onEvent: (event, container) => {
+      events.containerEvent(event, container);
+      if (event === 'stopped') tellStopped(containers.core, nri, container);
+    },
     ...(config.cdiDirectories === undefined ? {} : { cdiDirectories: config.cdiDirectories }),
   });
   undo.use(containers);
   await sandboxes.recover();
   await containers.recover();
+  undo.use(nri);
+  await nri.start();
   const stats = createStats({
     table: containers.core.table,
     sandboxes,

@@ -2,6 +2,7 @@
 import type { Logger } from '#foundation/base/log.ts';
 import type { Paths } from '#foundation/base/paths.ts';
 import type { RegistryClientDeps } from './images/registry/types.ts';
+import type { NriSettings } from './nri/index.ts';
 import type { RuntimeCandidate } from './runtimes/probe.ts';
 
 /** The configuration of a CRI server; every part that may be left out has a default that works. */
@@ -16,6 +17,8 @@ export interface CriServerConfig {
   /** Mirrors, credentials, proxies. */
   registry?: RegistryClientDeps;
   streaming?: StreamingConfig;
+  /** Where plugins of the Node Resource Interface are; the custom places unless told. */
+  nri?: Partial<NriSettings>;
   /** Where CDI specs lie; `/etc/cdi` and `/var/run/cdi` unless told. */
   cdiDirectories?: readonly string[];
 }

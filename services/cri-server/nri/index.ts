@@ -26,8 +26,9 @@ export interface Nri extends AsyncDisposable {
   containerHooks: NriContainerHooks;
   /**
    * Starts the installed plugins, then listens for others. Call it when sandboxes and containers are recovered.
+   * A socket that cannot be made is logged: the node serves without plugins from outside.
    *
-   * @throws SkiffError if the socket cannot be made.
+   * @throws SkiffError if the directory of plugins or a configuration cannot be read.
    */
   start(): Promise<void>;
   /** The plugins that take part now, in their order: `10-name`. */
@@ -77,7 +78,11 @@ export function createNri(deps: NriDeps): Nri {
         const plugin = await launchPlugin(deps, pluginDeps, installed);
         if (plugin !== undefined) await join(plugin);
       }
-      listener = await listenForPlugins(deps.settings.socket, (socket) => void connect(socket));
+      try {
+        listener = await listenForPlugins(deps.settings.socket, (socket) => void connect(socket));
+      } catch (error) {
+        deps.log.error({ why: messageOf(error) }, 'NRI plugins cannot connect; the node serves without them');
+      }
     },
     async [Symbol.asyncDispose]() {
       await listener?.[Symbol.asyncDispose]();

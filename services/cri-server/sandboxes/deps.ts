@@ -44,6 +44,8 @@ export interface PauseProcess {
 /** What others want to do or veto when a sandbox changes (NRI). */
 export interface SandboxHooks {
   run(sandbox: SandboxView, signal: AbortSignal): Promise<void>;
+  /** After `run`: it could not be made after all. */
+  undo(sandbox: SandboxView): Promise<void>;
   stop(sandbox: SandboxView, signal: AbortSignal): Promise<void>;
   remove(sandbox: SandboxView, signal: AbortSignal): Promise<void>;
   /** After its overhead or resources changed. */

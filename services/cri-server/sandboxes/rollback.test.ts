@@ -86,7 +86,13 @@ async function setUp(t: TestContext) {
       network: sabotage(network, saboteur, ['plan', 'attach']),
       containers: () => ({ killAll: async () => {}, removeAll: async () => {} }),
       hooks: sabotage(
-        { run: async () => {}, stop: async () => {}, remove: async () => {}, update: async () => {} },
+        {
+          run: async () => {},
+          undo: async () => {},
+          stop: async () => {},
+          remove: async () => {},
+          update: async () => {},
+        },
         saboteur,
         ['run'],
       ),

@@ -65,7 +65,9 @@ async function make(deps: SandboxDeps, sandbox: Sandbox, signal: AbortSignal): P
   await attach(deps, sandbox, signal, undo);
   deps.host.writeHosts(sandbox.id, hostname, viewOf(deps.run, sandbox).ips);
   if (plan.sharedPid) await startPause(deps, sandbox, plan, signal, undo);
-  await deps.hooks.run(viewOf(deps.run, sandbox), signal);
+  const view = viewOf(deps.run, sandbox);
+  await deps.hooks.run(view, signal);
+  undo.defer('tell plugins', () => deps.hooks.undo(view));
   signal.throwIfAborted();
   publish(deps, sandbox);
   undo.commit();
