@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { create } from '@bufbuild/protobuf';
 import { LinuxContainerResourcesSchema } from '#contracts/cri/runtime_pb.ts';
 import { context } from '../../../test/containers-fixture.ts';
-import { openNriFixture, until } from './testing/fixture.ts';
+import { openNriFixture, until } from '../../../test/nri-fixture.ts';
 
 const asleep = { command: ['sleep', '100'] };
 
@@ -28,7 +28,7 @@ test('a plugin sees every event of a container, in order, with what it needs to 
     'watch StopContainer',
     'watch RemoveContainer',
   ]);
-  const asked = plugins.told().find(({ method }) => method === 'CreateContainer')?.request as never as {
+  const asked = plugins.told().find(({ method }) => method === 'CreateContainer')?.request as {
     pod: { name: string };
     container: { id: string; labels: object; env: string[]; args: string[]; state: string };
   };
@@ -37,7 +37,7 @@ test('a plugin sees every event of a container, in order, with what it needs to 
   assert.deepEqual(asked.container.labels, { app: 'x' });
   assert.deepEqual(asked.container.args, ['sh', '-c', 'sleep 100']);
   assert.ok(asked.container.env.includes('A=b'));
-  const stopped = plugins.told().find(({ method }) => method === 'StopContainer')?.request as never as {
+  const stopped = plugins.told().find(({ method }) => method === 'StopContainer')?.request as {
     container: { state: string; exitCode: number };
   };
   assert.equal(stopped.container.state, 'CONTAINER_STOPPED');
@@ -107,7 +107,7 @@ test('plugins are called by index, each sees what those before it did, and a con
     ['first', 'second'],
   );
   const seen = calls.map(({ request }) =>
-    (request as never as { container: { env: string[] } }).container.env.includes('ONE=v'),
+    (request as { container: { env: string[] } }).container.env.includes('ONE=v'),
   );
   assert.deepEqual(seen, [false, true]);
   await plugins.start('30', 'third', setting('BOTH'));

@@ -8,19 +8,19 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { silentLogger } from '#foundation/base/log.ts';
 import { pathsUnder } from '#foundation/base/paths.ts';
 import { createSpawner } from '#foundation/linux/spawn.ts';
-import { type Fixture, openFixture } from '../../../../test/containers-fixture.ts';
-import { readHostFacts } from '../../containers/index.ts';
-import { containerHooks, openNri, tellStopped } from '../../nri-wiring.ts';
-import type { Nri, NriSettings } from '../index.ts';
-import type { PluginRules } from './plugin.ts';
+import { readHostFacts } from '#services/cri-server/containers/index.ts';
+import type { Nri, NriSettings } from '#services/cri-server/nri/index.ts';
+import { containerHooks, openNri, tellStopped } from '#services/cri-server/nri-wiring.ts';
+import { type Fixture, openFixture } from './containers-fixture.ts';
+import type { PluginRules } from './nri-plugin.ts';
 
-const program = join(import.meta.dirname, 'plugin.ts');
+const program = join(import.meta.dirname, 'nri-plugin.ts');
 
 /** What a plugin wrote. */
 export interface Told {
   plugin: string;
   method: string;
-  request: Record<string, never>;
+  request: unknown;
 }
 
 /** Waits until `check` answers something. */

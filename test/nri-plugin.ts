@@ -17,7 +17,7 @@ export interface PluginRules {
   report: string;
   /** The mask of Configure's answer; 0 for all. */
   events?: number;
-  /** Answers by method name, in protobuf's JSON. `$POD` and `$ID` stand for nothing; tests put ids in. */
+  /** Answers by method name, in protobuf's JSON. */
   answers?: Record<string, JsonValue>;
   /** Methods it answers with an error. */
   fail?: string[];
@@ -69,4 +69,9 @@ mux.onClose((why) => {
   say({ plugin: name, method: 'closed', request: { why: why.message } });
   process.exit(0);
 });
-await runtime.call(Runtime.method.registerPlugin, { pluginName: name, pluginIdx: index }, 5_000);
+await runtime
+  .call(Runtime.method.registerPlugin, { pluginName: name, pluginIdx: index }, 5_000)
+  .catch((error: Error) => {
+    say({ plugin: name, method: 'refused', request: { why: error.message } });
+    process.exit(1);
+  });
