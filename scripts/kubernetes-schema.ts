@@ -1,12 +1,13 @@
 /**
- * Writes contracts/kubernetes/schema/*.json from the model classes of @kubernetes/client-node: field types, which
- * fields are required, and their descriptions. The library takes 0.6 s to import, the table 3 ms, so the table is
- * what decoding uses. Run after an update of the library: `node scripts/kubernetes-schema.ts`.
+ * Writes contracts/kubernetes/schema/schema.json from the model classes of @kubernetes/client-node: the types of
+ * fields, and which are required. The library takes 0.6 s to import, the table 3 ms, so the table is what decoding
+ * uses. Run after an update of the library: `node scripts/kubernetes-schema.ts`.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
+import { classNames, declarationOf } from '#contracts/kubernetes/schema/descriptions.ts';
 
 const models = 'node_modules/@kubernetes/client-node/dist/gen/models';
-const out = 'contracts/kubernetes/schema';
+const out = 'contracts/kubernetes/schema/schema.json';
 
 /** The kinds that Skiff serves or reads; what they refer to follows. */
 const roots = [
@@ -17,15 +18,7 @@ const roots = [
   'AuthenticationV1TokenRequest V1CertificateSigningRequest V1Status V1DeleteOptions V1ListMeta',
 ].flatMap((line) => line.split(' '));
 
-/** Names that are not simply the class's name without `V1`. */
-const renamed: Record<string, string> = {
-  CoreV1Event: 'Event',
-  CoreV1EventSeries: 'EventSeries',
-  AuthenticationV1TokenRequest: 'TokenRequest',
-  StorageV1TokenRequest: 'StorageTokenRequest',
-  DiscoveryV1EndpointPort: 'EndpointPort',
-  CoreV1ResourceClaim: 'ResourceClaim',
-};
+const shortNames = new Map(Object.entries(classNames).map(([short, name]) => [name, short]));
 
 /** Fields that hold quantities: the models say only that they are strings. */
 const quantityFields = new Set([
@@ -50,11 +43,10 @@ interface Field {
   name: string;
   type: string;
   required: boolean;
-  description: string;
 }
 
 function shortName(model: string): string {
-  return renamed[model] ?? model.replace(/^V1/, '');
+  return shortNames.get(model) ?? model.replace(/^V1/, '');
 }
 
 function typeOf(owner: string, name: string, type: string, format: string): string {
@@ -71,56 +63,31 @@ function typeOf(owner: string, name: string, type: string, format: string): stri
   return type === 'boolean' || type === 'any' ? type : shortName(type);
 }
 
-function read(model: string): { description: string; fields: Field[] } {
-  const declared = readFileSync(`${models}/${model}.d.ts`, 'utf8');
+function read(model: string): Field[] {
+  const { fields } = declarationOf(shortName(model));
   const [, rows = '[]'] =
     /attributeTypeMap = (\[[\s\S]*?\n\]);/.exec(readFileSync(`${models}/${model}.js`, 'utf8')) ?? [];
   const attributes = JSON.parse(rows) as { baseName: string; name: string; type: string; format: string }[];
-  const comments = new Map<string, { text: string; required: boolean }>();
-  const body = declared.slice(declared.indexOf('export declare class'));
-  for (const match of body.matchAll(/(?:\/\*\*\n([\s\S]*?)\*\/\s*)?'([^'\n]+)'(\??):/g))
-    comments.set(match[2] ?? '', { text: clean(match[1] ?? ''), required: match[3] === '' });
-  const [, about = ''] = /\/\*\*\n((?:\*[^\n]*\n)+?)\*\/\nexport declare class/.exec(declared) ?? [];
-  const fields = attributes.map(({ baseName, name, type, format }) => ({
+  return attributes.map(({ baseName, name, type, format }) => ({
     name: baseName,
     type: typeOf(shortName(model), baseName, type, format),
-    required: comments.get(name)?.required ?? false,
-    description: comments.get(name)?.text ?? '',
+    required: fields.get(name)?.required ?? false,
   }));
-  return { description: clean(about), fields };
-}
-
-function clean(comment: string): string {
-  return comment
-    .replace(/^\s*\* ?/gm, '')
-    .replaceAll('\\"', '"')
-    .trim();
 }
 
 const schema: Record<string, Record<string, string>> = {};
-const descriptions: Record<string, Record<string, string>> = {};
 const waiting = [...roots];
 for (let model = waiting.pop(); model !== undefined; model = waiting.pop()) {
   const name = shortName(model);
   if (name in schema) continue;
-  const { description, fields } = read(model);
   schema[name] = Object.fromEntries(
-    fields.map((field) => [field.name, field.type + (field.required ? '!' : '')]),
+    read(model).map((field) => [field.name, field.type + (field.required ? '!' : '')]),
   );
-  const described = fields.filter((field) => field.description !== '');
-  descriptions[name] = Object.fromEntries([
-    ['', description],
-    ...described.map((field) => [field.name, field.description]),
-  ]);
   const rows = readFileSync(`${models}/${model}.js`, 'utf8').matchAll(
     /"type": "(?:Array<|\{ \[key: string\]: )?((?:Core|Authentication|Discovery|Storage)?V1\w+)/g,
   );
   waiting.push(...[...rows].map((row) => row[1] ?? '').filter((next) => next !== 'V1MicroTime'));
 }
 
-function write(file: string, table: Record<string, Record<string, string>>): void {
-  const sorted = Object.fromEntries(Object.entries(table).sort(([a], [b]) => (a < b ? -1 : 1)));
-  writeFileSync(`${out}/${file}`, `${JSON.stringify(sorted, null, 2)}\n`);
-}
-write('schema.json', schema);
-write('descriptions.json', descriptions);
+const sorted = Object.fromEntries(Object.entries(schema).sort(([a], [b]) => (a < b ? -1 : 1)));
+writeFileSync(out, `${JSON.stringify(sorted, null, 2)}\n`);

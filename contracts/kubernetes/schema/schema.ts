@@ -1,6 +1,6 @@
 /**
- * The shapes of all kinds as a table: field names, types and which are required. `schema.json` and
- * `descriptions.json` are written by scripts/kubernetes-schema.ts.
+ * The shapes of all kinds as a table: field names, types and which are required. `schema.json` is written by
+ * scripts/kubernetes-schema.ts.
  */
 import table from './schema.json' with { type: 'json' };
 

@@ -1,6 +1,5 @@
 /** Reads what a client sends. */
 import { parse as parseYaml } from 'yaml';
-import { decodeProtobuf, protobufType } from '#contracts/kubernetes/decode/protobuf.ts';
 import { messageOf } from '#foundation/base/errors.ts';
 import type { ApiRequest } from './request.ts';
 import { badRequest, StatusError } from './status.ts';
@@ -37,7 +36,7 @@ function tooLarge(): StatusError {
 }
 
 /**
- * Parses a body as JSON, YAML or protobuf by its media type.
+ * Parses a body as JSON or YAML by its media type.
  *
  * @throws 400 if it is neither, 415 for other types.
  */
@@ -52,8 +51,7 @@ export function parseBody(bytes: Buffer, type: string): unknown {
       throw badRequest(`error decoding YAML: ${messageOf(error)}`);
     }
   }
-  if (type === protobufType) return decodeProtobuf(bytes);
-  throw unsupportedType(type, ['application/json', 'application/yaml', protobufType]);
+  throw unsupportedType(type, ['application/json', 'application/yaml']);
 }
 
 function parseJson(text: string): unknown {

@@ -1,7 +1,7 @@
 /** Builds OpenAPI documents from the schema table. */
 
 import { collectionPath } from '#contracts/kubernetes/kinds.ts';
-import descriptions from '#contracts/kubernetes/schema/descriptions.json' with { type: 'json' };
+import { declarationOf } from '#contracts/kubernetes/schema/descriptions.ts';
 import { listRule } from '#contracts/kubernetes/schema/lists.ts';
 import {
   type Field,
@@ -12,8 +12,6 @@ import {
 } from '#contracts/kubernetes/schema/schema.ts';
 import type { Registry } from '../kinds/registry.ts';
 import type { ResourceType } from '../kinds/strategy.ts';
-
-const texts = descriptions as Record<string, Record<string, string> | undefined>;
 
 /** Models of apimachinery. */
 const metaModels = new Set([
@@ -99,7 +97,7 @@ function schemaOf(name: string, prefix: string, registry: Registry): object {
   const required = [...model].filter(([, field]) => field.required).map(([field]) => field);
   const kind = registry.all.find((each) => each.kind.model === name)?.kind;
   return {
-    description: texts[name]?.[''] ?? '',
+    description: declarationOf(name).description,
     type: 'object',
     properties,
     ...(required.length > 0 ? { required } : {}),
@@ -112,7 +110,7 @@ function schemaOf(name: string, prefix: string, registry: Registry): object {
 }
 
 function propertyOf(model: string, field: string, type: FieldType, prefix: string): object {
-  const description = texts[model]?.[field];
+  const description = declarationOf(model).fields.get(field)?.description || undefined;
   const shape = { ...typeOf(type, prefix) } as Record<string, unknown>;
   // A reference takes no siblings, so that a description goes beside it.
   const described =
