@@ -34,6 +34,7 @@ export type TellingEvent = keyof typeof tellingMethods;
 
 /** The plugins. */
 export interface PluginSet {
+  /** Nobody to ask, and nobody who is being synchronized and must not miss an event. */
   readonly isEmpty: boolean;
   readonly all: readonly Plugin[];
   /** Adds one after `synchronize` is done with it, with no event between. */
@@ -54,6 +55,7 @@ export interface PluginSet {
 export function pluginSet(): PluginSet {
   const locks = keyedLocks();
   let plugins: Plugin[] = [];
+  let joining = 0;
   const alone = <T>(work: () => Promise<T>) => locks.run('event', work);
   const asked = async (event: Event, ask: (plugin: Plugin) => Promise<void>) => {
     for (const plugin of plugins) {
@@ -68,20 +70,26 @@ export function pluginSet(): PluginSet {
   const each: PluginSet['each'] = (event, ask) => alone(() => asked(event, ask));
   return {
     get isEmpty() {
-      return plugins.length === 0;
+      return plugins.length === 0 && joining === 0;
     },
     get all() {
       return plugins;
     },
-    add: (plugin, synchronize) =>
-      alone(async () => {
-        await synchronize();
-        if (plugin.isClosed) return;
-        plugins = [...plugins, plugin].sort((a, b) => (a.index < b.index ? -1 : a.index > b.index ? 1 : 0));
-        plugin.onClose(() => {
-          plugins = plugins.filter((one) => one !== plugin);
+    async add(plugin, synchronize) {
+      joining += 1;
+      try {
+        await alone(async () => {
+          await synchronize();
+          if (plugin.isClosed) return;
+          plugins = [...plugins, plugin].sort((a, b) => (a.index < b.index ? -1 : a.index > b.index ? 1 : 0));
+          plugin.onClose(() => {
+            plugins = plugins.filter((one) => one !== plugin);
+          });
         });
-      }),
+      } finally {
+        joining -= 1;
+      }
+    },
     each,
     alone,
     tell: (event, pod, container) => each(event, (plugin) => tellOne(plugin, event, pod, container)),
