@@ -111,7 +111,12 @@ export function containerHooks(core: () => Core, { containerHooks: hooks }: Nri)
   return {
     async create(container, spec) {
       const adjusted = await hooks.create(of(container, spec), spec);
-      keepCgroup(core(), container, spec, adjusted);
+      try {
+        keepCgroup(core(), container, spec, adjusted);
+      } catch (error) {
+        await hooks.undoCreate(of(container, spec));
+        throw error;
+      }
       return adjusted;
     },
     undoCreate: (container, spec) => hooks.undoCreate(of(container, spec)),
@@ -119,7 +124,8 @@ export function containerHooks(core: () => Core, { containerHooks: hooks }: Nri)
     start: (container) => hooks.start(of(container)),
     started: (container) => hooks.started(of(container)),
     update: (container, resources) => hooks.update(of(container), resources),
-    async updated(container) {
+    async updated(container, resources) {
+      keepResources(core(), container, resources);
       await hooks.updated(of(container));
     },
     removed: (container) => hooks.removed(of(container)),

@@ -16,7 +16,8 @@ export interface ContainerHooks {
     container: Container,
     resources: SpecResources,
   ): Promise<{ resources: SpecResources; after(): Promise<void> }>;
-  updated(container: Container): Promise<void>;
+  /** After these limits were set. */
+  updated(container: Container, resources: SpecResources): Promise<void>;
   /** Before what was made for it is taken away. */
   removed(container: Container): Promise<void>;
 }

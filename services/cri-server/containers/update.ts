@@ -51,7 +51,7 @@ async function updateLocked(
   const { resources, after } = await core.hooks.update(container, wanted);
   await core.runtimes.driver(runtime).update(container.id, resources);
   core.table.configure(container, withResources(container.config, merged, annotations));
-  await core.hooks.updated(container);
+  await core.hooks.updated(container, resources);
   return after;
 }
 

@@ -37,6 +37,10 @@ test('a plugin sees every event of a container, in order, with what it needs to 
   assert.deepEqual(asked.container.labels, { app: 'x' });
   assert.deepEqual(asked.container.args, ['sh', '-c', 'sleep 100']);
   assert.ok(asked.container.env.includes('A=b'));
+  const updated = plugins.told().find(({ method }) => method === 'PostUpdateContainer')?.request as {
+    container: { linux: { resources: { cpu: { shares: string } } } };
+  };
+  assert.equal(updated.container.linux.resources.cpu.shares, '512');
   const stopped = plugins.told().find(({ method }) => method === 'StopContainer')?.request as {
     container: { state: string; exitCode: number };
   };
