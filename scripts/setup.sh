@@ -22,6 +22,7 @@ run_packages='
 /usr/sbin/nft:nftables
 /usr/bin/catatonit:catatonit
 /usr/bin/mmdebstrap:mmdebstrap
+/usr/lib/x86_64-linux-gnu/libisal.so.2:libisal2
 /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
 '
 vm_packages='

@@ -11,6 +11,7 @@ import { cgroupPlace, monitorPaths, ownCgroupParent, removeMonitorFiles } from '
 import type { HostFacts } from './containers/spec/host.ts';
 import { createEvents, type Events } from './events/index.ts';
 import { createImages, type Images } from './images/index.ts';
+import { createShortNames } from './images/reference-short-names.ts';
 import { createRegistryClient } from './images/registry/client.ts';
 import { createExecutingRunner } from './network/cni/execute.ts';
 import { removeDefaultBridge } from './network/default-bridge.ts';
@@ -31,6 +32,9 @@ import { createStreamingServer, type StreamingServer } from './streaming/index.t
 
 /** Milliseconds after which a CNI plugin that hangs is killed. */
 const pluginTimeoutMs = 60_000;
+
+/** Where the aliases of short image names lie: containers-registries.conf(5). */
+const shortNameFiles = ['/etc/containers/registries.conf', '/etc/containers/registries.conf.d'];
 
 /** All parts of a CRI server, recovered and ready to serve. */
 export interface Assembly {
@@ -114,7 +118,13 @@ function openImages(
 ): Images {
   const client = createRegistryClient(registry);
   undo.defer(() => client.close());
-  const images = createImages({ directory: join(paths.lib, 'images'), store, registry: client, logger: log });
+  const images = createImages({
+    directory: join(paths.lib, 'images'),
+    store,
+    registry: client,
+    logger: log,
+    shortNames: createShortNames({ files: shortNameFiles }),
+  });
   undo.defer(() => images.close());
   return images;
 }
