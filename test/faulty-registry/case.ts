@@ -49,7 +49,7 @@ export interface FaultCase {
 
 /** Short times, so that faults show at once. */
 const quick: Partial<Limits> = {
-  connectMs: 2000,
+  connectMs: 15_000,
   headersMs: 500,
   stallMs: 250,
   slowMs: 500,
