@@ -12,9 +12,14 @@ import { requireRoot } from '../context.ts';
  * @throws SkiffError PERMISSION_DENIED without root, UNAVAILABLE if no node runs.
  */
 export function connectNode(context: Context, verb: string): CriClient {
+  requireNode(context, verb);
+  return connectCri(context.paths.criSocket);
+}
+
+/** Throws what `connectNode` throws, without connecting. */
+export function requireNode(context: Context, verb: string): void {
   requireRoot(verb, "to use the node's socket");
   if (!existsSync(context.paths.criSocket)) throw notRunning(context);
-  return connectCri(context.paths.criSocket);
 }
 
 /** The error that says that nothing runs and what starts it. */

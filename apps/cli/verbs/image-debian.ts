@@ -1,7 +1,6 @@
 /** `skiff image debian`: builds an image from Debian packages. */
-import { connectAdmin } from '#contracts/admin/client.ts';
 import type { Context } from '../context.ts';
-import { connectNode } from '../node/cri.ts';
+import { connectNodeAdmin } from '../node/admin.ts';
 
 interface Options {
   tag: string;
@@ -17,8 +16,7 @@ interface Options {
 
 /** Builds and prints the image's id; progress goes to standard error. */
 export async function run(context: Context, packages: string[], options: Options): Promise<void> {
-  connectNode(context, 'image debian').close(); // Says whether a node runs here at all.
-  using admin = connectAdmin(context.paths.criSocket);
+  using admin = connectNodeAdmin(context, 'image debian');
   const words = (text: string | undefined) => (text ?? '').split(/\s+/).filter((each) => each !== '');
   const request = {
     name: options.tag,

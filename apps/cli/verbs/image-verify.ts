@@ -1,13 +1,11 @@
 /** `skiff image verify`: checks images to the last bit and mends what is damaged. */
-import { connectAdmin } from '#contracts/admin/client.ts';
 import { SkiffError } from '#foundation/base/errors.ts';
 import type { Context } from '../context.ts';
-import { connectNode } from '../node/cri.ts';
+import { connectNodeAdmin } from '../node/admin.ts';
 
 /** Prints what is damaged and what became of it; fails if something could not be mended. */
 export async function run(context: Context, images: string[], options: { check?: boolean }): Promise<void> {
-  connectNode(context, 'image verify').close(); // Says whether a node runs here at all.
-  using admin = connectAdmin(context.paths.criSocket);
+  using admin = connectNodeAdmin(context, 'image verify');
   const request = { images, checkOnly: options.check };
   let broken = 0;
   let last = 0n;

@@ -1,13 +1,11 @@
 /** `skiff load`: loads the images of an archive or an OCI layout. */
 import { resolve } from 'node:path';
-import { connectAdmin } from '#contracts/admin/client.ts';
 import type { Context } from '../context.ts';
-import { connectNode } from '../node/cri.ts';
+import { connectNodeAdmin } from '../node/admin.ts';
 
 /** Loads; `-` reads the archive from standard input. */
 export async function run(context: Context, options: { input: string }): Promise<void> {
-  connectNode(context, 'load').close(); // Says whether a node runs here at all.
-  using admin = connectAdmin(context.paths.criSocket);
+  using admin = connectNodeAdmin(context, 'load');
   // The server opens the path itself: this process's own standard input has one under /proc.
   const path = options.input === '-' ? `/proc/${process.pid}/fd/0` : resolve(options.input);
   const { names, imageIds } = await admin.images.load({ path }, { signal: context.interrupted });

@@ -1,15 +1,13 @@
 /** `skiff pull`: pulls images, with a progress bar for each layer. */
-import { connectAdmin } from '#contracts/admin/client.ts';
 import type { Context } from '../context.ts';
+import { connectNodeAdmin } from '../node/admin.ts';
 import { parseCredentials } from '../node/credentials.ts';
-import { connectNode } from '../node/cri.ts';
 import { liveBlock } from '../output/live.ts';
 import { pullLines } from '../output/pull-lines.ts';
 
 /** Pulls each in turn and prints its id. */
 export async function run(context: Context, names: string[], options: { creds?: string }): Promise<void> {
-  connectNode(context, 'pull').close(); // Says whether a node runs here at all.
-  using admin = connectAdmin(context.paths.criSocket);
+  using admin = connectNodeAdmin(context, 'pull');
   const credentials = options.creds === undefined ? undefined : parseCredentials(options.creds);
   for (const image of names) {
     const block = liveBlock({

@@ -1,15 +1,13 @@
 /** `skiff push`: pushes an image to its registry. */
-import { connectAdmin } from '#contracts/admin/client.ts';
 import type { Context } from '../context.ts';
+import { connectNodeAdmin } from '../node/admin.ts';
 import { parseCredentials } from '../node/credentials.ts';
-import { connectNode } from '../node/cri.ts';
 import { liveBlock } from '../output/live.ts';
 import { layerLine } from '../output/pull-lines.ts';
 
 /** Pushes with a bar for each layer, and prints the digest that the image has there. */
 export async function run(context: Context, image: string, options: { creds?: string }): Promise<void> {
-  connectNode(context, 'push').close(); // Says whether a node runs here at all.
-  using admin = connectAdmin(context.paths.criSocket);
+  using admin = connectNodeAdmin(context, 'push');
   const credentials = options.creds === undefined ? undefined : parseCredentials(options.creds);
   const block = liveBlock({
     out: context.err,

@@ -1,10 +1,9 @@
 /** `skiff save`: writes images to an archive or an OCI layout. */
 import { resolve } from 'node:path';
 import { ArchiveFormat } from '#contracts/admin/admin_pb.ts';
-import { connectAdmin } from '#contracts/admin/client.ts';
 import { SkiffError } from '#foundation/base/errors.ts';
 import type { Context } from '../context.ts';
-import { connectNode } from '../node/cri.ts';
+import { connectNodeAdmin } from '../node/admin.ts';
 
 const formats: Record<string, ArchiveFormat> = {
   docker: ArchiveFormat.DOCKER_ARCHIVE,
@@ -22,8 +21,7 @@ export async function run(context: Context, images: string[], options: Options):
   const format = formats[options.format];
   if (format === undefined)
     throw new SkiffError('INVALID_ARGUMENT', `--format is docker, oci or oci-dir, not "${options.format}"`);
-  connectNode(context, 'save').close(); // Says whether a node runs here at all.
-  using admin = connectAdmin(context.paths.criSocket);
+  using admin = connectNodeAdmin(context, 'save');
   // The server opens the path itself: this process's own standard output has one under /proc.
   const path = options.output === '-' ? `/proc/${process.pid}/fd/1` : resolve(options.output);
   await admin.images.save({ images, path, format }, { signal: context.interrupted });

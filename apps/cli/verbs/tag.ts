@@ -1,11 +1,9 @@
 /** `skiff tag`: gives an image one more name. */
-import { connectAdmin } from '#contracts/admin/client.ts';
 import type { Context } from '../context.ts';
-import { connectNode } from '../node/cri.ts';
+import { connectNodeAdmin } from '../node/admin.ts';
 
 /** Tags. */
 export async function run(context: Context, source: string, target: string): Promise<void> {
-  connectNode(context, 'tag').close(); // Says whether a node runs here at all.
-  using admin = connectAdmin(context.paths.criSocket);
+  using admin = connectNodeAdmin(context, 'tag');
   await admin.images.tag({ source, target });
 }
