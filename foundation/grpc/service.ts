@@ -9,6 +9,7 @@ import {
   toBinary,
 } from '@bufbuild/protobuf';
 import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js';
+import { EncodedMessage } from './encoded.ts';
 
 /** A message, or the fields to set, of a schema that is known only at run time. */
 type Fields = Record<string, unknown>;
@@ -19,8 +20,8 @@ export type InputOf<M extends DescMethod> = MessageShape<M['input']>;
 export type InitOf<M extends DescMethod> = MessageInitShape<M['input']>;
 /** What a method answers. */
 export type OutputOf<M extends DescMethod> = MessageShape<M['output']>;
-/** What a handler may return: the message, or the fields to set. */
-export type OutputInitOf<M extends DescMethod> = MessageInitShape<M['output']>;
+/** What a handler may return: the message, the fields to set, or the message in wire format. */
+export type OutputInitOf<M extends DescMethod> = MessageInitShape<M['output']> | EncodedMessage;
 
 /** grpc-js's definition of `method` of `service`; messages are encoded by protobuf-es. */
 export function methodDefinition(service: DescService, method: DescMethod): MethodDefinition<object, object> {
@@ -32,7 +33,9 @@ export function methodDefinition(service: DescService, method: DescMethod): Meth
     requestSerialize: (value) => Buffer.from(toBinary(method.input, create(method.input, value as Fields))),
     requestDeserialize: (bytes) => fromBinary(method.input, bytes),
     responseSerialize: (value) =>
-      Buffer.from(toBinary(method.output, create(method.output, value as Fields))),
+      value instanceof EncodedMessage
+        ? value.bytes
+        : Buffer.from(toBinary(method.output, create(method.output, value as Fields))),
     responseDeserialize: (bytes) => fromBinary(method.output, bytes),
     originalName: method.localName,
   };

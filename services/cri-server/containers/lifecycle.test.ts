@@ -2,6 +2,9 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { fromBinary } from '@bufbuild/protobuf';
+import { ContainerState, ListContainersResponseSchema } from '#contracts/cri/runtime_pb.ts';
+import { EncodedMessage } from '#foundation/grpc/encoded.ts';
 import { context, openFixture, testImageId } from '../../../test/containers-fixture.ts';
 
 test('a container is created, started, runs, ends with its code, and leaves nothing when removed', async (t) => {
@@ -68,7 +71,8 @@ test('lists filter by id prefix, state, sandbox and labels together', async (t) 
       { filter: { id: '', podSandboxId: '', labelSelector: {}, ...filter } } as never,
       context,
     );
-    return (answer as { containers: { id: string; imageId: string }[] }).containers;
+    assert.ok(answer instanceof EncodedMessage);
+    return fromBinary(ListContainersResponseSchema, answer.bytes).containers;
   };
   assert.equal((await list({})).length, 2);
   assert.deepEqual(
@@ -81,6 +85,13 @@ test('lists filter by id prefix, state, sandbox and labels together', async (t) 
   );
   assert.equal((await list({ state: { state: 1 } })).length, 0);
   assert.equal((await list({ podSandboxId: 'b' })).length, 0);
+  await fixture.containers.handlers.startContainer?.({ containerId: id } as never, context);
+  await fixture.ended(id);
+  assert.deepEqual(
+    (await list({ labelSelector: { b: '2' } })).map((one) => one.state),
+    [ContainerState.CONTAINER_EXITED],
+    'a list shows the change since the one before',
+  );
 });
 
 test('ExecSync answers codes and outputs, and kills the whole tree at its deadline', async (t) => {

@@ -1,6 +1,7 @@
 /** The container RPCs of `runtime.v1.RuntimeService`: each unwraps its request, calls its verb, wraps the answer. */
 
 import type { RuntimeService } from '#contracts/cri/runtime_pb.ts';
+import { encodedMessage } from '#foundation/grpc/encoded.ts';
 import type { Handlers } from '#foundation/grpc/server.ts';
 import { createContainer } from './create.ts';
 import type { Core } from './deps.ts';
@@ -31,11 +32,11 @@ export function containerHandlers(core: Core): Handlers<typeof RuntimeService> {
       await removeContainer(core, containerId, signal);
       return {};
     },
-    listContainers: async ({ filter }) => ({ containers: listContainers(core, filter) }),
+    listContainers: async ({ filter }) => encodedMessage(listContainers(core, filter)),
     streamContainers: async function* ({ filter }) {
       const containers = listContainers(core, filter);
       for (let start = 0; start < containers.length; start += batchSize)
-        yield { containers: containers.slice(start, start + batchSize) };
+        yield encodedMessage(containers.slice(start, start + batchSize));
     },
     containerStatus: async ({ containerId, verbose }) => statusResponse(core, containerId, verbose),
     updateContainerResources: async ({ containerId, linux, annotations }, { signal }) => {

@@ -20,6 +20,8 @@ export interface Container {
   pendingExit?: () => void;
   /** The stop signal has been sent. */
   stopping: boolean;
+  /** The container as lists show it, in wire format, and the record that this was made of. */
+  listed?: { of: ContainerRecord; element: Uint8Array };
 }
 
 /** The table. */

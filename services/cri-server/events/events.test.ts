@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { EncodedMessage } from '#foundation/grpc/encoded.ts';
 import { openFixture } from '../../../test/containers-fixture.ts';
 import { createFeed } from './feed.ts';
 import { createEvents } from './index.ts';
@@ -16,6 +17,7 @@ test('events carry the pod and its containers, with the real exit', async (t) =>
   const seen: { type: unknown; pod: unknown; codes: unknown }[] = [];
   const reading = (async () => {
     for await (const event of stream ?? []) {
+      assert.ok(!(event instanceof EncodedMessage));
       const { containerEventType, podSandboxStatus, containersStatuses = [] } = event;
       seen.push({
         type: containerEventType,
