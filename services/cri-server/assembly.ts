@@ -58,7 +58,10 @@ export async function assemble(config: CriServerConfig, undo: AsyncDisposableSta
   const store = undo.use(openStore(join(paths.lib, 'cri.db')));
   const spawner = undo.use(createSpawner());
   const images = openImages(config, store, undo);
-  const [runtimes, network] = await Promise.all([openRuntimes(config, spawner), openNetwork(config, undo)]);
+  const [runtimes, network] = await Promise.all([
+    openRuntimes(config, spawner, undo),
+    openNetwork(config, undo),
+  ]);
   const host = readHostFacts();
   const events = createEvents({
     sandbox: (id) => sandboxes.find(id),
@@ -143,12 +146,15 @@ async function openStreaming(
 async function openRuntimes(
   { paths, runtimes = {}, log }: CriServerConfig,
   spawner: Spawner,
+  undo: AsyncDisposableStack,
 ): Promise<Runtimes> {
+  const sealed = undo.use(new DisposableStack());
   const probes = await probeRuntimes({
     spawner,
     paths: monitorPaths(paths),
     stateRoot: join(paths.run, 'runtimes'),
     tag: paths.tag,
+    sealed,
     ...(runtimes.candidates === undefined ? {} : { candidates: runtimes.candidates }),
   });
   for (const probe of probes)

@@ -1,6 +1,7 @@
 /** Puts the containers' inner parts together: table, locks, exit watcher. */
 import { keyedLocks } from '#foundation/base/locks.ts';
 import { systemClock } from '#foundation/base/time.ts';
+import { attachWarmth } from '#foundation/linux/attach-warmth.ts';
 import type { ContainersDeps, Core } from './deps.ts';
 import { observeExit } from './exit.ts';
 import { exitWatcher } from './exits.ts';
@@ -22,6 +23,7 @@ export function createCore(deps: ContainersDeps): Core {
     table: containerTable(deps.store.records<ContainerRecord>('container', recordVersion)),
     locks: keyedLocks(),
     creating: new Map(),
+    warmth: attachWarmth(deps.host.cgroups),
     exits: exitWatcher({
       directory: monitor.exits,
       onExit: (id, exit) => observeExit(core, id, exit),

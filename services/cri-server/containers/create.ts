@@ -79,6 +79,7 @@ async function makeContainer(
   image: LocalImage,
 ): Promise<string> {
   await using undo = undoStack();
+  using _warm = core.warmth.hold();
   const id = randomBytes(32).toString('hex');
   const record = newRecord(core, id, name, config, sandbox, image);
   const container = core.table.add(record);

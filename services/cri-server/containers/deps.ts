@@ -5,6 +5,7 @@ import type { KeyedLocks } from '#foundation/base/locks.ts';
 import type { Logger } from '#foundation/base/log.ts';
 import type { Paths } from '#foundation/base/paths.ts';
 import type { Clock } from '#foundation/base/time.ts';
+import type { AttachWarmth } from '#foundation/linux/attach-warmth.ts';
 import type { Spawner } from '#foundation/linux/spawn.ts';
 import type { ImageSource, Sandboxes } from '../ports.ts';
 import type { Store } from '../store/store.ts';
@@ -54,5 +55,7 @@ export interface Core extends Omit<ContainersDeps, 'onEvent' | 'clock' | 'cdiDir
   cdiDirectories: readonly string[];
   /** Creations under way, by reserved name. */
   creating: Map<string, { sandboxId: string; id: Promise<string> }>;
+  /** Held while a runtime is about to move a process into a container's cgroup. */
+  warmth: AttachWarmth;
   emit(event: ContainerEvent, container: Container): void;
 }

@@ -9,6 +9,9 @@ import type { Core } from './deps.ts';
 import { isRunning } from './lifecycle.ts';
 import { specOf } from './start.ts';
 
+/** Milliseconds within which a runtime moves a command's process into the container's cgroup. */
+const execStartMs = 40;
+
 /** What to run. */
 export interface ExecCommand {
   containerId: string;
@@ -43,6 +46,7 @@ export async function startExec(
   const { life } = container.record;
   if (!isRunning(life))
     throw new SkiffError('FAILED_PRECONDITION', `the container is ${life.phase}, not running`);
+  core.warmth.hold(execStartMs);
   const directory = join(core.paths.run, 'exec');
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const base = join(directory, randomBytes(8).toString('hex'));

@@ -17,6 +17,7 @@ import { ociVersion, type RuntimeSpec } from '#contracts/oci/runtime.ts';
 import type { MonitorPaths, RuntimeFeatures, RuntimeProbe } from '#contracts/oci/runtime-driver.ts';
 import { messageOf, SkiffError } from '#foundation/base/errors.ts';
 import { cgroupLayout } from '#foundation/linux/cgroups.ts';
+import { sealProgram } from '#foundation/linux/sealed-program.ts';
 import type { Spawner } from '#foundation/linux/spawn.ts';
 import { runSpawned, type SpawnedResult } from '#foundation/linux/spawn-command.ts';
 import { commandLineDriver } from './command-line.ts';
@@ -37,6 +38,10 @@ export interface ProbeDeps {
   candidates?: readonly RuntimeCandidate[];
   /** Milliseconds a runtime may take for one command; 120,000 unless told. */
   timeoutMs?: number;
+  /** Whether roots can be made with the owners of a user namespace; if left out, containers get none. */
+  mappedRoots?: boolean;
+  /** Holds copies of the runtimes in sealed memory, from which they start sooner; from their files if left out. */
+  sealed?: DisposableStack;
 }
 
 /** A runtime that may be there. */
@@ -96,13 +101,33 @@ function runnerOf(deps: ProbeDeps, file: string): Run {
 
 /** The program to start: the runtime itself, or what makes it work here. @throws what the runtime said. */
 async function workingProgram(deps: ProbeDeps, name: string, path: string): Promise<string> {
+  const sealed = sealedCopy(deps, path);
+  if (sealed === undefined) return tryProgram(deps, name, path);
   try {
-    await tryContainer(deps, name, runnerOf(deps, path));
-    return path;
+    return await tryProgram(deps, name, sealed);
+  } catch {
+    // A machine may forbid programs in memory: vm.memfd_noexec.
+    return tryProgram(deps, name, path);
+  }
+}
+
+function sealedCopy({ sealed, stateRoot }: ProbeDeps, path: string): string | undefined {
+  try {
+    return sealed?.use(sealProgram(path, join(stateRoot, 'sealed'))).path;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Runs a container. @returns the program, or the launcher with which it worked. */
+async function tryProgram(deps: ProbeDeps, name: string, program: string): Promise<string> {
+  try {
+    await tryContainer(deps, name, runnerOf(deps, program));
+    return program;
   } catch (error) {
     const tree = cgroupLayout().v2;
     const hybrid = name === 'crun' && tree !== undefined && hybridRefusal.test(messageOf(error));
-    const launcher = hybrid ? writeHybridLauncher(deps.stateRoot, path, tree) : undefined;
+    const launcher = hybrid ? writeHybridLauncher(deps.stateRoot, program, tree) : undefined;
     if (launcher === undefined) throw error;
     await tryContainer(deps, name, runnerOf(deps, launcher));
     return launcher;
@@ -116,7 +141,7 @@ function driverOf(deps: ProbeDeps, name: string, path: string, version: string, 
   const stateDirectory = join(deps.stateRoot, name);
   mkdirSync(stateDirectory, { recursive: true, mode: 0o700 });
   const { spawner, paths, timeoutMs = 120_000 } = deps;
-  const features = featuresOf(name, version);
+  const features = featuresOf(name, version, deps.mappedRoots === true);
   return commandLineDriver({
     spawner,
     paths,
@@ -170,14 +195,14 @@ function trialSpec(cgroupsPath: string): RuntimeSpec {
   };
 }
 
-function featuresOf(name: string, version: string): RuntimeFeatures {
+function featuresOf(name: string, version: string, mappedRoots: boolean): RuntimeFeatures {
   const [major = 0, minor = 0] = (/(\d+)\.(\d+)/.exec(version) ?? []).slice(1).map(Number);
   const atLeast = (a: number, b: number) => major > a || (major === a && minor >= b);
   const known = name === 'crun' ? atLeast(1, 4) : name === 'runc' && atLeast(1, 1);
   return {
     recursiveReadOnly: known && kernelAtLeast(5, 12),
-    // The image store makes no roots with mapped ids yet, and overlayfs cannot be mapped afterwards.
-    userNamespaces: false,
+    // The root is the image store's to map: overlayfs cannot be mapped afterwards.
+    userNamespaces: known && mappedRoots,
     idMappedMounts:
       kernelAtLeast(5, 12) && (name === 'crun' ? atLeast(1, 5) : name === 'runc' && atLeast(1, 2)),
     compiledSeccomp: name === 'crun' && atLeast(1, 5),
