@@ -6,7 +6,7 @@ import type { Pod } from '#contracts/kubernetes/types.ts';
 import type { NodeResources } from './node/capacity.ts';
 import type { NodeFactsView } from './node/node-info.ts';
 import type { Admission, AdmitResult } from './ports.ts';
-import { podTotals } from './resources/linux-resources.ts';
+import { podRequest } from './resources/linux-resources.ts';
 
 const fine: AdmitResult = { admit: true };
 
@@ -82,22 +82,17 @@ function resourceProblem(
   others: readonly Pod[],
   allocatable: NodeResources,
 ): AdmitResult | undefined {
-  const own = podTotals(pod);
-  const used = others.map(podTotals);
+  const own = podRequests(pod);
+  const used = others.map(podRequests);
+  const amount = (name: string) => used.reduce((total, each) => total + (each.get(name) ?? 0), 0);
   const rows = [
     { name: 'pods', want: 1, used: others.length, capacity: allocatable.pods },
-    {
-      name: 'cpu',
-      want: own.milliCpuRequest,
-      used: sum(used.map((each) => each.milliCpuRequest)),
-      capacity: allocatable.milliCpu,
-    },
-    {
-      name: 'memory',
-      want: own.memoryRequest,
-      used: sum(used.map((each) => each.memoryRequest)),
-      capacity: allocatable.memory,
-    },
+    ...[...offered(allocatable)].map(([name, capacity]) => ({
+      name,
+      want: own.get(name) ?? 0,
+      used: amount(name),
+      capacity,
+    })),
   ];
   const short = rows.find((row) => row.want > 0 && row.used + row.want > row.capacity);
   if (short === undefined) return undefined;
@@ -109,6 +104,29 @@ function resourceProblem(
   };
 }
 
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((total, each) => total + each, 0);
+/**
+ * What the node offers; milliCPU, bytes, pieces. Extended resources that it does not know are left to whoever put the
+ * pod here, as in the original.
+ */
+function offered(allocatable: NodeResources): Map<string, number> {
+  const { milliCpu, memory, ephemeralStorage, hugePages, devices } = allocatable;
+  const pages = [...hugePages].map(([size, bytes]): [string, number] => [`hugepages-${size}`, bytes]);
+  return new Map([
+    ['cpu', milliCpu],
+    ['memory', memory],
+    ['ephemeral-storage', ephemeralStorage],
+    ...pages,
+    ...devices,
+  ]);
+}
+
+function podRequests(pod: Pod): Map<string, number> {
+  const names = new Set(
+    [...(pod.spec.initContainers ?? []), ...pod.spec.containers, pod.spec].flatMap(({ resources }) => [
+      ...Object.keys(resources?.requests ?? {}),
+      ...Object.keys(resources?.limits ?? {}),
+    ]),
+  );
+  for (const name of Object.keys(pod.spec.overhead ?? {})) names.add(name);
+  return new Map([...names].map((name) => [name, podRequest(pod, name)]));
 }

@@ -17,12 +17,13 @@ import { configuredThresholds } from './eviction/thresholds.ts';
 import { collectContainers } from './gc/containers.ts';
 import { startGarbageCollection } from './gc/gc.ts';
 import { createImageCollector } from './gc/images.ts';
+import { pluginRoot } from './givers.ts';
 import type { KubeletDeps } from './kubelet.ts';
 import { startLogRotation } from './logs/rotation.ts';
 import { createShutdownDelay, wantsGracefulShutdown } from './node/shutdown.ts';
-import { type KubeletParts, type LateFacts, pluginRoot } from './parts.ts';
+import type { KubeletParts, LateFacts } from './parts.ts';
 import { amountOf } from './resources/amounts.ts';
-import { reconcileCpus } from './resources/cpu-manager.ts';
+import { reconcileCpus } from './resources/cpu-reconcile.ts';
 import { metricRoutes } from './server/routes/metrics.ts';
 import { statRoutes } from './server/routes/stats.ts';
 import { createKubeletServer } from './server/server.ts';
@@ -203,6 +204,7 @@ function makePodResources({ deps, core, parts }: Making): Keeper {
     log: deps.logger,
     devices: parts.devices,
     cpus: parts.cpus,
+    memory: parts.memory,
   });
 }
 

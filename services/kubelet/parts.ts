@@ -1,9 +1,7 @@
 /** Makes the parts beside the core from the configuration and the machine, and joins them. */
 
-import { join } from 'node:path';
 import type { Pod } from '#contracts/kubernetes/types.ts';
 import { Counter } from '#foundation/base/metrics.ts';
-import type { Paths } from '#foundation/base/paths.ts';
 import { type CgroupLayout, cgroupLayout } from '#foundation/linux/cgroups.ts';
 import { createAdmission } from './admission.ts';
 import type { KubeletConfiguration } from './configuration/defaults.ts';
@@ -13,7 +11,7 @@ import { findMaskedPaths } from './container-config/proc-mount.ts';
 import { namespaceOptions } from './container-config/security.ts';
 import { createUserNamespaces } from './container-config/user-namespaces.ts';
 import type { CoreServices, Parts } from './core-deps.ts';
-import { createDevices, type Devices } from './devices/devices.ts';
+import { type Givers, makeGivers } from './givers.ts';
 import { createHookRunner } from './hooks/hooks.ts';
 import type { KubeletDeps } from './kubelet.ts';
 import { podsLimit } from './node/capacity.ts';
@@ -23,10 +21,8 @@ import type { Pressure } from './ports.ts';
 import { createAttempt } from './probes/attempt.ts';
 import { createProber } from './probes/handlers.ts';
 import { createProbeManager } from './probes/probes.ts';
-import { createAllocating, reservedCpus } from './resources/allocating.ts';
+import { createAllocating } from './resources/allocating.ts';
 import { type CgroupDriver, type CgroupName, cgroupPath, podCgroup } from './resources/cgroup-names.ts';
-import { type CpuManager, createCpuManager } from './resources/cpu-manager.ts';
-import { readCpus } from './resources/cpu-topology.ts';
 import { createGates } from './resources/gates.ts';
 import { linuxResources, type ResourceSettings } from './resources/linux-resources.ts';
 import { createPodResources } from './resources/pod-resources.ts';
@@ -44,12 +40,10 @@ import { createTokens } from './volumes/tokens.ts';
 import { createVolumeManager } from './volumes/volumes.ts';
 
 /** The parts, and the facts of node and cgroups that the keepers need too. */
-export interface KubeletParts extends Parts {
+export interface KubeletParts extends Parts, Givers {
   node: NodeFactsView;
   machine: Machine;
   layout: CgroupLayout;
-  devices: Devices;
-  cpus: CpuManager;
   csi: CsiDrivers;
   /** Paths of the cgroup above all pods, and of one pod's. */
   podsCgroup(): string;
@@ -65,7 +59,7 @@ export interface LateFacts {
 }
 
 /** What the makers below share. */
-interface Making {
+interface Making extends Givers {
   deps: KubeletDeps;
   core: CoreServices;
   late: LateFacts;
@@ -76,8 +70,6 @@ interface Making {
   root: CgroupName;
   settings: ResourceSettings;
   objects: ObjectSource;
-  devices: Devices;
-  cpus: CpuManager;
   csi: CsiDrivers;
 }
 
@@ -86,7 +78,7 @@ export function makeParts(deps: KubeletDeps, core: CoreServices, late: LateFacts
   const { configuration, clock, paths, api } = deps;
   const machine = readMachine();
   const layout = cgroupLayout();
-  const { devices, cpus } = makeGivers(deps);
+  const givers = makeGivers(deps, machine);
   const csi = createCsiDrivers({ api, nodeName: deps.nodeName });
   const node = createNodeInfo({
     name: deps.nodeName,
@@ -100,13 +92,12 @@ export function makeParts(deps: KubeletDeps, core: CoreServices, late: LateFacts
     clock,
     health: () => core.health,
     pressure: () => late.pressure(),
-    devices: () => devices.counts(),
+    devices: () => givers.devices.counts(),
     volumesInUse: () => volumes.volumesInUse(),
     extraErrors: () => [late.shuttingDown()].filter((error) => error !== undefined),
   });
   const making: Making = {
-    devices,
-    cpus,
+    ...givers,
     csi,
     deps,
     core,
@@ -132,46 +123,27 @@ export function makeParts(deps: KubeletDeps, core: CoreServices, late: LateFacts
     probes: createProbeManager({ statuses: core.statuses, clock, attempt }),
     hooks: createHookRunner({ cri: core.runtime, clock }),
     resources: makeResources(making),
-    devices,
-    cpus,
+    ...givers,
     csi,
     admission: makeAdmission(making),
     linuxResources: (pod, container) => linuxResources(pod, container, making.settings),
   };
 }
 
-/** What gives containers more than their manifests say. */
-function makeGivers({ paths, clock, configuration, logger: log }: KubeletDeps) {
-  const topology = readCpus();
-  return {
-    devices: createDevices({
-      directory: join(pluginRoot(paths), 'device-plugins'),
-      checkpoint: join(paths.kubelet, 'devices_state'),
-      clock,
-      log,
-    }),
-    cpus: createCpuManager({
-      policy: configuration.cpuManagerPolicy,
-      cpus: topology,
-      reserved: reservedCpus(configuration, topology),
-      stateFile: join(paths.kubelet, 'cpu_manager_state'),
-    }),
-  };
-}
-
-/** Plugins find the kubelet at a path they know by heart; only another root of Skiff has its own. */
-export function pluginRoot({ root, kubelet }: Pick<Paths, 'root' | 'kubelet'>): string {
-  return root === '/' ? '/var/lib/kubelet' : kubelet;
-}
-
 /** Gates, then what fits, then what is to be given. */
-function makeAdmission({ deps, late, node, devices, cpus }: Making) {
+function makeAdmission({ deps, core, late, node, topology }: Making) {
+  const { cpuManagerPolicy, memoryManagerPolicy, allowedUnsafeSysctls } = deps.configuration;
   const gates = createGates(createAdmission(node, deps.nodeLabels ?? {}), {
     pressure: () => late.pressure(),
     shuttingDown: () => late.shuttingDown(),
-    allowedUnsafeSysctls: deps.configuration.allowedUnsafeSysctls,
+    allowedUnsafeSysctls,
   });
-  return createAllocating(gates, [devices, cpus]);
+  return createAllocating(gates, {
+    topology,
+    sourcesReady: () => core.view.sourcesReady(),
+    staticCpus: cpuManagerPolicy === 'static',
+    staticMemory: memoryManagerPolicy === 'Static',
+  });
 }
 
 function makeVolumes({ deps, core, node, objects, csi }: Making) {
@@ -197,7 +169,7 @@ function makeVolumes({ deps, core, node, objects, csi }: Making) {
   });
 }
 
-function makeBuilder({ deps, core, late, node, root, settings, objects, devices, cpus }: Making) {
+function makeBuilder({ deps, core, late, node, root, settings, objects, devices, cpus, memory }: Making) {
   const { configuration, paths, api } = deps;
   const handlerOf = (pod: Pod) => {
     const { handlers } = core.health.runtimeFeatures();
@@ -232,6 +204,7 @@ function makeBuilder({ deps, core, late, node, root, settings, objects, devices,
     devices: async (pod, container) => ({
       ...(await devices.given(pod, container)),
       cpus: cpus.cpusFor(pod.metadata.uid ?? '', container.name),
+      mems: memory.memsFor(pod.metadata.uid ?? '', container.name),
     }),
     events: core.events,
   });

@@ -77,7 +77,11 @@ export async function buildContainer(
     tty: container.tty === true,
     stopSignal: stopSignal(container),
     linux: {
-      resources: { ...resourcesOf(deps, pod, container), cpusetCpus: allocated.cpus },
+      resources: {
+        ...resourcesOf(deps, pod, container),
+        cpusetCpus: allocated.cpus,
+        cpusetMems: allocated.mems,
+      },
       securityContext: containerSecurity(pod, container, image, namespaces, deps.security),
     },
   });

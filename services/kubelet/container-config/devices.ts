@@ -14,6 +14,8 @@ export interface Allocated {
   cdiDevices: string[];
   /** A cpuset list (cpuset(7)): `0-1,4`; empty for all shared CPUs. */
   cpus: string;
+  /** A list of NUMA nodes, as `cpus`; empty for any. */
+  mems: string;
 }
 
 /** Nothing allocated. */
@@ -24,6 +26,7 @@ export const nothingAllocated: Allocated = {
   annotations: {},
   cdiDevices: [],
   cpus: '',
+  mems: '',
 };
 
 /** The device nodes of `volumeDevices`. @throws SkiffError for a volume that is missing or not a block device. */

@@ -30,6 +30,7 @@ async function setup() {
     const devices = createDevices({
       directory,
       checkpoint: `${directory}/checkpoint`,
+      numaNodes: [0, 1],
       clock,
       log: silentLogger,
     });
@@ -93,6 +94,12 @@ const podOf = (uid: string, count: string, initCount?: string): Pod => {
   };
 };
 
+/** As admission without a topology policy does. */
+async function give(devices: Devices, pod: Pod): Promise<void> {
+  for (const container of [...(pod.spec.initContainers ?? []), ...pod.spec.containers])
+    await devices.allocate(pod, container, undefined);
+}
+
 const idsOf = (devices: Devices, uid: string, container = 'c') =>
   devices.list().allocations.find((each) => each.podUid === uid && each.container === container)?.ids;
 
@@ -104,17 +111,17 @@ test('a plugin registers, lists, and gives its devices once', async () => {
   await until('devices are listed', () => devices.counts().capacity.get('vendor.test/x') === 3);
   assert.equal(devices.counts().allocatable.get('vendor.test/x'), 2);
   const first = podOf('one', '1');
-  await devices.allocate(first);
-  await devices.allocate(first);
+  await give(devices, first);
+  await give(devices, first);
   assert.deepEqual(asked, [['b']], 'the plugin’s choice, asked once');
   const given = await devices.given(first, first.spec.containers[0]!);
   assert.equal(given.envs.get('DEVICE'), 'b');
   assert.equal(given.devices[0]?.containerPath, '/dev/x');
-  await assert.rejects(devices.allocate(podOf('two', '2')), /Requested: 2, Available: 1/);
-  await devices.allocate(podOf('three', '1'));
+  await assert.rejects(give(devices, podOf('two', '2')), /Requested: 2, Available: 1/);
+  await give(devices, podOf('three', '1'));
   assert.deepEqual(idsOf(devices, 'three'), ['a']);
   devices.retain(new Set(['three']));
-  await devices.allocate(podOf('four', '1'));
+  await give(devices, podOf('four', '1'));
   assert.deepEqual(idsOf(devices, 'four'), ['b']);
 });
 
@@ -124,7 +131,7 @@ test('init containers hand their devices on', async () => {
   await startPlugin(directory);
   await register(directory);
   await until('devices are listed', () => devices.counts().allocatable.get('vendor.test/x') === 2);
-  await devices.allocate(podOf('one', '2', '1'));
+  await give(devices, podOf('one', '2', '1'));
   assert.deepEqual(idsOf(devices, 'one', 'i'), ['b']);
   assert.deepEqual([...(idsOf(devices, 'one') ?? [])].sort(), ['a', 'b']);
 });
@@ -135,7 +142,7 @@ test('after a restart of the kubelet nothing is given twice', async () => {
   await startPlugin(directory);
   await register(directory);
   await until('devices are listed', () => before.counts().allocatable.get('vendor.test/x') === 2);
-  await before.allocate(podOf('one', '1'));
+  await give(before, podOf('one', '1'));
   await before.stop();
   const after = await open();
   assert.deepEqual(idsOf(after, 'one'), ['b']);
@@ -180,13 +187,17 @@ test('the pod-resources API tells who has what', async () => {
   await register(directory);
   await until('devices are listed', () => devices.counts().allocatable.get('vendor.test/x') === 2);
   const pod = podOf('one', '1');
-  await devices.allocate(pod);
+  await give(devices, pod);
   const server = createPodResourcesServer({
     directory: `${directory}/pr`,
     pods: () => [pod],
     log: silentLogger,
     devices,
     cpus: { exclusive: () => [2, 3], allocatable: () => [0, 1, 2, 3] },
+    memory: {
+      blocks: () => [{ type: 'memory', size: 4096, numaAffinity: [0, 1] }],
+      allocatable: () => [{ type: 'memory', size: 8192, numaAffinity: [0] }],
+    },
   });
   await server.start();
   cleanups.push(() => server.stop());
@@ -198,4 +209,50 @@ test('the pod-resources API tells who has what', async () => {
   assert.equal((await client.getAllocatableResources({})).devices.length, 2);
   assert.equal((await client.get({ podName: 'one', podNamespace: 'ns' })).podResources?.name, 'one');
   await assert.rejects(client.get({ podName: 'none', podNamespace: 'ns' }), /not found/);
+});
+
+test('devices are hinted and taken by NUMA node', async () => {
+  const { directory, open } = await setup();
+  const devices = await open();
+  const server = createRpcServer();
+  const ended = Promise.withResolvers<void>();
+  const device = (ID: string, node?: number) => ({
+    ID,
+    health: 'Healthy',
+    ...(node === undefined ? {} : { topology: { nodes: [{ ID: BigInt(node) }] } }),
+  });
+  server.add(DevicePlugin, {
+    listAndWatch: async function* () {
+      yield { devices: [device('a0', 0), device('b0', 0), device('c1', 1), device('d')] };
+      await ended.promise;
+    },
+    getPreferredAllocation: async () => ({ containerResponses: [] }),
+    allocate: async () => ({ containerResponses: [{}] }),
+  });
+  await server.listen(`unix://${directory}/vendor.sock`);
+  cleanups.push(() => {
+    ended.resolve();
+    return server.close(200);
+  });
+  await register(directory);
+  await until('devices are listed', () => devices.counts().capacity.get('vendor.test/x') === 4);
+  const pod = podOf('one', '1');
+  const [container] = pod.spec.containers;
+  const hints = (each: Pod) => devices.hints(each, each.spec.containers[0]!).get('vendor.test/x');
+  assert.deepEqual(hints(pod), [
+    { affinity: 1, preferred: true },
+    { affinity: 2, preferred: true },
+    { affinity: 3, preferred: false },
+  ]);
+  await devices.allocate(pod, container!, 2);
+  assert.deepEqual(idsOf(devices, 'one'), ['c1']);
+  assert.deepEqual(hints(pod), [
+    { affinity: 2, preferred: true },
+    { affinity: 3, preferred: false },
+  ]);
+  assert.deepEqual(hints(podOf('two', '3')), [], 'the one without a place is on no node');
+  const two = podOf('two', '3');
+  await devices.allocate(two, two.spec.containers[0]!, 1);
+  assert.deepEqual(idsOf(devices, 'two'), ['a0', 'b0', 'd'], 'near ones first, then what there is');
+  assert.equal(devices.podHints(podOf('three', '1')).get('vendor.test/x')?.length, 0);
 });

@@ -18,7 +18,10 @@ import { createRpcServer, type RpcServer } from '#foundation/grpc/server.ts';
 import type { Allocated } from '../container-config/devices.ts';
 import type { AnyContainer } from '../ports.ts';
 import { amountOf } from '../resources/amounts.ts';
+import type { Giver } from '../resources/topology/manager.ts';
+import { hasNode, type NumaMask } from '../resources/topology/mask.ts';
 import { type Allocation, type Allocations, openAllocations } from './allocations.ts';
+import { type DeviceList, deviceHints, heldBy, reusableOf } from './hints.ts';
 import { connectPlugin, type Device, type PluginClient } from './plugin-client.ts';
 import { answers } from './socket.ts';
 
@@ -32,31 +35,29 @@ export interface DevicesDeps {
   directory: string;
   /** Where allocations are kept: below this kubelet's own root. */
   checkpoint: string;
+  /** The NUMA nodes of the machine. */
+  numaNodes: readonly number[];
   clock: Clock;
   log: Logger;
 }
 
 /** The devices of the node. */
-export interface Devices {
+export interface Devices extends Giver {
   start(): Promise<void>;
   stop(): Promise<void>;
   /** Devices by resource: all, and the healthy ones. */
   counts(): { capacity: Map<string, number>; allocatable: Map<string, number> };
-  /** Gives a pod's containers what they ask for; what they have already they keep. @throws SkiffError. */
-  allocate(pod: Pod): Promise<void>;
   /** What a container was given; tells plugins that want to know that it starts. */
   given(
     pod: Pod,
     container: AnyContainer,
   ): Promise<Pick<Allocated, 'devices' | 'mounts' | 'envs' | 'annotations' | 'cdiDevices'>>;
-  retain(podUids: ReadonlySet<string>): void;
   /** All devices and who has them, for the pod-resources API. */
   list(): { resources: ReadonlyMap<string, readonly Device[]>; allocations: readonly Allocation[] };
 }
 
-interface Resource {
+interface Resource extends DeviceList {
   plugin: PluginClient;
-  devices: readonly Device[];
   /** When the plugin ended; undefined while it is there. */
   goneAt: number | undefined;
 }
@@ -102,7 +103,9 @@ export function createDevices(deps: DevicesDeps): Devices {
       await server?.close(500);
     },
     counts: () => countDevices(deps.clock, resources),
-    allocate: (pod) => allocatePod(resources, allocations, pod),
+    ...deviceHints(resources, allocations, deps.numaNodes),
+    allocate: (pod, container, affinity) =>
+      allocateContainer(resources, allocations, { pod, container, affinity }),
     given: (pod, container) => given(resources, allocations, pod, container),
     retain: allocations.retain,
     list: () => ({
@@ -156,74 +159,54 @@ function countDevices(clock: Clock, resources: Map<string, Resource>): ReturnTyp
   return { capacity, allocatable };
 }
 
-async function allocatePod(
-  resources: Map<string, Resource>,
-  allocations: Allocations,
-  pod: Pod,
-): Promise<void> {
-  // Init containers run one after another and hand their devices on to those that come later.
-  const reusable = new Map<string, Set<string>>();
-  for (const container of pod.spec.initContainers ?? []) {
-    await allocateContainer(resources, allocations, pod, container, reusable);
-    const sidecar = container.restartPolicy === 'Always';
-    for (const { resource, ids } of heldBy(allocations, pod, container.name)) {
-      const pool = reusable.get(resource) ?? new Set<string>();
-      for (const id of ids)
-        if (sidecar) pool.delete(id);
-        else pool.add(id);
-      reusable.set(resource, pool);
-    }
-  }
-  for (const container of pod.spec.containers) {
-    await allocateContainer(resources, allocations, pod, container, reusable);
-    for (const { resource, ids } of heldBy(allocations, pod, container.name))
-      for (const id of ids) reusable.get(resource)?.delete(id);
-  }
-}
-
-function heldBy(allocations: Allocations, pod: Pod, container: string): Allocation[] {
-  return allocations.all().filter((each) => each.podUid === pod.metadata.uid && each.container === container);
-}
-
+/** Gives a container what it asks for, near `affinity`; what it has already it keeps. */
 async function allocateContainer(
   resources: Map<string, Resource>,
   allocations: Allocations,
-  pod: Pod,
-  container: AnyContainer,
-  reusable: ReadonlyMap<string, ReadonlySet<string>>,
+  { pod, container, affinity }: { pod: Pod; container: AnyContainer; affinity: NumaMask | undefined },
 ): Promise<void> {
   for (const [name, quantity] of Object.entries(container.resources?.limits ?? {})) {
     const resource = resources.get(name);
     const count = resource === undefined ? 0 : amountOf(quantity);
     if (resource === undefined || count === 0) continue;
     if (heldBy(allocations, pod, container.name).some((each) => each.resource === name)) continue;
-    const ids = await choose(resource, allocations, name, count, reusable.get(name) ?? new Set());
+    const reusable = reusableOf(allocations, pod, name);
+    const ids = await choose(resource, allocations, { name, count, reusable, affinity });
     const response = await resource.plugin.allocate(ids);
     const podUid = pod.metadata.uid ?? '';
     allocations.add({ podUid, container: container.name, resource: name, ids, response });
   }
 }
 
-/** Takes what the pod holds already, then free healthy ones, by the plugin's preference if it has one. */
+/** Takes what the pod holds already, then free healthy ones near `affinity`, by the plugin's preference if it has one. */
 async function choose(
   resource: Resource,
   allocations: Allocations,
-  name: string,
-  count: number,
-  held: ReadonlySet<string>,
+  wanted: { name: string; count: number; reusable: ReadonlySet<string>; affinity: NumaMask | undefined },
 ): Promise<string[]> {
+  const { name, count, reusable, affinity } = wanted;
   const taken = new Set(allocations.all().flatMap((each) => (each.resource === name ? each.ids : [])));
-  const healthy = resource.devices.filter((device) => device.healthy).map(({ id }) => id);
-  const must = healthy.filter((id) => held.has(id)).slice(0, count);
-  const free = healthy.filter((id) => !taken.has(id) && !held.has(id));
+  const healthy = resource.devices.filter((device) => device.healthy);
+  const must = healthy
+    .map(({ id }) => id)
+    .filter((id) => reusable.has(id))
+    .slice(0, count);
+  const free = healthy.filter(({ id }) => !taken.has(id) && !reusable.has(id));
   if (must.length + free.length < count)
     throw new SkiffError(
       'RESOURCE_EXHAUSTED',
       `requested number of devices unavailable for ${name}. Requested: ${count}, Available: ${must.length + free.length}`,
     );
-  const preferred = await resource.plugin.prefer([...must, ...free], must, count);
-  const valid = preferred?.filter((id) => must.includes(id) || free.includes(id)) ?? [];
-  return [...new Set([...must, ...valid, ...free])].slice(0, count);
+  const isNear = ({ numaNodes }: Device) =>
+    affinity !== undefined && numaNodes.some((node) => hasNode(affinity, node));
+  const near = free.filter(isNear).map(({ id }) => id);
+  const far = free.filter((device) => !isNear(device)).map(({ id }) => id);
+  // The plugin may choose among the near ones if they are enough, else how to fill up.
+  const choice = must.length + near.length >= count ? near : [...near, ...far];
+  const preferred = await resource.plugin.prefer([...must, ...choice], must, count);
+  const valid = preferred?.filter((id) => must.includes(id) || choice.includes(id)) ?? [];
+  const kept = choice.length > near.length ? near : [];
+  return [...new Set([...must, ...kept, ...valid, ...choice])].slice(0, count);
 }
 
 async function given(

@@ -1,4 +1,4 @@
-/** The pod-resources API: which devices and CPUs each container was given, for monitoring agents. */
+/** The pod-resources API: which devices, CPUs and memory each container was given, for monitoring agents. */
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { PodResourcesLister } from '#contracts/device-plugin/pod-resources_pb.ts';
@@ -6,6 +6,8 @@ import type { Pod } from '#contracts/kubernetes/types.ts';
 import { SkiffError } from '#foundation/base/errors.ts';
 import type { Logger } from '#foundation/base/log.ts';
 import { createRpcServer, type RpcServer } from '#foundation/grpc/server.ts';
+import type { MemoryManager } from '../resources/memory-manager.ts';
+import type { Block } from '../resources/memory-nodes.ts';
 import type { Devices } from './devices.ts';
 import { answers } from './socket.ts';
 
@@ -17,6 +19,7 @@ export interface PodResourcesDeps {
   log: Logger;
   devices: Pick<Devices, 'list'>;
   cpus: { exclusive(podUid: string, container: string): readonly number[]; allocatable(): readonly number[] };
+  memory: Pick<MemoryManager, 'blocks' | 'allocatable'>;
 }
 
 /** Makes the server. */
@@ -54,6 +57,7 @@ export function createPodResourcesServer(deps: PodResourcesDeps): {
               .map(({ id, numaNodes }) => ({ resourceName, deviceIds: [id], topology: topology(numaNodes) })),
           ),
           cpuIds: deps.cpus.allocatable().map(BigInt),
+          memory: deps.memory.allocatable().map(memoryOf),
         }),
       });
       await server.listen(`unix://${socket}`);
@@ -62,7 +66,7 @@ export function createPodResourcesServer(deps: PodResourcesDeps): {
   };
 }
 
-function describe({ devices, cpus }: PodResourcesDeps, pod: Pod) {
+function describe({ devices, cpus, memory }: PodResourcesDeps, pod: Pod) {
   const { name, namespace = 'default', uid = '' } = pod.metadata;
   const { allocations } = devices.list();
   const containers = [
@@ -78,8 +82,13 @@ function describe({ devices, cpus }: PodResourcesDeps, pod: Pod) {
         .filter((each) => each.podUid === uid && each.container === container.name)
         .map(({ resource, ids }) => ({ resourceName: resource, deviceIds: [...ids] })),
       cpuIds: cpus.exclusive(uid, container.name).map(BigInt),
+      memory: memory.blocks(uid, container.name).map(memoryOf),
     })),
   };
+}
+
+function memoryOf({ type, size, numaAffinity }: Block) {
+  return { memoryType: type, size: BigInt(size), topology: topology(numaAffinity) };
 }
 
 function topology(nodes: readonly number[]) {

@@ -69,7 +69,8 @@ function readHugePages(directory: string): Map<string, number> {
   return pages;
 }
 
-function pageSizeName(kilobytes: number): string {
+/** Kubernetes' name of a page size. */
+export function pageSizeName(kilobytes: number): string {
   if (kilobytes % 2 ** 20 === 0) return `${kilobytes / 2 ** 20}Gi`;
   return kilobytes % 1024 === 0 ? `${kilobytes / 1024}Mi` : `${kilobytes}Ki`;
 }

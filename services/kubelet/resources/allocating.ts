@@ -1,42 +1,57 @@
-/** Allocates devices and CPUs to a pod that is admitted: what cannot be given keeps it out. */
+/** Allocates devices, CPUs and memory to a pod that is admitted: what cannot be given keeps it out. */
 import type { Pod } from '#contracts/kubernetes/types.ts';
-import { messageOf, SkiffError } from '#foundation/base/errors.ts';
+import { SkiffError } from '#foundation/base/errors.ts';
 import type { KubeletConfiguration } from '../configuration/defaults.ts';
-import type { Admission } from '../ports.ts';
+import type { Admission, AdmitResult } from '../ports.ts';
 import { milliCpuOf } from './amounts.ts';
 import { parseCpus } from './cpu-set.ts';
 import { type Cpu, takePacked } from './cpu-topology.ts';
+import { qosOf } from './qos.ts';
+import type { TopologyManager } from './topology/manager.ts';
 
-/** Something that is given to pods. */
-export interface Allocator {
-  allocate(pod: Pod): void | Promise<void>;
-  retain(podUids: ReadonlySet<string>): void;
+/** What allocating needs. */
+export interface AllocatingDeps {
+  topology: TopologyManager;
+  /** Whether all sources of pods were seen: before, a pod that is not there may only not have been told of yet. */
+  sourcesReady: () => boolean;
+  /** Static policies: what they gave cannot be changed while a container runs. */
+  staticCpus: boolean;
+  staticMemory: boolean;
 }
 
-/** Puts allocators behind an admission. */
-export function createAllocating(base: Admission, allocators: readonly Allocator[]): Admission {
+/** Puts the allocation behind an admission. */
+export function createAllocating(base: Admission, deps: AllocatingDeps): Admission {
+  const { topology } = deps;
   return {
     async admit(pod, others) {
       const verdict = await base.admit(pod, others);
       if (!verdict.admit) return verdict;
+      const uids = others.map((each) => each.metadata.uid ?? '');
       // What pods that are gone had is free now.
-      const known = new Set([pod, ...others].map((each) => each.metadata.uid ?? ''));
-      try {
-        for (const allocator of allocators) {
-          allocator.retain(known);
-          await allocator.allocate(pod);
-        }
-        return verdict;
-      } catch (error) {
-        const message = `Allocate failed due to ${messageOf(error)}, which is unexpected`;
-        return { admit: false, reason: 'UnexpectedAdmissionError', message };
-      }
+      if (deps.sourcesReady()) topology.retain(new Set([...uids, pod.metadata.uid ?? '']));
+      return topology.admit(pod);
     },
-    fits: base.fits,
+    fits: (pod, others) => fixedProblem(deps, pod) ?? base.fits(pod, others),
     retain(podUids) {
       base.retain(podUids);
-      for (const allocator of allocators) allocator.retain(podUids);
+      topology.retain(podUids);
     },
+  };
+}
+
+/** A Guaranteed pod whose CPUs or memory are promised one by one cannot be resized (the original's words). */
+function fixedProblem(
+  { staticCpus, staticMemory }: AllocatingDeps,
+  pod: Pod,
+): (AdmitResult & { infeasible: true }) | undefined {
+  if (qosOf(pod) !== 'Guaranteed' || !(staticCpus || staticMemory)) return undefined;
+  const manager = staticCpus ? 'CPU Manager' : 'Memory Manager';
+  const message = `Resize is infeasible for Guaranteed Pods alongside ${manager} static policy`;
+  return {
+    admit: false,
+    reason: `guaranteed_pod_${staticCpus ? 'cpu' : 'memory'}_manager_static_policy`,
+    message,
+    infeasible: true,
   };
 }
 

@@ -1,19 +1,15 @@
 /**
  * The static CPU manager: containers of Guaranteed pods that ask for whole CPUs get these for themselves; all others
- * share the rest. The state survives restarts; a container that shares is told when the shared CPUs change.
+ * share the rest. The state survives restarts; `cpu-reconcile.ts` tells containers when the shared CPUs change.
  */
 import { existsSync, readFileSync } from 'node:fs';
-import type { CriClient } from '#contracts/cri/client.ts';
-import { ContainerState } from '#contracts/cri/runtime_pb.ts';
 import type { Pod } from '#contracts/kubernetes/types.ts';
 import { SkiffError } from '#foundation/base/errors.ts';
 import { replaceFileSync } from '#foundation/base/files.ts';
-import type { Logger } from '#foundation/base/log.ts';
-import type { AnyContainer } from '../ports.ts';
-import { milliCpuOf } from './amounts.ts';
 import { formatCpus, parseCpus } from './cpu-set.ts';
-import { type Cpu, takePacked } from './cpu-topology.ts';
-import { qosOf } from './qos.ts';
+import { type CpuEntries, cpuHints, podCpus, reusableOf, takeNear, wholeCpus } from './cpu-shares.ts';
+import { type Cpu, threadsPerCore } from './cpu-topology.ts';
+import type { Giver } from './topology/manager.ts';
 
 /** What the manager needs. */
 export interface CpuManagerDeps {
@@ -21,21 +17,22 @@ export interface CpuManagerDeps {
   cpus: readonly Cpu[];
   /** CPUs for the system alone: these share, but are never given away. */
   reserved: readonly number[];
+  /** `full-pcpus-only`: whole cores or nothing. */
+  fullCoresOnly?: boolean;
+  /** `strict-cpu-reservation`: pods do not share the reserved CPUs either. */
+  strictReservation?: boolean;
   /** `<kubelet root>/cpu_manager_state`. */
   stateFile: string;
 }
 
 /** The manager. */
-export interface CpuManager {
-  /** Gives the pod's containers their CPUs. @throws SkiffError RESOURCE_EXHAUSTED. */
-  allocate(pod: Pod): void;
+export interface CpuManager extends Giver {
   /** The cpuset list for a container; empty for no restriction. */
   cpusFor(podUid: string, container: string): string;
   /** CPUs that a container has for itself. */
   exclusive(podUid: string, container: string): number[];
   /** CPUs that may be given away. */
   allocatable(): number[];
-  retain(podUids: ReadonlySet<string>): void;
 }
 
 /** The state file; the original's shape. */
@@ -48,39 +45,47 @@ interface State {
 /** Makes the manager. @throws SkiffError FAILED_PRECONDITION for a state that does not fit this machine. */
 export function createCpuManager(deps: CpuManagerDeps): CpuManager {
   const all = deps.cpus.map(({ id }) => id);
-  const entries = deps.policy === 'static' ? load(deps, all) : new Map<string, Map<string, number[]>>();
+  const entries: CpuEntries = deps.policy === 'static' ? load(deps, all) : new Map();
   const given = () => new Set([...entries.values()].flatMap((containers) => [...containers.values()].flat()));
-  const shared = () => all.filter((id) => !given().has(id));
+  const shared = () => {
+    const taken = given();
+    const kept = deps.strictReservation === true ? deps.reserved : [];
+    return all.filter((id) => !taken.has(id) && !kept.includes(id));
+  };
+  const free = () => {
+    const taken = given();
+    return all.filter((id) => !deps.reserved.includes(id) && !taken.has(id));
+  };
   const save = () => replaceFileSync(deps.stateFile, JSON.stringify(stateOf(entries, shared())));
   if (deps.policy === 'static') save();
+  const heldBy = (pod: Pod, name: string) => entries.get(pod.metadata.uid ?? '')?.get(name);
   return {
-    allocate(pod) {
-      if (deps.policy === 'none') return;
-      const containers = entries.get(pod.metadata.uid ?? '') ?? new Map<string, number[]>();
-      // Init containers run before the others and hand their CPUs on.
-      const reusable = new Set<number>();
-      const give = (container: AnyContainer, keep: boolean) => {
-        const count = wholeCpus(pod, container);
-        const held =
-          containers.get(container.name) ?? (count === 0 ? undefined : take(container.name, count));
-        for (const id of held ?? [])
-          if (keep) reusable.delete(id);
-          else reusable.add(id);
-        if (held !== undefined) containers.set(container.name, held);
-      };
-      const take = (name: string, count: number) => {
-        const taken = given();
-        for (const ids of containers.values()) for (const id of ids) taken.add(id);
-        const free = all.filter((id) => !deps.reserved.includes(id) && (!taken.has(id) || reusable.has(id)));
-        const cpus = takePacked(deps.cpus, free, count);
-        if (cpus !== undefined) return cpus;
-        const why = `not enough cpus available to satisfy request: requested=${count}, available=${free.length}`;
-        throw new SkiffError('RESOURCE_EXHAUSTED', `${why} (container "${name}")`);
-      };
-      for (const container of pod.spec.initContainers ?? [])
-        give(container, container.restartPolicy === 'Always');
-      for (const container of pod.spec.containers) give(container, true);
-      if (containers.size > 0) entries.set(pod.metadata.uid ?? '', containers);
+    hints(pod, container) {
+      if (deps.policy === 'none') return new Map();
+      const reusable = reusableOf(entries, pod);
+      const held = heldBy(pod, container.name);
+      return cpuHints(deps.cpus, { count: wholeCpus(pod, container), held, free: free(), reusable });
+    },
+    podHints(pod) {
+      if (deps.policy === 'none') return new Map();
+      const held = new Set([...(entries.get(pod.metadata.uid ?? '')?.values() ?? [])].flat());
+      const wanted = { count: podCpus(pod), free: free(), reusable: [] };
+      return cpuHints(deps.cpus, held.size === 0 ? wanted : { ...wanted, held: [...held] });
+    },
+    refuses: (pod, container) =>
+      deps.policy === 'none' ? undefined : refusal(deps, wholeCpus(pod, container)),
+    allocate(pod, container, affinity) {
+      if (deps.policy === 'none' || heldBy(pod, container.name) !== undefined) return;
+      const count = wholeCpus(pod, container);
+      if (count === 0) return;
+      const reusable = reusableOf(entries, pod);
+      const cpus = takeNear(deps.cpus, { free: free(), reusable, count, affinity });
+      if (cpus === undefined) {
+        const why = `not enough cpus available to satisfy request: requested=${count}, available=${free().length + reusable.length}`;
+        throw new SkiffError('RESOURCE_EXHAUSTED', `${why} (container "${container.name}")`);
+      }
+      const uid = pod.metadata.uid ?? '';
+      entries.set(uid, (entries.get(uid) ?? new Map<string, number[]>()).set(container.name, cpus));
       save();
     },
     cpusFor(podUid, container) {
@@ -97,11 +102,11 @@ export function createCpuManager(deps: CpuManagerDeps): CpuManager {
   };
 }
 
-/** How many CPUs a container gets for itself: whole ones, of Guaranteed pods. */
-function wholeCpus(pod: Pod, container: AnyContainer): number {
-  if (qosOf(pod) !== 'Guaranteed') return 0;
-  const milli = milliCpuOf(container.resources?.requests?.cpu ?? container.resources?.limits?.cpu ?? 0);
-  return milli % 1000 === 0 ? milli / 1000 : 0;
+function refusal({ cpus, fullCoresOnly }: CpuManagerDeps, count: number) {
+  const threads = threadsPerCore(cpus);
+  if (fullCoresOnly !== true || count % threads === 0) return undefined;
+  const message = `SMT Alignment Error: requested ${count} cpus not multiple cpus per core = ${threads}`;
+  return { reason: 'SMTAlignmentError', message };
 }
 
 function stateOf(entries: Map<string, Map<string, number[]>>, shared: readonly number[]): State {
@@ -127,38 +132,4 @@ function load({ stateFile }: CpuManagerDeps, all: readonly number[]): Map<string
     'FAILED_PRECONDITION',
     `${stateFile} names CPUs that this machine has not: drain the node and delete the file`,
   );
-}
-
-/** What bringing containers up to date needs. */
-export interface CpuReconcileDeps {
-  manager: CpuManager;
-  cri: Pick<CriClient['runtime'], 'listContainers' | 'updateContainerResources'>;
-  log: Logger;
-}
-
-/**
- * Tells running containers their CPUs where these have changed.
- *
- * @param told what each container was told last, by CRI id; kept between calls.
- */
-export async function reconcileCpus(
-  deps: CpuReconcileDeps,
-  told: Map<string, string>,
-  signal: AbortSignal,
-): Promise<void> {
-  const filter = { state: { state: ContainerState.CONTAINER_RUNNING } };
-  const { containers } = await deps.cri.listContainers({ filter }, { signal });
-  const ids = new Set(containers.map(({ id }) => id));
-  for (const id of told.keys()) if (!ids.has(id)) told.delete(id);
-  for (const { id, labels } of containers) {
-    const uid = labels['io.kubernetes.pod.uid'] ?? '';
-    const cpus = deps.manager.cpusFor(uid, labels['io.kubernetes.container.name'] ?? '');
-    if (uid === '' || cpus === '' || told.get(id) === cpus) continue;
-    try {
-      await deps.cri.updateContainerResources({ containerId: id, linux: { cpusetCpus: cpus } }, { signal });
-      told.set(id, cpus);
-    } catch (error) {
-      deps.log.warn({ containerId: id, err: error }, 'cannot tell a container its CPUs');
-    }
-  }
 }

@@ -1,4 +1,4 @@
-/** Which CPUs share a core and which a socket: /sys/devices/system/cpu. */
+/** Which CPUs share a core, a NUMA node, a socket: /sys/devices/system/cpu. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseCpus } from './cpu-set.ts';
@@ -8,6 +8,8 @@ export interface Cpu {
   id: number;
   core: string;
   socket: number;
+  /** Its NUMA node; 0 where the kernel knows none. */
+  numa: number;
 }
 
 /** Reads the CPUs that are online. */
@@ -27,12 +29,24 @@ export function readCpus(root = '/sys/devices/system/cpu'): Cpu[] {
       return existsSync(path) ? Number(readFileSync(path, 'utf8')) : 0;
     };
     const socket = read('physical_package_id');
-    return { id, socket, core: `${socket}/${read('core_id')}` };
+    return { id, socket, core: `${socket}/${read('core_id')}`, numa: numaNodeOf(join(root, `cpu${id}`)) };
   });
 }
 
+/** The kernel links each CPU's node into its directory. */
+function numaNodeOf(directory: string): number {
+  const names = existsSync(directory) ? readdirSync(directory) : [];
+  return Number(names.flatMap((name) => /^node(\d+)$/.exec(name)?.[1] ?? [])[0] ?? 0);
+}
+
+/** How many threads a core has. */
+export function threadsPerCore(cpus: readonly Cpu[]): number {
+  return Math.max(1, Math.floor(cpus.length / Math.max(1, new Set(cpus.map(({ core }) => core)).size)));
+}
+
 /**
- * Takes `count` CPUs out of `free`, packed: whole sockets first, then whole cores, then single ones.
+ * Takes `count` CPUs out of `free`, packed: whole sockets and NUMA nodes first (the larger before the smaller), then
+ * whole cores, then single ones.
  *
  * @returns undefined if there are not enough.
  */
@@ -50,7 +64,10 @@ export function takePacked(
       left.delete(id);
     }
   };
-  for (const key of ['socket', 'core'] as const)
+  const kinds = (key: 'socket' | 'numa') => new Set(all.map((cpu) => cpu[key])).size;
+  const levels =
+    kinds('numa') >= kinds('socket') ? (['socket', 'numa'] as const) : (['numa', 'socket'] as const);
+  for (const key of [...levels, 'core'] as const)
     for (const ids of groups(all, key)) {
       const whole = ids.every((id) => left.has(id));
       if (whole && ids.length <= count - taken.length) take(ids);
@@ -61,7 +78,7 @@ export function takePacked(
   return taken.sort((a, b) => a - b);
 }
 
-function groups(all: readonly Cpu[], key: 'socket' | 'core'): number[][] {
+function groups(all: readonly Cpu[], key: 'socket' | 'numa' | 'core'): number[][] {
   const byKey = new Map<string | number, number[]>();
   for (const cpu of all) byKey.set(cpu[key], [...(byKey.get(cpu[key]) ?? []), cpu.id]);
   return [...byKey.values()];

@@ -122,20 +122,31 @@ export interface PodTotals {
  * run before it, whichever is more; pod-level values win; overhead comes on top (scheduling's own rule).
  */
 export function podTotals(pod: Pod): PodTotals {
-  const total = (side: 'requests' | 'limits', name: string, units: (quantity: string) => number) => {
-    const own = pod.spec.resources?.[side]?.[name];
-    const base = own === undefined ? containerSum(pod, side, name, units) : units(own);
-    const overhead = pod.spec.overhead?.[name];
-    // Overhead does not turn "no limit" into one.
-    return overhead === undefined || (side === 'limits' && base === 0) ? base : base + units(overhead);
-  };
   const limited = (name: string) => pod.spec.resources?.limits?.[name] !== undefined || allLimited(pod, name);
   return {
-    milliCpuRequest: total('requests', 'cpu', milliCpuOf),
-    memoryRequest: total('requests', 'memory', amountOf),
-    milliCpuLimit: limited('cpu') ? total('limits', 'cpu', milliCpuOf) : 0,
-    memoryLimit: limited('memory') ? total('limits', 'memory', amountOf) : 0,
+    milliCpuRequest: podSum(pod, 'requests', 'cpu', milliCpuOf),
+    memoryRequest: podSum(pod, 'requests', 'memory', amountOf),
+    milliCpuLimit: limited('cpu') ? podSum(pod, 'limits', 'cpu', milliCpuOf) : 0,
+    memoryLimit: limited('memory') ? podSum(pod, 'limits', 'memory', amountOf) : 0,
   };
+}
+
+/** What a pod as a whole asks for of any resource: milliCPU, bytes, pieces. */
+export function podRequest(pod: Pod, name: string): number {
+  return podSum(pod, 'requests', name, name === 'cpu' ? milliCpuOf : amountOf);
+}
+
+function podSum(
+  pod: Pod,
+  side: 'requests' | 'limits',
+  name: string,
+  units: (quantity: string) => number,
+): number {
+  const own = pod.spec.resources?.[side]?.[name];
+  const base = own === undefined ? containerSum(pod, side, name, units) : units(own);
+  const overhead = pod.spec.overhead?.[name];
+  // Overhead does not turn "no limit" into one.
+  return overhead === undefined || (side === 'limits' && base === 0) ? base : base + units(overhead);
 }
 
 function containerSum(

@@ -9,7 +9,6 @@ import { considerResize } from './resize.ts';
 
 /** Takes in one update; updates are handled one after another. */
 export async function handleUpdate(deps: LoopDeps, update: PodUpdate): Promise<void> {
-  deps.sources.seen(update.source);
   const handle = { ADD: add, REMOVE: remove, RECONCILE: reconcile, UPDATE: change, DELETE: change }[
     update.op
   ];
@@ -21,6 +20,8 @@ export async function handleUpdate(deps: LoopDeps, update: PodUpdate): Promise<v
       deps.logger.error({ pod: title(pod), error: messageOf(error) }, 'Cannot take in a change of a pod');
     }
   }
+  // Only now: while pods of a first set are still being taken in, what others hold must not be given away.
+  deps.sources.seen(update.source);
   // Before every source was seen, a pod that is not there may only not have been told of yet.
   if (deps.sources.allReady()) deps.volumes.reconcile(podsWithVolumes(deps));
 }
