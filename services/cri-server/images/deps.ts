@@ -28,6 +28,8 @@ export interface ImageParts {
   board: ProgressBoard;
   /** Bounds downloads under way. */
   downloads: Limiter;
+  /** Bounds small blobs under way, until they are unpacked: most of their time is waiting for the registry. */
+  smallDownloads: Limiter;
   /** Layers being fetched, so that no two pulls fetch the same. */
   layerWork: SharedWork<UnpackedLayer | undefined>;
   /** Pairs of a blob's digest and a diff id that were found to belong together, with a space between. */

@@ -97,6 +97,8 @@ export interface Images extends ImageSource {
    * content that nothing needs.
    */
   prune(options?: { all?: boolean }): Promise<Pruned>;
+  /** Whether roots can have the owners of a user namespace, found out by trying. */
+  canMapIds(userNamespace: string): boolean;
   /** Disk usage of blobs and layers. */
   usage(): { path: string; bytes: number; inodes: number };
   /** Progress of pulls. */
@@ -152,6 +154,7 @@ export function createImages(deps: ImagesDeps): Images {
       if (image !== undefined) parts.catalog.put({ ...image, pinned });
     },
     prune: (options) => prune(parts, roots.all(), options),
+    canMapIds: (userNamespace) => parts.overlay && overlayWorks(parts.directory, userNamespace),
     usage: () => usage(parts),
     board: parts.board,
     close: () => parts.pool.close(),
@@ -180,6 +183,7 @@ function assemble(deps: ImagesDeps): ImageParts {
     leases: createLeases(),
     board: createProgressBoard(),
     downloads: limiter(deps.parallelDownloads ?? 3),
+    smallDownloads: limiter(2 * (deps.parallelDownloads ?? 3)),
     layerWork: sharedWork(),
     locks: keyedLocks(),
     overlay: deps.roots === undefined ? overlayWorks(directory) : deps.roots === 'overlay',

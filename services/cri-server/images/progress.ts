@@ -39,7 +39,7 @@ export interface PullTracker {
   end(outcome: { imageId: string } | { error: string }): void;
 }
 
-/** Milliseconds between two reports of a pull whose byte counts change. */
+/** Milliseconds between two reports of a pull whose layers change. */
 const reportMs = 100;
 
 /** Makes a board. */
@@ -58,13 +58,22 @@ export function createProgressBoard(): ProgressBoard {
     begin: (reference) => {
       const progress: PullProgress = { reference, state: 'resolving', layers: [] };
       let told = 0;
-      const tellSoon = (important: boolean) => {
-        if (listeners.size === 0 || (!important && performance.now() - told < reportMs)) return;
+      let later: NodeJS.Timeout | undefined;
+      const tellNow = () => {
+        clearTimeout(later);
+        later = undefined;
         told = performance.now();
         tell(progress);
       };
+      // An image may have hundreds of layers, and each has several states: what changes together is told together.
+      const tellSoon = () => {
+        if (listeners.size === 0 || later !== undefined) return;
+        const wait = told + reportMs - performance.now();
+        if (wait <= 0) tellNow();
+        else later = setTimeout(tellNow, wait).unref();
+      };
       pulls.add(progress);
-      tellSoon(true);
+      tellNow();
       return {
         progress,
         layers: (layers) => {
@@ -75,18 +84,18 @@ export function createProgressBoard(): ProgressBoard {
             done: 0,
             total: size,
           }));
-          tellSoon(true);
+          tellNow();
         },
         layer: (digest, change) => {
           // A layer may be in an image twice.
           for (const layer of progress.layers) if (layer.digest === digest) Object.assign(layer, change);
-          tellSoon(change.state !== undefined);
+          tellSoon();
         },
         end: (outcome) => {
           pulls.delete(progress);
           Object.assign(progress, outcome);
           progress.state = 'imageId' in outcome ? 'done' : 'failed';
-          tellSoon(true);
+          tellNow();
         },
       };
     },

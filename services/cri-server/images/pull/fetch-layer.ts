@@ -7,9 +7,10 @@ import type { Descriptor } from '#contracts/oci/image.ts';
 import { messageOf, SkiffError } from '#foundation/base/errors.ts';
 import type { ImageParts } from '../deps.ts';
 import type { UnpackedLayer } from '../store/layers.ts';
-import { type BlobFile, ControlSlot, createControl, isStarved } from '../unpack/follow.ts';
+import { type BlobFile, ControlSlot, createControl, starvation } from '../unpack/follow.ts';
 import { isWrongDigest, type Unpacked } from '../unpack/unpack-layer.ts';
 import { download, touch } from './download.ts';
+import { readAll } from './read-all.ts';
 
 /** The layer to get. */
 export interface LayerRequest {
@@ -21,6 +22,11 @@ export interface LayerRequest {
   open(offset: number, signal: AbortSignal): Promise<Readable>;
   onProgress(progress: { state?: 'downloading' | 'unpacking'; done?: number }): void;
 }
+
+/** Up to this many bytes a blob comes in memory: for so few, a file that is followed is more trouble than help. */
+const smallBytes = 256 * 1024;
+/** Milliseconds that an unpacking worker may wait for a download before its thread is given to others too. */
+const patienceMs = 500;
 
 /**
  * Gets a layer. The caller owns the temporary directory that is returned.
@@ -37,14 +43,16 @@ export async function fetchLayer(
   const here = content.size(digest);
   if (here === size) return fromStore(parts, request);
   if (here !== undefined) content.remove(digest); // Cut short by something that was not Skiff.
-  return parts.downloads.run(async () => {
+  const isSmall = size <= smallBytes;
+  const fetch = isSmall ? smallFromRegistry : fromRegistry;
+  return (isSmall ? parts.smallDownloads : parts.downloads).run(async () => {
     try {
-      return await fromRegistry(parts, request, signal);
+      return await fetch(parts, request, signal);
     } catch (error) {
       // What was left of an earlier attempt may be at fault, or a proxy's cache: once more, from the start.
       if (!isWrongDigest(error)) throw error;
       parts.logger.warn({ digest, error: messageOf(error) }, 'fetching a damaged blob again');
-      return await fromRegistry(parts, request, signal);
+      return await fetch(parts, request, signal);
     }
   }, signal);
 }
@@ -57,6 +65,28 @@ async function fromStore(parts: ImageParts, request: LayerRequest): Promise<Unpa
   return work(parts, request, { path: parts.content.path(digest), digest, size }, control);
 }
 
+/** The whole blob first, then the worker: which so never waits, and needs no file to follow. */
+async function smallFromRegistry(
+  parts: ImageParts,
+  request: LayerRequest,
+  signal: AbortSignal,
+): Promise<UnpackedLayer | undefined> {
+  const { digest, size } = request.descriptor;
+  request.onProgress({ state: 'downloading' });
+  const bytes = await readAll(await request.open(0, signal), size);
+  request.onProgress({ state: 'unpacking', done: size });
+  const path = parts.content.partialPath(digest);
+  try {
+    const unpacked = await work(parts, request, { path, digest, size, bytes }, createControl());
+    parts.content.commit(digest);
+    return unpacked;
+  } catch (error) {
+    parts.content.removePartial(digest);
+    throw error;
+  }
+}
+
+/** Download and unpacking side by side: the worker follows the file as it grows. */
 async function fromRegistry(
   parts: ImageParts,
   request: LayerRequest,
@@ -69,14 +99,19 @@ async function fromRegistry(
   const stopped = AbortSignal.any([signal, stop.signal]);
   touch(path);
   request.onProgress({ state: 'downloading' });
+  const begun = Promise.withResolvers<void>();
   const downloading = download({
     path,
     size,
     control,
     open: (offset) => request.open(offset, stopped),
-    onProgress: (done) => request.onProgress(done < size ? { done } : { done, state: 'unpacking' }),
-  });
-  const working = work(parts, request, { path, digest, size }, control);
+    onProgress: (done) => {
+      begun.resolve();
+      request.onProgress(done < size ? { done } : { done, state: 'unpacking' });
+    },
+  }).finally(() => begun.resolve());
+  // A worker that has nothing to read yet would only keep others waiting.
+  const working = begun.promise.then(() => work(parts, request, { path, digest, size }, control));
   working.catch((error) => stop.abort(error));
   const [downloaded, worked] = await Promise.allSettled([downloading, working]);
   signal.throwIfAborted();
@@ -101,7 +136,7 @@ async function work(
   blob: BlobFile,
   control: BigInt64Array,
 ): Promise<UnpackedLayer | undefined> {
-  const starved = () => isStarved(control);
+  const starved = starvation(control, patienceMs);
   const { diffId } = request;
   const common = { blob, diffId, control, limits: parts.limits };
   if (!request.unpack) {

@@ -79,7 +79,13 @@ async function pull(
 ): Promise<ImageRecord> {
   const { registry, content } = parts;
   const options = { auth, signal };
-  const top = await registry.resolve(reference, { ...options, local: (digest) => intact(content, digest) });
+  const local = (digest: string) => {
+    const bytes = intact(content, digest);
+    // Something is to be fetched: the workers start while manifest and config come.
+    if (bytes === undefined) parts.pool.warm();
+    return bytes;
+  };
+  const top = await registry.resolve(reference, { ...options, local });
   return obtainImage(
     parts,
     {

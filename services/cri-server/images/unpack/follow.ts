@@ -4,7 +4,7 @@
  * file is the pipe: downloads never wait for unpacking, and what is there after a crash is resumed.
  */
 import { createHash, type Hash } from 'node:crypto';
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, openSync, readSync, writeFileSync } from 'node:fs';
 import { SkiffError } from '#foundation/base/errors.ts';
 
 /** Bytes read at once; big enough that calls cost little, small enough for the processor's cache. */
@@ -27,9 +27,24 @@ export function createControl(): BigInt64Array<SharedArrayBuffer> {
   return new BigInt64Array(new SharedArrayBuffer(24));
 }
 
-/** Whether the worker that follows a download has read all that there is, and waits for more. */
-export function isStarved(control: BigInt64Array): boolean {
-  return Atomics.load(control, ControlSlot.read) === Atomics.load(control, ControlSlot.available);
+/**
+ * Tells whether the worker that follows a download is starved: whether it has read all that there is and has been
+ * waiting for more since a while. To be asked again and again.
+ *
+ * @param patienceMs how long is a while.
+ */
+export function starvation(control: BigInt64Array, patienceMs: number): () => boolean {
+  let seen = -1n;
+  let since = 0;
+  return () => {
+    const read = Atomics.load(control, ControlSlot.read);
+    if (read !== Atomics.load(control, ControlSlot.available)) {
+      seen = -1n;
+      return false;
+    }
+    if (read !== seen) [seen, since] = [read, performance.now()];
+    return performance.now() - since >= patienceMs;
+  };
 }
 
 /** A source of bytes. */
@@ -51,6 +66,8 @@ export interface BlobFile {
   size: number;
   /** The digest it must have; tells the algorithm. */
   digest: string;
+  /** All of it, where it came in memory: then the file is only made here. */
+  bytes?: Uint8Array;
 }
 
 /**
@@ -59,8 +76,9 @@ export interface BlobFile {
  * @throws SkiffError CANCELLED out of `next` when the download has failed.
  */
 export function followBlob(file: BlobFile, control: BigInt64Array): BlobSource {
-  const fd = openSync(file.path, 'r');
   const hash = createHash(algorithmOf(file.digest));
+  if (file.bytes !== undefined) return fromMemory(file, file.bytes, hash);
+  const fd = openSync(file.path, 'r');
   const buffer = Buffer.allocUnsafe(readBytes);
   let position = 0;
   const next = (): Uint8Array | undefined => {
@@ -81,6 +99,21 @@ export function followBlob(file: BlobFile, control: BigInt64Array): BlobSource {
       return digestOf(hash, file.digest);
     },
     [Symbol.dispose]: () => closeSync(fd),
+  };
+}
+
+function fromMemory(file: BlobFile, bytes: Uint8Array, hash: Hash): BlobSource {
+  writeFileSync(file.path, bytes, { mode: 0o600 });
+  hash.update(bytes);
+  let left: Uint8Array | undefined = bytes.length > 0 ? bytes : undefined;
+  return {
+    next: () => {
+      const all = left;
+      left = undefined;
+      return all;
+    },
+    finish: () => digestOf(hash, file.digest),
+    [Symbol.dispose]: () => {},
   };
 }
 

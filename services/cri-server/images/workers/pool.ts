@@ -83,17 +83,14 @@ export function createWorkerPool(options: { threads?: number; file?: URL } = {})
     dispatch();
   };
   const start = () => {
-    const worker = new Worker(file, workerOptions);
-    const thread: Thread = { worker, task: undefined };
+    const thread = startThread(file, {
+      answered: (answer) => finish(thread, (task) => settle(task, answer)),
+      gone: (why) => {
+        threads.delete(thread);
+        finish(thread, (task) => task.reject(ended(closed, why)));
+      },
+    });
     threads.add(thread);
-    worker.unref();
-    worker.on('message', (answer: Answer) => finish(thread, (task) => settle(task, answer)));
-    const gone = (why: string) => {
-      threads.delete(thread);
-      finish(thread, (task) => task.reject(ended(closed, why)));
-    };
-    worker.on('error', (error) => gone(`A worker thread of the image store failed: ${messageOf(error)}`));
-    worker.on('exit', () => gone('A worker thread of the image store ended'));
     return thread;
   };
   const working = () => [...threads].filter(({ task }) => task === undefined || !task.isStarved()).length;
@@ -120,6 +117,13 @@ export function createWorkerPool(options: { threads?: number; file?: URL } = {})
     const busy = [...threads].some((thread) => thread.task !== undefined);
     if (!busy && threads.size > 0) idle = setTimeout(endThreads, idleMs).unref();
   };
+  const warm = () => {
+    if (threads.size >= most || closed) return;
+    start();
+    dispatch();
+    // Starting a thread takes the event loop some milliseconds: one at a time.
+    setImmediate(warm);
+  };
   const endThreads = () => Promise.all([...threads].map((thread) => terminate(thread.worker)));
   return {
     run: (name, input, isStarved = () => false) => {
@@ -129,10 +133,7 @@ export function createWorkerPool(options: { threads?: number; file?: URL } = {})
         dispatch();
       });
     },
-    warm: () => {
-      while (threads.size < most && !closed) start();
-      dispatch();
-    },
+    warm,
     close: async () => {
       closed = true;
       clearTimeout(idle);
@@ -141,6 +142,21 @@ export function createWorkerPool(options: { threads?: number; file?: URL } = {})
       await endThreads();
     },
   };
+}
+
+interface ThreadEvents {
+  answered(answer: Answer): void;
+  /** It failed or ended: called at least once then. */
+  gone(why: string): void;
+}
+
+function startThread(file: URL, { answered, gone }: ThreadEvents): Thread {
+  const worker = new Worker(file, workerOptions);
+  worker.unref();
+  worker.on('message', answered);
+  worker.on('error', (error) => gone(`A worker thread of the image store failed: ${messageOf(error)}`));
+  worker.on('exit', () => gone('A worker thread of the image store ended'));
+  return { worker, task: undefined };
 }
 
 /** Ends a thread; it is referenced until then, so that the process waits for it. */

@@ -8,7 +8,7 @@ import type { Answer, Order } from './pool.ts';
 const table = jobs as unknown as Record<string, (input: unknown) => unknown>;
 
 /** A little less than the rest: the loop of the node is served first when processors are scarce. */
-const niceness = 4;
+const niceness = 1;
 // On Linux this is the priority of this thread alone, and 0 means the caller: setpriority(2), "C library/kernel differences".
 setPriority(0, niceness);
 
