@@ -8,8 +8,8 @@
  */
 import { closeSync } from 'node:fs';
 import { check, declare, lastError } from './libc.ts';
+import { O_CLOEXEC, O_PATH, openat2, Resolve } from './openat2.ts';
 
-const syscall5 = declare('long syscall(long number, int directory, void *path, void *how, size_t size)');
 const mkdirat = declare('int mkdirat(int directory, void *path, unsigned int mode)');
 const symlinkat = declare('int symlinkat(void *target, int directory, void *path)');
 const linkat = declare('int linkat(int fromDirectory, void *from, int toDirectory, void *to, int flags)');
@@ -23,18 +23,11 @@ const utimensat = declare('int utimensat(int directory, void *path, void *times,
 const futimens = declare('int futimens(int fd, void *times)');
 const statx = declare('int statx(int directory, void *path, int flags, unsigned int mask, void *buffer)');
 
-/** openat2(2)'s number; the same on every architecture. */
-const SYS_openat2 = 437;
 const O_WRONLY = 0o1;
 const O_CREAT = 0o100;
 const O_EXCL = 0o200;
 /** These three differ on arm64: there O_DIRECTORY is 0o40000 and O_NOFOLLOW is 0o100000. */
 const [O_DIRECTORY, O_NOFOLLOW] = process.arch === 'arm64' ? [0o40000, 0o100000] : [0o200000, 0o400000];
-const O_CLOEXEC = 0o2000000;
-const O_PATH = 0o10000000;
-const RESOLVE_NO_MAGICLINKS = 0x02;
-const RESOLVE_NO_SYMLINKS = 0x04;
-const RESOLVE_IN_ROOT = 0x10;
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_REMOVEDIR = 0x200;
 /** STATX_BASIC_STATS: what stat(2) tells. */
@@ -59,7 +52,6 @@ export const maxPathBytes = 4096;
 const pathMemory = Buffer.alloc(maxPathBytes + 1);
 const otherPathMemory = Buffer.alloc(maxPathBytes + 1);
 const timesMemory = Buffer.alloc(32);
-const howMemory = Buffer.alloc(24);
 const statMemory = Buffer.alloc(256);
 
 function cString(text: string, memory = pathMemory): Buffer {
@@ -74,12 +66,9 @@ export function printableName(name: string): string {
   return Buffer.from(name, 'latin1').toString('utf8');
 }
 
-function openat2(directory: number, path: string, flags: number, mode: number, resolve: number): number {
-  howMemory.writeBigUInt64LE(BigInt(flags), 0);
-  howMemory.writeBigUInt64LE(BigInt(mode), 8);
-  howMemory.writeBigUInt64LE(BigInt(resolve), 16);
+function open(directory: number, path: string, flags: number, resolve = 0, mode = 0): number {
   return check(
-    syscall5(SYS_openat2, directory, cString(path), howMemory, howMemory.length),
+    openat2(directory, cString(path), flags, resolve, mode),
     `Cannot open "${printableName(path)}"`,
   );
 }
@@ -92,20 +81,20 @@ function openat2(directory: number, path: string, flags: number, mode: number, r
  * @throws SkiffError with errno ENOENT, ENOTDIR, ELOOP.
  */
 export function openDirectoryInRoot(root: number, path: string, options: { links?: boolean } = {}): number {
-  const resolve = options.links === false ? RESOLVE_NO_SYMLINKS : 0;
+  const links = options.links === false ? Resolve.noSymlinks : 0;
   const flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
-  return openat2(root, path === '' ? '.' : path, flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | resolve);
+  return open(root, path === '' ? '.' : path, flags, Resolve.inRoot | Resolve.noMagicLinks | links);
 }
 
 /** Makes a new file and opens it for writing. @throws SkiffError EEXIST if there is anything of that name. */
 export function createFileAt(directory: number, name: string): number {
   const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-  return openat2(directory, name, flags, 0o600, 0);
+  return open(directory, name, flags, 0, 0o600);
 }
 
 /** Opens a file for reading; a link of that name is not followed (ELOOP). */
 export function openFileAt(directory: number, name: string): number {
-  return openat2(directory, name, O_NOFOLLOW | O_CLOEXEC, 0, RESOLVE_NO_SYMLINKS);
+  return open(directory, name, O_NOFOLLOW | O_CLOEXEC, Resolve.noSymlinks);
 }
 
 /** mkdirat(2). */
@@ -232,6 +221,6 @@ export function statAt(directory: number, name: string): StatAt | undefined {
 
 /** Opens directories of this process's own, by path, for the calls above; `using` closes it. */
 export function openRoot(path: string): { fd: number } & Disposable {
-  const fd = openat2(-100, Buffer.from(path).toString('latin1'), O_PATH | O_DIRECTORY | O_CLOEXEC, 0, 0);
+  const fd = open(-100, Buffer.from(path).toString('latin1'), O_PATH | O_DIRECTORY | O_CLOEXEC);
   return { fd, [Symbol.dispose]: () => closeSync(fd) };
 }

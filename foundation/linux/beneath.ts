@@ -4,22 +4,8 @@
  */
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { errnoOf, SkiffError } from '#foundation/base/errors.ts';
-import { check, declare } from './libc.ts';
-
-const syscallOpenat2 = declare(
-  'long syscall(long number, long dirfd, const char *path, void *how, long size)',
-);
-
-/** The number of openat2 is the same on every architecture (it is younger than the common table). */
-const SYS_openat2 = 437;
-
-/** open(2) flags that Node's constants lack or name differently. */
-const O_PATH = 0o10000000;
-const O_CLOEXEC = 0o2000000;
-
-/** openat2(2): resolution may not leave the starting directory; no jumps through /proc's magic links. */
-const RESOLVE_NO_MAGICLINKS = 0x02;
-const RESOLVE_BENEATH = 0x08;
+import { check } from './libc.ts';
+import { O_CLOEXEC, O_PATH, openat2, Resolve } from './openat2.ts';
 
 /** A path held open with O_PATH: good for naming (bind mounts through `path`), not for reading. */
 export interface HeldPath extends Disposable {
@@ -72,21 +58,12 @@ function makeOne(path: string, mode: number): void {
 }
 
 function openBeneath(directory: number, root: string, relative: string): number {
-  // struct open_how { u64 flags, mode, resolve }
-  const how = new BigUint64Array([
-    BigInt(O_PATH | O_CLOEXEC),
-    0n,
-    BigInt(RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS),
-  ]);
+  const path = Buffer.from(`${relative}\0`);
   try {
-    const result = syscallOpenat2(
-      SYS_openat2,
-      directory,
-      relative,
-      new Uint8Array(how.buffer),
-      how.byteLength,
+    return check(
+      openat2(directory, path, O_PATH | O_CLOEXEC, Resolve.beneath | Resolve.noMagicLinks),
+      `Cannot open "${relative}" below "${root}"`,
     );
-    return Number(check(Number(result), `Cannot open "${relative}" below "${root}"`));
   } catch (error) {
     if (errnoOf(error) !== 'EXDEV') throw error;
     throw new SkiffError('PERMISSION_DENIED', `"${relative}" leads out of "${root}"`, { errno: 'EXDEV' });

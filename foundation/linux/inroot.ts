@@ -4,16 +4,8 @@
  */
 import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { isSkiffError } from '#foundation/base/errors.ts';
-import { check, declare } from './libc.ts';
-
-const syscallOpenat2 = declare(
-  'long syscall(long number, long dirfd, const char *path, void *how, long size)',
-);
-const SYS_openat2 = 437;
-const O_PATH = 0o10000000;
-const O_CLOEXEC = 0o2000000;
-const RESOLVE_NO_MAGICLINKS = 0x02;
-const RESOLVE_IN_ROOT = 0x10;
+import { check } from './libc.ts';
+import { O_CLOEXEC, O_PATH, openat2, Resolve } from './openat2.ts';
 
 /**
  * Opens `path` inside `root`. The caller closes the descriptor.
@@ -24,14 +16,8 @@ const RESOLVE_IN_ROOT = 0x10;
 export function openInRoot(root: string, path: string, flags: number = O_PATH): number {
   const directory = openSync(root, O_PATH | O_CLOEXEC);
   try {
-    const how = new BigUint64Array([
-      BigInt(flags | O_CLOEXEC),
-      0n,
-      BigInt(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS),
-    ]);
-    const memory = new Uint8Array(how.buffer);
     return check(
-      syscallOpenat2(SYS_openat2, directory, path, memory, memory.length),
+      openat2(directory, Buffer.from(`${path}\0`), flags | O_CLOEXEC, Resolve.inRoot | Resolve.noMagicLinks),
       `Cannot open "${path}" in "${root}"`,
     );
   } finally {

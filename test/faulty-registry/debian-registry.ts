@@ -2,9 +2,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort } from '#foundation/base/free-port.ts';
 
 /** How the registry is to run. */
 export interface RegistryOptions {
@@ -84,16 +85,6 @@ function configOf(folder: string, port: number, { htpasswd, token, tls }: Regist
     },
     ...(auth === undefined ? {} : { auth }),
   };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
 }
 
 async function listens(port: number, child: ChildProcess): Promise<boolean> {

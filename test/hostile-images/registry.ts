@@ -1,8 +1,8 @@
 /** Debian's docker-registry on loopback, with its own directory, for tests and the bench. */
 import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort } from '#foundation/base/free-port.ts';
 
 /** A running registry. */
 export interface TestRegistry extends AsyncDisposable {
@@ -40,15 +40,4 @@ http: {addr: "127.0.0.1:${port}"}
       await ended;
     },
   };
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.on('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
 }

@@ -1,7 +1,6 @@
 /** Runs the command line as a person would: the launcher, in a process of its own, under a root of the test's own. */
 import { execFile, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { unmountTree } from '#foundation/linux/mount.ts';
@@ -58,22 +57,6 @@ export function runLauncher(args: readonly string[], timeoutMs = 120_000): Promi
     execFile(launcher, args, options, (error, stdout, stderr) => {
       const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 128;
       resolve({ code, stdout, stderr });
-    });
-  });
-}
-
-/** A TCP port that is free now. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() =>
-        typeof address === 'object' && address !== null
-          ? resolve(address.port)
-          : reject(new Error('no port')),
-      );
     });
   });
 }

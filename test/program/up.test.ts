@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
-import { eventually, freePort, type TestRoot, testRoot } from './harness.ts';
+import { freePort } from '#foundation/base/free-port.ts';
+import { eventually, type TestRoot, testRoot } from './harness.ts';
 
 const example = readFileSync(new URL('../../examples/web.yaml', import.meta.url), 'utf8');
 

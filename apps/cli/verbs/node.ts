@@ -1,4 +1,6 @@
 /** `skiff node`: kubelet, CRI server and Kubernetes API in one process, joined by sockets. */
+
+import { freePort, preferPort } from '#foundation/base/free-port.ts';
 import type { Logger } from '#foundation/base/log.ts';
 import type { Paths } from '#foundation/base/paths.ts';
 import { loadConfig } from '../config/load.ts';
@@ -6,7 +8,6 @@ import type { Config } from '../config/schema.ts';
 import { type Context, requireRoot } from '../context.ts';
 import { apiService } from '../node/api-service.ts';
 import { criService } from '../node/cri-service.ts';
-import { freePort, preferPort } from '../node/free-port.ts';
 import { removeNodeInfo, type StartedBy, writeNodeInfo } from '../node/info.ts';
 import { kubeletService, nodeNameOf } from '../node/kubelet-service.ts';
 import { type Service, serve, serviceLogger } from '../node/serve.ts';

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import { hostname } from 'node:os';
 import { NamespaceMode, Protocol } from '#contracts/cri/runtime_pb.ts';
+import { freePort } from '#foundation/base/free-port.ts';
 import type { Context } from '../context.ts';
 import { area } from '../rule.ts';
 
@@ -11,15 +12,6 @@ const webServer = ['httpd', '-f', '-p', '80', '-h', '/srv'];
 async function addressOf({ cri }: Context, podSandboxId: string): Promise<string> {
   const { status } = await cri.runtime.podSandboxStatus({ podSandboxId });
   return status?.network?.ip ?? '';
-}
-
-/** A TCP port that nobody listens on now. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0);
-  await new Promise((resolve) => server.once('listening', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 async function get(url: string): Promise<string> {

@@ -1,9 +1,16 @@
 /** Finds TCP ports that nobody has. */
 import { createServer } from 'node:net';
+import { SkiffError } from './errors.ts';
 
-/** A port of `address` that is free now; whoever binds it first has it. */
-export async function freePort(address: string): Promise<number> {
-  return (await tryPort(address, 0)) ?? 0;
+/**
+ * A port of `address` that is free now; whoever binds it first has it.
+ *
+ * @throws SkiffError INVALID_ARGUMENT if nothing can listen on the address.
+ */
+export async function freePort(address = '127.0.0.1'): Promise<number> {
+  const port = await tryPort(address, 0);
+  if (port !== undefined) return port;
+  throw new SkiffError('INVALID_ARGUMENT', `Cannot listen on ${address}: is it an address of this machine?`);
 }
 
 /**
