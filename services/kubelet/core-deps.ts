@@ -66,6 +66,14 @@ export interface ManifestSources {
   urlHeaders?: Record<string, string[]>;
 }
 
+/** `--image-credential-provider-config` and `--image-credential-provider-bin-dir`. */
+export interface CredentialProviderPlaces {
+  /** A CredentialProviderConfig file, or a directory of them. */
+  configuration: string;
+  /** Where the programs are. */
+  binaryDirectory: string;
+}
+
 export interface CoreDeps {
   nodeName: string;
   /** The kubelet's root directory. */
@@ -85,6 +93,8 @@ export interface CoreDeps {
   api?: KubeletApi;
   /** Where events go besides the log. */
   eventSinks?: EventSink[];
+  /** Programs that know credentials of registries. */
+  credentialProviders?: CredentialProviderPlaces;
   /** The node's addresses, the primary first; only shown with an API. */
   nodeIps(): string[];
 }

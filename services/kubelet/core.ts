@@ -12,6 +12,9 @@ import type { CoreDeps, CoreServices, Parts } from './core-deps.ts';
 import { createEventRecorder } from './events/recorder.ts';
 import { createImageManager } from './images/ensure-image.ts';
 import { createPodCredentials } from './images/pod-credentials.ts';
+import { loadProviders } from './images/providers/config.ts';
+import { createCredentialProviders } from './images/providers/providers.ts';
+import { createAccountAsker } from './images/providers/service-account.ts';
 import { createPullRecords } from './images/pull-records.ts';
 import { createCoreMetrics, registerGauges } from './metrics.ts';
 import { createPleg } from './pleg/pleg.ts';
@@ -222,12 +225,22 @@ function imagesOf(deps: CoreDeps, base: Base) {
       api,
       events: base.events,
       directories: [deps.root, '/root/.docker'],
+      providers: providersOf(deps),
     }),
     records: createPullRecords(join(deps.root, 'image_manager'), () => clock.now()),
     clock,
     parallelPulls: settings.parallelPulls,
     observePull: base.metrics.observePull,
   });
+}
+
+/** The programs that know credentials, where any are configured. @throws SkiffError for a wrong configuration. */
+function providersOf({ credentialProviders: places, api, clock, logger: log }: CoreDeps) {
+  if (places === undefined) return undefined;
+  const { configuration, binaryDirectory } = places;
+  const providers = loadProviders(configuration, binaryDirectory);
+  const accounts = createAccountAsker(api, () => clock.now());
+  return createCredentialProviders({ providers, binaryDirectory, accounts, clock, log });
 }
 
 function gaugeSources(deps: CoreDeps, { pleg, pods }: Base) {

@@ -16,7 +16,12 @@ import { decodePod, decodePods } from './config/decode.ts';
 import type { KubeletConfiguration } from './configuration/defaults.ts';
 import { durationMs } from './configuration/duration.ts';
 import { createCore } from './core.ts';
-import { type CoreServices, type CoreSettings, defaultSettings } from './core-deps.ts';
+import {
+  type CoreServices,
+  type CoreSettings,
+  type CredentialProviderPlaces,
+  defaultSettings,
+} from './core-deps.ts';
 import type { EventSink } from './events/recorder.ts';
 import { createKeepers } from './keepers.ts';
 import { type KubeletParts, type LateFacts, makeParts } from './parts.ts';
@@ -42,6 +47,8 @@ export interface KubeletDeps {
   runtimeHandler?: (runtimeClass: string) => Promise<string>;
   /** Where events go besides the log and the API. */
   eventSinks?: EventSink[];
+  /** Programs that know credentials of registries. */
+  credentialProviders?: CredentialProviderPlaces;
   /** Figures that replace those of the configuration; for tests. */
   settings?: Partial<CoreSettings>;
 }
@@ -92,6 +99,7 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
       decodePod,
       decodePods,
       api: deps.api,
+      credentialProviders: deps.credentialProviders,
       eventSinks: [...(deps.eventSinks ?? []), ...apiSinks(deps, stopping.signal)],
       nodeIps: () => parts?.node.ips() ?? [],
     },

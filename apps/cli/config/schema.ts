@@ -28,6 +28,17 @@ const cri = z.strictObject({
 const kubelet = z.strictObject({
   /** A KubeletConfiguration file (kubelet.config.k8s.io/v1beta1). */
   configFile: z.string().optional(),
+  /** Programs that know registries' credentials (CredentialProviderConfig, kubelet.config.k8s.io/v1). */
+  credentialProviders: z
+    .strictObject({
+      /** The configuration, or a directory of them. */
+      configuration: z.string(),
+      /** Where the programs are. */
+      binaryDirectory: z.string(),
+    })
+    .optional(),
+  /** Drop-in directory: `*.conf` files on top of `configFile`. */
+  configDirectory: z.string().optional(),
   /** Manifests of static pods are picked up here. */
   manifestDirectory: z.string().optional(),
 });

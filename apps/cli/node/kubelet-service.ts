@@ -59,6 +59,7 @@ export function kubeletService(options: KubeletOptions): Service {
         clock: systemClock,
         logger,
         nodeName,
+        credentialProviders: config.kubelet.credentialProviders,
       });
       await kubelet.start();
       running.defer(() => kubelet.stop());
@@ -85,6 +86,7 @@ function kubeletConfiguration(options: KubeletOptions, manifests: string) {
   };
   return loadConfiguration({
     file: config.kubelet.configFile,
+    directory: config.kubelet.configDirectory,
     overrides: {
       staticPodPath: manifests,
       ...(port !== undefined && { port }),

@@ -3,7 +3,7 @@ import { isAbsolute, join } from 'node:path';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { MountPropagation, type MountSchema } from '#contracts/cri/runtime_pb.ts';
 import type { Pod, VolumeMount } from '#contracts/kubernetes/types.ts';
-import { SkiffError } from '#foundation/base/errors.ts';
+import { SkiffError, wrapError } from '#foundation/base/errors.ts';
 import type { AnyContainer, ContainerContext, MountedVolume } from '../ports.ts';
 import type { PodPaths } from '../volumes/pod-paths.ts';
 import { bindSubPath, validateSubPath } from '../volumes/sub-path.ts';
@@ -50,18 +50,7 @@ function ordinaryMount(
   index: number,
 ): CriMount {
   const subPath = subPathOf(mount, request.variables);
-  const hostPath =
-    subPath === ''
-      ? volume.hostPath
-      : bindSubPath({
-          paths: request.paths,
-          volume: mount.name,
-          volumeRoot: volume.hostPath,
-          container: request.container.name,
-          index,
-          subPath,
-          create: !volume.readOnly,
-        });
+  const hostPath = subPath === '' ? volume.hostPath : preparedSubPath(request, mount, volume, index, subPath);
   const readonly = mount.readOnly === true || volume.readOnly;
   return {
     containerPath: absolute(mount.mountPath),
@@ -71,6 +60,30 @@ function ordinaryMount(
     selinuxRelabel: volume.selinuxRelabel === true,
     propagation: propagation(mount.mountPropagation),
   };
+}
+
+/** @throws SkiffError that does not say why: the reason could tell a pod's author what the host's files are. */
+function preparedSubPath(
+  { paths, container }: MountsRequest,
+  mount: VolumeMount,
+  volume: MountedVolume,
+  index: number,
+  subPath: string,
+): string {
+  try {
+    return bindSubPath({
+      paths,
+      volume: mount.name,
+      volumeRoot: volume.hostPath,
+      container: container.name,
+      index,
+      subPath,
+      create: !volume.readOnly,
+    });
+  } catch (error) {
+    const message = `failed to prepare subPath for volumeMount "${mount.name}" of container "${container.name}"`;
+    throw new SkiffError(wrapError(error, message).code, message, { cause: error });
+  }
 }
 
 function imageMount(

@@ -82,12 +82,14 @@ export function nodeKeyring(directories: readonly string[]): Keyring {
 /** The credentials that fit an image, the most specific key first. */
 export function credentialsFor(image: string, keyring: Keyring): Credential[] {
   const path = registryPathOf(image);
-  const fitting = keyring.filter(({ key }) => keyFits(key === 'docker.io' ? 'index.docker.io' : key, path));
+  const fitting = keyring.filter(({ key }) =>
+    keyFits(key.replace(/^docker\.io(?=\/|$)/, 'index.docker.io'), path),
+  );
   return fitting.sort((a, b) => b.key.length - a.key.length).map(({ credential }) => credential);
 }
 
-/** Hosts match part by part with globs, ports exactly, paths as a prefix. */
-function keyFits(key: string, path: string): boolean {
+/** Whether a key or pattern fits a registry path: hosts part by part with globs, ports exactly, paths as a prefix. */
+export function keyFits(key: string, path: string): boolean {
   const [keyHost = '', ...keyPath] = key.split('/');
   const [host = '', ...rest] = path.split('/');
   const [keyName = '', keyPort] = keyHost.split(':');

@@ -1,9 +1,10 @@
-/** Which credentials a pod may use for an image: its pull secrets, its service account's, and the node's. */
+/** Which credentials a pod may use for an image: its pull secrets, the node's, and what credential providers say. */
 import type { Pod } from '#contracts/kubernetes/types.ts';
 import { messageOf } from '#foundation/base/errors.ts';
 import { namespaceOf, specOf } from '../pods/identity.ts';
 import type { EventRecorder, KubeletApi } from '../ports.ts';
 import { type Credential, credentialsFor, type Keyring, keyringOfSecret, nodeKeyring } from './keyring.ts';
+import type { CredentialProviders } from './providers/providers.ts';
 
 /** Finds credentials. */
 export interface PodCredentials {
@@ -17,9 +18,16 @@ export interface PodCredentialsDeps {
   events: EventRecorder;
   /** Directories with a docker `config.json`: the kubelet's root, `/root/.docker`. */
   directories: readonly string[];
+  /** Programs that know credentials; absent where none are configured. */
+  providers?: CredentialProviders;
 }
 
-export function createPodCredentials({ api, events, directories }: PodCredentialsDeps): PodCredentials {
+export function createPodCredentials({
+  api,
+  events,
+  directories,
+  providers,
+}: PodCredentialsDeps): PodCredentials {
   return {
     async forImage(pod, image) {
       const names = (specOf(pod).imagePullSecrets ?? []).flatMap(({ name }) => (name ? [name] : []));
@@ -31,7 +39,8 @@ export function createPodCredentials({ api, events, directories }: PodCredential
         events.pod(pod, 'Warning', 'FailedToRetrieveImagePullSecret', message);
       }
       const found: Keyring = keyrings.flatMap((keyring) => keyring ?? []);
-      return credentialsFor(image, [...found, ...nodeKeyring(directories)]);
+      const provided = (await providers?.keyringFor(pod, image)) ?? [];
+      return credentialsFor(image, [...found, ...nodeKeyring(directories), ...provided]);
     },
   };
 

@@ -2,7 +2,7 @@
 import http, { type IncomingMessage, type RequestOptions } from 'node:http';
 import https from 'node:https';
 import { isIPv6 } from 'node:net';
-import { messageOf } from '#foundation/base/errors.ts';
+import { connectionError } from './dial-error.ts';
 import { type HttpTarget, maxOutput, type Outcome } from './outcome.ts';
 
 /** The kubelet's names for itself; servers filter their access logs by them. */
@@ -47,7 +47,8 @@ export async function probeHttp(
     }
   } catch (error) {
     signal.throwIfAborted();
-    return { result: 'failure', output: `Get "${url.href}": ${messageOf(error)}` };
+    const words = connectionError(error, url.hostname, target.port);
+    return { result: 'failure', output: `Get "${url.href}": ${words}` };
   } finally {
     clearTimeout(timer);
     signal.removeEventListener('abort', cancel);

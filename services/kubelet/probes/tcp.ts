@@ -1,5 +1,6 @@
 /** tcpSocket probes: that a connection can be made is the answer. */
 import { connect } from 'node:net';
+import { connectionError, dialOf } from './dial-error.ts';
 import type { Outcome } from './outcome.ts';
 
 /** Connects to `host:port` and closes at once. */
@@ -10,7 +11,6 @@ export function probeTcp(
   signal: AbortSignal,
 ): Promise<Outcome> {
   return new Promise((resolve, reject) => {
-    const where = `dial tcp ${host.includes(':') ? `[${host}]` : host}:${port}`;
     const socket = connect({ host, port });
     const finish = (outcome: Outcome) => {
       clearTimeout(timer);
@@ -24,9 +24,12 @@ export function probeTcp(
       socket.destroy();
       reject(signal.reason);
     };
-    const timer = setTimeout(() => finish({ result: 'failure', output: `${where}: i/o timeout` }), timeoutMs);
+    const timer = setTimeout(
+      () => finish({ result: 'failure', output: `${dialOf(host, port)}: i/o timeout` }),
+      timeoutMs,
+    );
     signal.addEventListener('abort', cancel, { once: true });
     socket.on('connect', () => finish({ result: 'success', output: '' }));
-    socket.on('error', (error) => finish({ result: 'failure', output: `${where}: ${error.message}` }));
+    socket.on('error', (error) => finish({ result: 'failure', output: connectionError(error, host, port) }));
   });
 }

@@ -7,6 +7,7 @@ import { isStatic, specOf, title, uidOf } from '../pods/identity.ts';
 import type { Mounts } from '../ports.ts';
 import type { RuntimePodStatus } from '../runtime-manager/model.ts';
 import { syncPod as syncRuntime } from '../runtime-manager/sync-pod.ts';
+import { deadlineReason } from '../status/deadline.ts';
 import { generateStatus } from '../status/generate.ts';
 import type { LoopDeps } from './deps.ts';
 
@@ -67,6 +68,9 @@ export function setStatus(
   const before = deps.statuses.status(uidOf(pod)) ?? pod.status;
   const status = generateStatus(deps.generate, { pod, runtime, before, terminated });
   change?.(status);
+  if (status.reason === deadlineReason && before?.reason !== deadlineReason) {
+    deps.events.pod(pod, 'Normal', deadlineReason, status.message ?? '');
+  }
   deps.statuses.set(pod, status);
   return status;
 }
