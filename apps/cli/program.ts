@@ -22,7 +22,14 @@ export function createProgram(): Command {
   containerVerbs(program);
   imageVerbs(program);
   nodeVerbs(program);
+  for (const verb of program.commands) takeRoot(verb);
   return program;
+}
+
+/** Lets `--root` stand after the verb too: `skiff up --root DIR pod.yaml`. */
+function takeRoot(verb: Command): void {
+  verb.addOption(new Option('--root <dir>').hideHelp());
+  for (const inner of verb.commands) takeRoot(inner);
 }
 
 function action(load: () => Promise<{ run: Run }>) {
