@@ -5,6 +5,7 @@ import type { Logger } from '#foundation/base/log.ts';
 import type { Registry } from '#foundation/base/metrics.ts';
 import type { Clock } from '#foundation/base/time.ts';
 import type { EventSink } from './events/recorder.ts';
+import type { VerificationPolicy } from './images/pull-records.ts';
 import type {
   ActivePods,
   Admission,
@@ -35,6 +36,11 @@ export interface CoreSettings {
   initialRestartBackoffMs: number;
   /** 1 for `serializeImagePulls`, else `maxParallelImagePulls`. */
   parallelPulls: number;
+  /** `registryPullQPS` (0 for no limit) and `registryBurst`. */
+  pullQps: number;
+  pullBurst: number;
+  /** Which images that are there must be proven by credentials. */
+  imageVerification: VerificationPolicy;
   relistMs: number;
   eventedRelistMs: number;
   /** Whether to follow the runtime's events where it has them (EventedPLEG). */
@@ -52,6 +58,9 @@ export const defaultSettings: CoreSettings = {
   maxRestartBackoffMs: 300_000,
   initialRestartBackoffMs: 10_000,
   parallelPulls: 1,
+  pullQps: 5,
+  pullBurst: 10,
+  imageVerification: { policy: 'NeverVerifyPreloadedImages', allowlist: [] },
   relistMs: 1000,
   eventedRelistMs: 10_000,
   evented: true,

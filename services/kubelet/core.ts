@@ -15,6 +15,7 @@ import { createPodCredentials } from './images/pod-credentials.ts';
 import { loadProviders } from './images/providers/config.ts';
 import { createCredentialProviders } from './images/providers/providers.ts';
 import { createAccountAsker } from './images/providers/service-account.ts';
+import { createPullRate } from './images/pull-rate.ts';
 import { createPullRecords } from './images/pull-records.ts';
 import { createCoreMetrics, registerGauges } from './metrics.ts';
 import { createPleg } from './pleg/pleg.ts';
@@ -227,7 +228,12 @@ function imagesOf(deps: CoreDeps, base: Base) {
       directories: [deps.root, '/root/.docker'],
       providers: providersOf(deps),
     }),
-    records: createPullRecords(join(deps.root, 'image_manager'), () => clock.now()),
+    records: createPullRecords(
+      join(deps.root, 'image_manager'),
+      () => clock.now(),
+      settings.imageVerification,
+    ),
+    rate: createPullRate(settings.pullQps, settings.pullBurst, clock),
     clock,
     parallelPulls: settings.parallelPulls,
     observePull: base.metrics.observePull,

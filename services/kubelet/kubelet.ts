@@ -189,6 +189,12 @@ function settingsOf(configuration: KubeletConfiguration): CoreSettings {
     runtimeRequestTimeoutMs: durationMs(configuration.runtimeRequestTimeout),
     maxRestartBackoffMs: restart === undefined ? defaultSettings.maxRestartBackoffMs : durationMs(restart),
     parallelPulls: configuration.serializeImagePulls ? 1 : (configuration.maxParallelImagePulls ?? Infinity),
+    pullQps: configuration.registryPullQPS,
+    pullBurst: configuration.registryBurst,
+    imageVerification: {
+      policy: configuration.imagePullCredentialsVerificationPolicy,
+      allowlist: configuration.preloadedImagesVerificationAllowlist ?? [],
+    },
     evented: configuration.featureGates?.EventedPLEG !== false,
     shutdown: groupsOf(configuration),
   };

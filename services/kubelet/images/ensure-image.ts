@@ -4,7 +4,7 @@
  */
 import type { Image, PodSandboxConfig } from '#contracts/cri/runtime_pb.ts';
 import type { Pod } from '#contracts/kubernetes/types.ts';
-import { messageOf } from '#foundation/base/errors.ts';
+import { messageOf, SkiffError } from '#foundation/base/errors.ts';
 import type { Clock } from '#foundation/base/time.ts';
 import { uidOf } from '../pods/identity.ts';
 import type { EventRecorder } from '../ports.ts';
@@ -13,6 +13,7 @@ import type { ImageCalls } from '../runtime-manager/runtime-calls.ts';
 import { StartError, type WaitingReason } from '../runtime-manager/start-error.ts';
 import type { PodCredentials } from './pod-credentials.ts';
 import { createPullQueue, type PullQueue } from './pull-queue.ts';
+import type { PullRate } from './pull-rate.ts';
 import type { PullRecords } from './pull-records.ts';
 import { pullPolicyOf, withDefaultTag } from './reference.ts';
 
@@ -43,6 +44,8 @@ export interface ImagesDeps {
   clock: Clock;
   /** How many pulls at once: 1 for `serializeImagePulls`. */
   parallelPulls: number;
+  /** How fast pulls may follow one another; no limit if left out. */
+  rate?: PullRate;
   /** Sees how long a pull took, and the image's size in bytes. */
   observePull?: (seconds: number, bytes: number) => void;
 }
@@ -80,14 +83,16 @@ async function ensureImage(state: State, request: ImageRequest): Promise<Present
   const policy = pullPolicyOf(request.policy, image);
   if (present !== undefined && policy !== 'Always') {
     const credentials = await state.credentials.forImage(request.pod, image);
-    if (state.records.mayUse(present.ref, credentials, policy)) {
+    if (state.records.mayUse(image, present.ref, credentials)) {
       const message = `Container image "${request.image}" already present on machine`;
       report(state, request, 'Normal', 'Pulled', message);
       return present;
     }
   }
   if (policy === 'Never') {
-    const message = `Container image "${request.image}" is not present with pull policy of Never`;
+    const why =
+      present === undefined ? 'is not present' : 'is present but not for the credentials of this pod,';
+    const message = `Container image "${request.image}" ${why} with pull policy of Never`;
     throw failure(state, request, 'ErrImageNeverPull', message, 'ErrImageNeverPull');
   }
   return pull(state, request, image);
@@ -141,8 +146,9 @@ async function pull(state: State, request: ImageRequest, image: string): Promise
   const asked = state.clock.monotonic();
   let began = asked;
   try {
-    const ref = await state.queue.run(`${key} ${request.runtimeHandler}`, () => {
+    const ref = await state.queue.run(`${key} ${request.runtimeHandler}`, async () => {
       began = state.clock.monotonic();
+      if (state.rate?.take() === false) throw new SkiffError('RESOURCE_EXHAUSTED', 'pull QPS exceeded');
       return pullWithCredentials(state, request, image);
     });
     const done = state.clock.monotonic();

@@ -10,6 +10,7 @@ import { podOf } from '../testing/pods.ts';
 import { createImageManager } from './ensure-image.ts';
 import { type Credential, credentialsFor, keyringOfSecret } from './keyring.ts';
 import { createPullQueue } from './pull-queue.ts';
+import { createPullRate } from './pull-rate.ts';
 import { createPullRecords } from './pull-records.ts';
 import { parseImageName, pullPolicyOf, withDefaultTag } from './reference.ts';
 
@@ -58,18 +59,51 @@ test('records: only who proved it may use what another’s secret pulled', () =>
   const directory = mkdtempSync('/tmp/skiff-rec-');
   try {
     const records = createPullRecords(directory, () => 0);
-    assert.equal(records.mayUse('sha256:pre', [], 'IfNotPresent'), true);
+    assert.equal(records.mayUse('pre', 'sha256:pre', []), true);
     records.begin('img');
+    assert.equal(records.mayUse('img', 'sha256:1', []), false, 'a crash in a pull proves nothing');
     records.pulled('img', 'sha256:1', login('a'));
-    assert.equal(records.mayUse('sha256:1', [], 'IfNotPresent'), false);
-    assert.equal(records.mayUse('sha256:1', [login('b')], 'IfNotPresent'), false);
-    assert.equal(records.mayUse('sha256:1', [login('b'), login('a')], 'IfNotPresent'), true);
-    assert.equal(createPullRecords(directory, () => 0).mayUse('sha256:1', [], 'IfNotPresent'), false);
+    assert.equal(records.mayUse('img', 'sha256:1', []), false);
+    assert.equal(records.mayUse('img', 'sha256:1', [login('b')]), false);
+    assert.equal(records.mayUse('img', 'sha256:1', [login('b'), login('a')]), true);
+    assert.equal(createPullRecords(directory, () => 0).mayUse('img', 'sha256:1', []), false);
+    const lax = createPullRecords(directory, () => 0, { policy: 'NeverVerify', allowlist: [] });
+    assert.equal(lax.mayUse('img', 'sha256:1', []), true);
     records.pulled('img', 'sha256:1', undefined);
-    assert.equal(records.mayUse('sha256:1', [], 'IfNotPresent'), true);
+    assert.equal(records.mayUse('img', 'sha256:1', []), true);
   } finally {
     rmSync(directory, { recursive: true });
   }
+});
+
+for (const [policy, image, wanted] of [
+  ['AlwaysVerify', 'r.test/a', false],
+  ['NeverVerifyPreloadedImages', 'r.test/a', true],
+  ['NeverVerifyAllowlistedImages', 'r.test/a:1', true],
+  ['NeverVerifyAllowlistedImages', 'r.test/b', false],
+  ['NeverVerifyAllowlistedImages', 'r.test/team/x/y:2', true],
+  ['NeverVerifyAllowlistedImages', 'r.test/teams/x', false],
+  ['NeverVerifyAllowlistedImages', 'busybox', true],
+] as const)
+  test(`a preloaded ${image} with ${policy}: ${wanted ? 'as it is' : 'proven first'}`, () => {
+    const directory = mkdtempSync('/tmp/skiff-rec-');
+    try {
+      const allowlist = ['r.test/a', 'r.test/team/*', 'busybox'];
+      const records = createPullRecords(directory, () => 0, { policy, allowlist });
+      assert.equal(records.mayUse(image, 'sha256:pre', []), wanted);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+
+test('pulls follow one another only so fast', async () => {
+  const clock = fakeClock();
+  const rate = createPullRate(2, 3, clock);
+  assert.deepEqual([rate.take(), rate.take(), rate.take(), rate.take()], [true, true, true, false]);
+  await clock.advance(500);
+  assert.deepEqual([rate.take(), rate.take()], [true, false]);
+  const free = createPullRate(0, 0, clock);
+  assert.equal(free.take(), true);
 });
 
 test('pulls of one image are shared; others wait for their turn', async () => {

@@ -3,13 +3,14 @@
  * somebody else's secret pulled must prove its own right to it by pulling again.
  *
  * Files: `ROOT/image_manager/pulling/HASH` while a pull is under way, `ROOT/image_manager/pulled/HASH` after
- * it. An image without any record was there before the kubelet: everybody may use it.
+ * it. An image without any record was there before the kubelet: whether everybody may use it says the policy.
  */
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { replaceFileSync } from '#foundation/base/files.ts';
 import type { Credential } from './keyring.ts';
+import { registryPathOf } from './reference.ts';
 
 interface PulledRecord {
   kind: 'ImagePulledRecord';
@@ -27,11 +28,25 @@ export interface PullRecords {
   pulled(image: string, imageRef: string, credential: Credential | undefined): void;
   failed(image: string): void;
   /** Whether a pod with these credentials may use an image without pulling it. */
-  mayUse(imageRef: string, credentials: readonly Credential[], policy: string): boolean;
+  mayUse(image: string, imageRef: string, credentials: readonly Credential[]): boolean;
 }
 
+/** Which images must be proven. */
+export interface VerificationPolicy {
+  /** `imagePullCredentialsVerificationPolicy`. */
+  policy: 'NeverVerify' | 'NeverVerifyPreloadedImages' | 'NeverVerifyAllowlistedImages' | 'AlwaysVerify';
+  /** `preloadedImagesVerificationAllowlist`: images without tags, or with `/*` at the end for all below. */
+  allowlist: readonly string[];
+}
+
+const usualPolicy: VerificationPolicy = { policy: 'NeverVerifyPreloadedImages', allowlist: [] };
+
 /** Records under `directory` (`ROOT/image_manager`); made when missing. */
-export function createPullRecords(directory: string, now: () => number): PullRecords {
+export function createPullRecords(
+  directory: string,
+  now: () => number,
+  verification: VerificationPolicy = usualPolicy,
+): PullRecords {
   const pulling = join(directory, 'pulling');
   const pulled = join(directory, 'pulled');
   mkdirSync(pulling, { recursive: true, mode: 0o700 });
@@ -64,12 +79,27 @@ export function createPullRecords(directory: string, now: () => number): PullRec
       rmSync(join(pulling, fileName(image)), { force: true });
     },
     failed: (image) => rmSync(join(pulling, fileName(image)), { force: true }),
-    mayUse(imageRef, credentials, policy) {
+    mayUse(image, imageRef, credentials) {
+      if (verification.policy === 'NeverVerify') return true;
       const record = read(imageRef);
-      if (record === undefined || record.nodePodsAccessible || policy === 'Never') return true;
+      // A pull that a crash cut short may have ended all the same: nobody has proven anything.
+      const isPreloaded = record === undefined && !existsSync(join(pulling, fileName(image)));
+      if (isPreloaded && isExempt(verification, image)) return true;
+      if (record === undefined) return false;
+      if (record.nodePodsAccessible) return true;
       return credentials.some((credential) => record.credentialHashes.includes(hashOf(credential)));
     },
   };
+}
+
+/** Whether images that were there before the kubelet need no proof. */
+function isExempt({ policy, allowlist }: VerificationPolicy, image: string): boolean {
+  if (policy !== 'NeverVerifyAllowlistedImages') return policy === 'NeverVerifyPreloadedImages';
+  const path = registryPathOf(image);
+  return allowlist.some((pattern) => {
+    if (!pattern.endsWith('/*')) return registryPathOf(pattern) === path;
+    return path.startsWith(registryPathOf(`${pattern.slice(0, -1)}x`).slice(0, -1));
+  });
 }
 
 function fileName(name: string): string {
