@@ -25,6 +25,7 @@ import { probeRuntimes } from './runtimes/probe.ts';
 import { type Runtimes, runtimeTable } from './runtimes/table.ts';
 import { createSandboxes, createSandboxHost, type SandboxService } from './sandboxes/index.ts';
 import { createPauseDriver, type PauseDriver } from './sandboxes/pause.ts';
+import { tryUserNamespace } from './sandboxes/user-namespace.ts';
 import type { CriServerConfig } from './server-config.ts';
 import { createStats, type Stats } from './stats/index.ts';
 import { openStore, type Store } from './store/store.ts';
@@ -58,8 +59,9 @@ export async function assemble(config: CriServerConfig, undo: AsyncDisposableSta
   const store = undo.use(openStore(join(paths.lib, 'cri.db')));
   const spawner = undo.use(createSpawner());
   const images = openImages(config, store, undo);
+  const mappedRoots = await tryUserNamespace(spawner, (path) => images.canMapIds(path));
   const [runtimes, network] = await Promise.all([
-    openRuntimes(config, spawner, undo),
+    openRuntimes(config, spawner, mappedRoots === true, undo),
     openNetwork(config, undo),
   ]);
   const host = readHostFacts();
@@ -146,6 +148,7 @@ async function openStreaming(
 async function openRuntimes(
   { paths, runtimes = {}, log }: CriServerConfig,
   spawner: Spawner,
+  mappedRoots: boolean,
   undo: AsyncDisposableStack,
 ): Promise<Runtimes> {
   const sealed = undo.use(new DisposableStack());
@@ -154,6 +157,7 @@ async function openRuntimes(
     paths: monitorPaths(paths),
     stateRoot: join(paths.run, 'runtimes'),
     tag: paths.tag,
+    mappedRoots,
     sealed,
     ...(runtimes.candidates === undefined ? {} : { candidates: runtimes.candidates }),
   });

@@ -29,6 +29,19 @@ export interface RootRequest {
   imageId: string;
   /** True for image volumes: a view without an upper layer. */
   readOnly?: boolean;
+  /** For a pod with a user namespace; the same at every request for a key. */
+  idMap?: RootIdMap;
+}
+
+/** Whose the files of a root are: the image's id N is the host's `uid + N`, so that it is N in the namespace. */
+export interface RootIdMap {
+  /** The pinned user namespace; it ends with its pod. */
+  userNamespace: string;
+  /** The host ids of root in the namespace, and how many ids there are. */
+  uid: number;
+  gid: number;
+  uids: number;
+  gids: number;
 }
 
 /** What containers need of the image store. */

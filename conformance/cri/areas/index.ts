@@ -17,6 +17,7 @@ import { sandboxes } from './sandboxes.ts';
 import { security } from './security.ts';
 import { stats } from './stats.ts';
 import { streaming } from './streaming.ts';
+import { userNamespaces } from './user-namespaces.ts';
 import { volumes } from './volumes.ts';
 
 /** Every rule of the suite. */
@@ -30,6 +31,7 @@ export const areas: readonly Rule[] = [
   ...logs,
   ...volumes,
   ...namespaces,
+  ...userNamespaces,
   ...security,
   ...networking,
   ...execSync,

@@ -93,37 +93,4 @@ export const namespaces = area('namespaces', (rule) => {
     assert.equal(await t.output(id, 'cat /proc/sysvipc/shm | wc -l'), '1');
     assert.equal(await t.output(other, 'cat /proc/sysvipc/shm | wc -l'), '1');
   });
-
-  rule('user namespaces: ids are mapped as asked for', async (t) => {
-    const { runtimeHandlers } = await t.cri.runtime.status({});
-    const has = runtimeHandlers.find((each) => each.name === '')?.features?.userNamespaces;
-    if (!has) t.skip('the runtime does not announce user namespaces');
-    const mapping = [{ hostId: 200_000, containerId: 0, length: 65_536 }];
-    const usernsOptions = { mode: POD, uids: mapping, gids: mapping };
-    const { id } = await t.running(options({ usernsOptions }), options({ usernsOptions }));
-    assert.match(await t.output(id, 'cat /proc/self/uid_map'), /^\s*0\s+200000\s+65536$/);
-    assert.equal(await t.output(id, 'id -u'), '0');
-    assert.equal(await t.output(id, 'touch /root/f && stat -c %u /root/f'), '0');
-    assert.notEqual(await inside(t, id, 'user'), host('user'));
-  });
-
-  rule('user namespaces: bad mappings and modes are refused', async (t) => {
-    const mapping = [{ hostId: 200_000, containerId: 0, length: 65_536 }];
-    const { runtimeHandlers } = await t.cri.runtime.status({});
-    if (!runtimeHandlers.find((each) => each.name === '')?.features?.userNamespaces) t.skip('not announced');
-    const bad = [
-      { mode: NODE, uids: mapping, gids: mapping },
-      { mode: POD },
-      { mode: POD, uids: mapping },
-      { mode: POD, uids: [...mapping, ...mapping], gids: mapping },
-      { mode: CONTAINER, uids: mapping, gids: mapping },
-      { mode: TARGET, uids: mapping, gids: mapping },
-    ];
-    for (const usernsOptions of bad) {
-      const config = t.podConfig(options({ usernsOptions }));
-      const answer = await t.cri.runtime.runPodSandbox({ config }).catch(() => undefined);
-      if (answer !== undefined) await t.cri.runtime.removePodSandbox({ podSandboxId: answer.podSandboxId });
-      assert.equal(answer, undefined, `accepted: ${JSON.stringify(usernsOptions)}`);
-    }
-  });
 });

@@ -23,6 +23,7 @@ import { identify } from '#foundation/linux/process.ts';
 import type { LocalImage, SandboxView } from '../ports.ts';
 import { attachName } from '../runtimes/conmon.ts';
 import type { Core } from './deps.ts';
+import { bindMappedMounts } from './mapped-mounts.ts';
 import {
   bundleOf,
   cgroupPlace,
@@ -35,6 +36,7 @@ import {
 import { type ContainerRecord, encodeConfig } from './record.ts';
 import { stopSignalNumber } from './signals.ts';
 import { type BuiltSpec, buildSpec } from './spec/index.ts';
+import { idMapOf } from './spec/namespaces.ts';
 import { type Container, nameOf } from './table.ts';
 import { validateConfig } from './validate.ts';
 
@@ -84,11 +86,12 @@ async function makeContainer(
   const record = newRecord(core, id, name, config, sandbox, image);
   const container = core.table.add(record);
   undo.defer('forget the container', () => core.table.remove(id));
-  const root = await prepareRoots(core, id, config, image, undo);
+  const root = await prepareRoots(core, id, config, { sandbox, image }, undo);
   makeBundle(core, id, undo);
-  const { spec, user } = await makeSpec(core, container, sandbox, image, root, undo);
+  const { spec, user, release } = await makeSpec(core, container, sandbox, image, root, undo);
   makeLogDirectory(record.logPath);
   const { pid } = await createInRuntime(core, container, spec, undo);
+  release();
   const process = identify(pid) ?? { pid, startTime: 0 };
   core.table.change(container, { user, life: { phase: 'created', process } });
   core.exits.watch(id, process);
@@ -141,11 +144,13 @@ async function prepareRoots(
   core: Core,
   id: string,
   config: ContainerConfig,
-  image: LocalImage,
+  { sandbox, image }: { sandbox: SandboxView; image: LocalImage },
   undo: UndoStack,
 ): Promise<Roots> {
+  const map = idMapOf(sandbox);
+  const owners = map === undefined ? {} : { idMap: map };
   undo.defer('remove the root', () => core.images.removeRoot(id));
-  const { path } = await core.images.prepareRoot({ key: id, imageId: image.id });
+  const { path } = await core.images.prepareRoot({ key: id, imageId: image.id, ...owners });
   const imageVolumes = new Map<number, string>();
   for (const [index, mount] of config.mounts.entries()) {
     const reference = mount.image?.image ?? '';
@@ -160,7 +165,7 @@ async function prepareRoots(
     undo.defer(`remove image volume ${index}`, () => core.images.removeRoot(key));
     imageVolumes.set(
       index,
-      (await core.images.prepareRoot({ key, imageId: source.id, readOnly: true })).path,
+      (await core.images.prepareRoot({ key, imageId: source.id, readOnly: true, ...owners })).path,
     );
   }
   return { path, imageVolumes };
@@ -172,7 +177,7 @@ function makeBundle(core: Core, id: string, undo: UndoStack): void {
   mkdirSync(bundle, { recursive: true, mode: 0o700 });
 }
 
-/** Builds config.json, lets plugins adjust it, and writes it. */
+/** Builds config.json, lets plugins adjust it, and writes it; `release` is due when the container is made. */
 async function makeSpec(
   core: Core,
   container: Container,
@@ -180,13 +185,14 @@ async function makeSpec(
   image: LocalImage,
   roots: Roots,
   undo: UndoStack,
-): Promise<BuiltSpec> {
+): Promise<BuiltSpec & { release: () => void }> {
   const { spec: original, user } = specFor(core, container, sandbox, image, roots);
-  const spec = await core.hooks.create(container, original);
-  undo.defer('tell plugins', () => core.hooks.undoCreate(container, spec));
+  const adjusted = await core.hooks.create(container, original);
+  undo.defer('tell plugins', () => core.hooks.undoCreate(container, adjusted));
+  const { spec, release } = bindMappedMounts(core, container.id, sandbox, adjusted, undo);
   const path = join(bundleOf(core.paths, container.id), 'config.json');
   replaceFileSync(path, JSON.stringify(spec), { durable: false });
-  return { spec, user };
+  return { spec, user, release };
 }
 
 function specFor(

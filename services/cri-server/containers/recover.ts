@@ -11,12 +11,14 @@ import type { Core } from './deps.ts';
 import { applyExit } from './exit.ts';
 import { type ObservedExit, readExit } from './exits.ts';
 import { hasProcess, isVisible } from './lifecycle.ts';
+import { recoverMappedMounts } from './mapped-mounts.ts';
 import { bundleOf, imageVolumeKey, removeMonitorFiles } from './places.ts';
 import { releaseContainer } from './remove.ts';
 import type { Container } from './table.ts';
 
 /** Recovers all containers. Sandboxes are recovered before. */
 export async function recoverContainers(core: Core): Promise<void> {
+  recoverMappedMounts(core.paths);
   for (const container of core.table.all()) {
     if (isKept(core, container)) recoverState(core, container);
     else await discard(core, container);

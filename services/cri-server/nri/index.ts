@@ -51,7 +51,13 @@ export function createNri(deps: NriDeps): Nri {
     try {
       await set.add(plugin, async () => {
         const [knownPods, known] = [allPods(deps, pods), allContainers(deps, containers)];
-        const wanted = await synchronize(plugin, knownPods.map(describePod), known.map(describeContainer));
+        const { registrationTimeoutMs, requestTimeoutMs } = deps.settings;
+        const wanted = await synchronize(
+          plugin,
+          knownPods.map(describePod),
+          known.map(describeContainer),
+          Math.max(registrationTimeoutMs, requestTimeoutMs),
+        );
         updates.add(plugin.label, wanted);
       });
       await updates.apply();

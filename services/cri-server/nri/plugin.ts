@@ -45,10 +45,15 @@ export interface Plugin {
   readonly validates: boolean;
   /**
    * Calls it. A plugin that breaks off or is late is closed, and undefined comes back: the node goes on without it.
+   * Late is what takes longer than a request may, unless told.
    *
    * @throws SkiffError if the plugin answers with an error, or the request is too large.
    */
-  call<M extends DescMethod>(method: M, request: InitOf<M>): Promise<OutputOf<M> | undefined>;
+  call<M extends DescMethod>(
+    method: M,
+    request: InitOf<M>,
+    timeoutMs?: number,
+  ): Promise<OutputOf<M> | undefined>;
   close(why: string): void;
   /** Calls back once it is closed, also if it is already. */
   onClose(call: () => void): void;
@@ -142,9 +147,9 @@ function configured(
     },
     subscribed: (event) => (mask & (1 << (event - 1))) !== 0,
     validates: (events & (1 << (Event.VALIDATE_CONTAINER_ADJUSTMENT - 1))) !== 0,
-    async call(method, request) {
+    async call(method, request, timeoutMs = deps.settings.requestTimeoutMs) {
       try {
-        return await client.call(method, request, deps.settings.requestTimeoutMs);
+        return await client.call(method, request, timeoutMs);
       } catch (error) {
         if (isRemoteFailure(error) || isSkiffError(error, 'RESOURCE_EXHAUSTED')) throw error;
         const why = wrapError(error, `NRI plugin "${label}" failed ${method.name} and is dropped`);

@@ -10,6 +10,9 @@ import { isRemoteFailure } from '#foundation/grpc/ttrpc.ts';
 import type { Plugin } from './plugin.ts';
 
 /**
+ * Synchronizes a plugin. It is the last step of its registration, and may take as long as one: a plugin with much to
+ * learn of a full node answers late.
+ *
  * @returns the updates that the plugin wants.
  * @throws SkiffError UNAVAILABLE if the plugin broke off; whatever it answered.
  */
@@ -17,6 +20,7 @@ export async function synchronize(
   plugin: Plugin,
   pods: readonly PodSandbox[],
   containers: readonly Container[],
+  timeoutMs: number,
 ): Promise<ContainerUpdate[]> {
   let share = Math.max(pods.length, containers.length, 1);
   let [podsSent, containersSent] = [0, 0];
@@ -29,7 +33,7 @@ export async function synchronize(
       more,
     };
     try {
-      const answer = await plugin.call(PluginService.method.synchronize, request);
+      const answer = await plugin.call(PluginService.method.synchronize, request, timeoutMs);
       if (answer === undefined) throw new SkiffError('UNAVAILABLE', `NRI plugin "${plugin.label}" broke off`);
       if (!more) return answer.update;
       if (!answer.more || answer.update.length > 0)

@@ -5,8 +5,9 @@
  */
 import { readlinkSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { IDMapping } from '#contracts/cri/runtime_pb.ts';
-import { errnoOf, SkiffError } from '#foundation/base/errors.ts';
+import { create } from '@bufbuild/protobuf';
+import { type IDMapping, IDMappingSchema } from '#contracts/cri/runtime_pb.ts';
+import { errnoOf, isSkiffError, SkiffError } from '#foundation/base/errors.ts';
 import type { ThreadNamespace } from '#foundation/linux/namespaces.ts';
 import type { Spawner } from '#foundation/linux/spawn.ts';
 
@@ -39,6 +40,26 @@ export async function withUserNamespace<T>(
   } finally {
     child.kill(9);
     await child.exited;
+  }
+}
+
+/**
+ * Runs `use` with the path of a user namespace that ends after it.
+ *
+ * @returns undefined if the kernel makes none.
+ */
+export async function tryUserNamespace<T>(
+  spawner: Spawner,
+  use: (path: string) => T,
+): Promise<T | undefined> {
+  const mapping = create(IDMappingSchema, { containerId: 0, hostId: 65_536, length: 65_536 });
+  try {
+    return await withUserNamespace(spawner, [], { uid: mapping, gid: mapping }, (pid) =>
+      use(`/proc/${pid}/ns/user`),
+    );
+  } catch (error) {
+    if (isSkiffError(error)) return undefined;
+    throw error;
   }
 }
 

@@ -3,7 +3,7 @@
  * requested mount takes the place of a given one at the same path; shallow paths come first, so that none
  * hides another.
  */
-import { mkdirSync, realpathSync } from 'node:fs';
+import { chownSync, mkdirSync, realpathSync } from 'node:fs';
 import { isAbsolute, posix } from 'node:path';
 import { type Mount, MountPropagation } from '#contracts/cri/runtime_pb.ts';
 import type { SpecMount } from '#contracts/oci/runtime.ts';
@@ -11,7 +11,7 @@ import { makeDirectories } from '#foundation/base/directories.ts';
 import { errnoOf, SkiffError, wrapError } from '#foundation/base/errors.ts';
 import { imageVolumeMount } from './image-volume.ts';
 import type { SpecInput } from './input.ts';
-import { specMappings } from './namespaces.ts';
+import { idMapOf, isMappingOfPod, specMappings } from './namespaces.ts';
 import { requirePropagation } from './propagation.ts';
 
 /** All mounts of config.json, in the order in which the runtime makes them. */
@@ -100,13 +100,18 @@ function sandboxMounts({ sandbox, config }: SpecInput): SpecMount[] {
 }
 
 /** A fresh directory for each VOLUME of the image that the request does not cover. */
-function volumeMounts({ image, volumesDirectory }: SpecInput, taken: ReadonlySet<string>): SpecMount[] {
+function volumeMounts(
+  { image, volumesDirectory, sandbox }: SpecInput,
+  taken: ReadonlySet<string>,
+): SpecMount[] {
+  const idMap = idMapOf(sandbox);
   return Object.keys(image.config.Volumes ?? {})
     .map((path) => posix.normalize(posix.join('/', path)))
     .filter((path) => path !== '/' && !taken.has(path))
     .map((destination, index) => {
       const source = posix.join(volumesDirectory, String(index));
       mkdirSync(source, { recursive: true, mode: 0o755 });
+      if (idMap !== undefined) chownSync(source, idMap.uid, idMap.gid);
       return { destination, type: 'bind', source, options: ['rbind', 'rprivate', 'rw'] };
     });
 }
@@ -184,7 +189,8 @@ function idMappings(
   destination: string,
 ): Pick<SpecMount, 'uidMappings' | 'gidMappings'> {
   if (mount.uidMappings.length === 0 && mount.gidMappings.length === 0) return {};
-  if (!input.features.idMappedMounts)
+  // Where the runtime cannot, Skiff binds with the owners of the pod (`mapped-mounts.ts`).
+  if (!input.features.idMappedMounts && !isMappingOfPod(input.sandbox, mount))
     throw new SkiffError(
       'FAILED_PRECONDITION',
       `the mount on "${destination}" has id mappings, which ${input.runtime} on this kernel cannot do`,

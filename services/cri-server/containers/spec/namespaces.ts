@@ -3,6 +3,7 @@
 import { type IDMapping, NamespaceMode } from '#contracts/cri/runtime_pb.ts';
 import type { LinuxSpec, SpecIdMapping } from '#contracts/oci/runtime.ts';
 import { SkiffError } from '#foundation/base/errors.ts';
+import type { RootIdMap, SandboxView } from '../../ports.ts';
 import type { SpecInput } from './input.ts';
 
 type Namespaces = LinuxSpec['namespaces'];
@@ -57,8 +58,8 @@ function userNamespace(
   if (!features.userNamespaces)
     throw new SkiffError(
       'FAILED_PRECONDITION',
-      `the sandbox has a user namespace, which containers of ${runtime} cannot have here: the owners of an image's ` +
-        'files cannot be mapped yet; run the pod without one (hostUsers: true)',
+      `the sandbox has a user namespace, which containers of ${runtime} cannot have here: its version, the kernel ` +
+        "(5.19) or the image store's file system cannot map the owners of files; run the pod without one (hostUsers: true)",
     );
   namespaces.push({ type: 'user', path: sandbox.namespaces.user });
   // Runtimes need the mappings as well, to own what they mount.
@@ -81,4 +82,32 @@ export function specMappings(mappings: readonly IDMapping[]): SpecIdMapping[] {
     hostID: hostId,
     size: length,
   }));
+}
+
+/** The owners that the files of a sandbox's containers have; undefined without a user namespace. */
+export function idMapOf({
+  config,
+  namespaces,
+}: Pick<SandboxView, 'config' | 'namespaces'>): RootIdMap | undefined {
+  const options = config.linux?.securityContext?.namespaceOptions?.usernsOptions;
+  const [uid] = options?.uids ?? [];
+  const [gid] = options?.gids ?? [];
+  if (namespaces.user === undefined || uid === undefined || gid === undefined) return undefined;
+  return {
+    userNamespace: namespaces.user,
+    uid: uid.hostId,
+    gid: gid.hostId,
+    uids: uid.length,
+    gids: gid.length,
+  };
+}
+
+/** Whether the ids of a mount are mapped as those of its pod are. */
+export function isMappingOfPod(
+  { config, namespaces }: Pick<SandboxView, 'config' | 'namespaces'>,
+  mount: { uidMappings: IDMapping[]; gidMappings: IDMapping[] },
+): boolean {
+  if (namespaces.user === undefined) return false;
+  const own = { uids: mount.uidMappings, gids: mount.gidMappings };
+  return sameMappings(own, config.linux?.securityContext?.namespaceOptions?.usernsOptions);
 }

@@ -12,6 +12,8 @@ export interface RootPaths {
   work: string;
   /** Holds the root's attributes for a read-only view. */
   top: string;
+  /** Where the layers are bound with mapped owners, while a root of them is mounted. */
+  mapped: string;
   /** Where the root is mounted. */
   merged: string;
 }
@@ -33,7 +35,14 @@ export function rootLayout(directory: string): RootLayout {
     paths: (key) => {
       const own = join(roots, nameOf(key));
       const at = (name: string) => join(own, name);
-      return { directory: own, upper: at('upper'), work: at('work'), top: at('top'), merged: at('merged') };
+      return {
+        directory: own,
+        upper: at('upper'),
+        work: at('work'),
+        top: at('top'),
+        mapped: at('mapped'),
+        merged: at('merged'),
+      };
     },
     names: () => readdirSync(roots),
   };

@@ -1,8 +1,9 @@
 /** Mounts a chain of layers at a root's `merged`, with overlayfs. */
 import { closeSync, mkdirSync, openSync } from 'node:fs';
-import { basename, dirname } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { SkiffError } from '#foundation/base/errors.ts';
-import { bindMount, mount } from '#foundation/linux/mount.ts';
+import { bindIdMapped } from '#foundation/linux/id-mapped.ts';
+import { bindMount, mount, unmount } from '#foundation/linux/mount.ts';
 import type { RootPaths } from './layout.ts';
 
 /** What to mount. */
@@ -11,6 +12,8 @@ export interface RootMount {
   /** Directories of the layers, topmost first; never empty. */
   lower: string[];
   readOnly: boolean;
+  /** A user namespace: owners in the layers are seen as it maps them. */
+  userNamespace?: string;
 }
 
 /** mount(2) copies one page of options, and the last byte must be NUL. */
@@ -21,12 +24,20 @@ const maxDataBytes = 4095;
  *
  * @throws SkiffError with the errno of mount(2); FAILED_PRECONDITION for more layers than fit.
  */
-export function mountRoot({ paths, lower, readOnly }: RootMount): void {
+export function mountRoot({ paths, lower, readOnly, userNamespace }: RootMount): void {
   mkdirSync(paths.merged, { recursive: true });
   const [only, ...more] = lower;
   // Overlayfs wants two directories at the least; one is shown as it is.
-  if (readOnly && only !== undefined && more.length === 0) bindMount(only, paths.merged, { readOnly: true });
-  else withShortNames(lower, (names) => mountOverlay(paths, names, readOnly));
+  if (readOnly && only !== undefined && more.length === 0) bindLayer(only, paths.merged, userNamespace);
+  else
+    withMappedOwners(paths, lower, userNamespace, (layers) =>
+      withShortNames(layers, (names) => mountOverlay(paths, names, readOnly)),
+    );
+}
+
+function bindLayer(layer: string, target: string, userNamespace: string | undefined): void {
+  if (userNamespace === undefined) bindMount(layer, target, { readOnly: true });
+  else bindIdMapped({ source: layer, target, userNamespace, readOnly: true });
 }
 
 function mountOverlay(paths: RootPaths, lower: string[], readOnly: boolean): void {
@@ -41,6 +52,35 @@ function mountOverlay(paths: RootPaths, lower: string[], readOnly: boolean): voi
 }
 
 /**
+ * Binds the folder of all layers with mapped owners while `use` mounts: overlayfs keeps private clones of the
+ * layers' mounts, mapping and all (Linux 5.19), so the bind mount itself can go again.
+ */
+function withMappedOwners(
+  { mapped }: RootPaths,
+  lower: string[],
+  userNamespace: string | undefined,
+  use: (layers: string[]) => void,
+): void {
+  if (userNamespace === undefined) {
+    use(lower);
+    return;
+  }
+  const folder = folderOf(lower);
+  mkdirSync(mapped, { recursive: true });
+  bindIdMapped({ source: folder, target: mapped, userNamespace });
+  try {
+    use(lower.map((path) => (dirname(path) === folder ? join(mapped, basename(path)) : path)));
+  } finally {
+    unmount(mapped, { lazy: true });
+  }
+}
+
+/** The folder that holds all layers. The last is a layer for sure; before the first may stand one of the root's own. */
+function folderOf(lower: string[]): string {
+  return dirname(lower.at(-1) ?? '');
+}
+
+/**
  * Names that fit: full paths as long as they do, then paths through a descriptor of the folder that holds
  * all layers, which are as short as `/proc/self/fd/20/117`.
  */
@@ -49,8 +89,7 @@ function withShortNames(lower: string[], use: (names: string[]) => void): void {
     use(lower);
     return;
   }
-  // The last is a layer for sure; before the first may stand a directory of the root's own.
-  const folder = dirname(lower.at(-1) ?? '');
+  const folder = folderOf(lower);
   const fd = openSync(folder, 'r');
   try {
     use(lower.map((path) => (dirname(path) === folder ? `/proc/self/fd/${fd}/${basename(path)}` : path)));

@@ -1,15 +1,18 @@
 /** Roots: both ways to make them give the same, and a failure leaves nothing or everything. */
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { isSkiffError } from '#foundation/base/errors.ts';
-import { unmountTree } from '#foundation/linux/mount.ts';
+import { mountsBelow, unmountTree } from '#foundation/linux/mount.ts';
+import { pinNamespace, unpinNamespace } from '#foundation/linux/namespaces.ts';
+import { createSpawner } from '#foundation/linux/spawn.ts';
 import { describeTree } from '../../../../test/hostile-images/describe-tree.ts';
 import { openTestImages, temporaryDirectory } from '../../../../test/hostile-images/harness.ts';
 import { pushImage } from '../../../../test/hostile-images/image.ts';
 import { oddLayers } from '../../../../test/hostile-images/odd-layers.ts';
 import { startRegistry } from '../../../../test/hostile-images/registry.ts';
 import { tar } from '../../../../test/hostile-images/tar.ts';
+import { tryUserNamespace } from '../../sandboxes/user-namespace.ts';
 
 test('a root of copies is the same as one of overlayfs', async () => {
   using place = temporaryDirectory();
@@ -61,4 +64,55 @@ test('a root that cannot be made leaves nothing; one that was there keeps what i
   await it.images.recoverRoots(new Set(['old']));
   assert.equal(readFileSync(`${path}/mine`, 'utf8'), 'mine');
   assert.equal(readFileSync(`${path}/a`, 'utf8'), 'a');
+});
+
+test('a root for a user namespace has its owners; it is remade while the namespace lives', async () => {
+  using place = temporaryDirectory();
+  await using registry = await startRegistry(place.path);
+  await using it = await openTestImages();
+  const layer = (index: number) => ({
+    tar: tar(
+      { name: './', type: '5', mode: 0o755 },
+      { name: `f${index}`, content: 'x', uid: index, gid: 2 * index },
+    ),
+  });
+  const layers = Array.from({ length: 40 }, (_, index) => layer(index));
+  await pushImage(registry.host, 'many', 'v1', { layers });
+  await pushImage(registry.host, 'one', 'v1', { layers: layers.slice(0, 1) });
+  const many = (await it.images.pull({ reference: `${registry.host}/many:v1` })).id;
+  const one = (await it.images.pull({ reference: `${registry.host}/one:v1` })).id;
+  const userNamespace = `${place.path}/user`;
+  using spawner = createSpawner();
+  await tryUserNamespace(spawner, (path) => pinNamespace(path, userNamespace));
+  const idMap = { userNamespace, uid: 65_536, gid: 65_536, uids: 65_536, gids: 65_536 };
+  const owners = (path: string) => [statSync(path).uid - 65_536, statSync(path).gid - 65_536];
+  try {
+    const { path } = await it.images.prepareRoot({ key: 'c', imageId: many, idMap });
+    const files = layers.map((_, index) => owners(`${path}/f${index}`));
+    assert.deepEqual(
+      files,
+      layers.map((_, index) => [index, 2 * index]),
+    );
+    assert.deepEqual(owners(path), [0, 0]);
+    const views = [
+      await it.images.prepareRoot({ key: 'c/0', imageId: one, readOnly: true, idMap }),
+      await it.images.prepareRoot({ key: 'c/1', imageId: many, readOnly: true, idMap }),
+    ];
+    for (const view of views) assert.deepEqual(owners(`${view.path}/f0`), [0, 0]);
+    assert.deepEqual(
+      mountsBelow(it.directory).filter(({ target }) => target.endsWith('/mapped')),
+      [],
+    );
+    unmountTree(path);
+    await it.images.recoverRoots(new Set(['c']));
+    assert.deepEqual(owners(`${path}/f39`), [39, 78]);
+  } finally {
+    unpinNamespace(userNamespace);
+  }
+  // As after a reboot: nothing can run on it again, and nothing is tried.
+  unmountTree(it.directory);
+  await it.images.recoverRoots(new Set(['c']));
+  assert.deepEqual(mountsBelow(it.directory), []);
+  await assert.rejects(it.images.prepareRoot({ key: 'd', imageId: many, idMap }), /Cannot make the root "d"/);
+  assert.deepEqual(readdirSync(`${it.directory}/roots`), ['c']);
 });

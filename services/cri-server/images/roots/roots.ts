@@ -1,9 +1,10 @@
 /** Roots of containers: made from an image's layers and an own upper one, remade after a reboot, removed. */
-import { existsSync, mkdirSync, renameSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf, SkiffError, wrapError } from '#foundation/base/errors.ts';
 import { undoStack } from '#foundation/base/undo.ts';
 import { bindMount, listMounts, unmountTree } from '#foundation/linux/mount.ts';
+import { isPinned } from '#foundation/linux/namespaces.ts';
 import type { ImageSource, RootRequest } from '../../ports.ts';
 import type { Records, Store } from '../../store/store.ts';
 import type { ImageParts } from '../deps.ts';
@@ -66,19 +67,28 @@ export function openRoots(parts: ImageParts, store: Store): Roots {
   };
 }
 
-function describeRoot({ catalog }: ImageParts, { key, imageId, readOnly }: RootRequest): RootRecord {
-  const image = catalog.find(imageId);
+function describeRoot(parts: ImageParts, { key, imageId, readOnly, idMap }: RootRequest): RootRecord {
+  const image = parts.catalog.find(imageId);
   if (image === undefined)
     throw new SkiffError(
       'NOT_FOUND',
       `Cannot make the root "${key}": there is no image "${imageId}" here; pull it`,
     );
   const chain = image.layers.map((layer) => layer.chainId);
-  return { imageId: image.id, chain, readOnly: readOnly === true };
+  if (idMap !== undefined && !parts.overlay)
+    throw new SkiffError(
+      'FAILED_PRECONDITION',
+      `Cannot make the root "${key}" for a user namespace: overlayfs does not work in ${parts.directory}`,
+    );
+  return { imageId: image.id, chain, readOnly: readOnly === true, ...(idMap === undefined ? {} : { idMap }) };
 }
 
-/** One root that cannot be remade must not keep the others from it: its container will fail to start, and say why. */
+/**
+ * One root that cannot be remade must not keep the others from it: its container will fail to start, and say why.
+ * A reboot ends user namespaces with their pods: nothing will run on such a root again.
+ */
 async function remake(parts: ImageParts, layout: RootLayout, key: string, record: RootRecord): Promise<void> {
+  if (record.idMap !== undefined && !isPinned(record.idMap.userNamespace)) return;
   try {
     if (!isReady(parts, layout.paths(key).merged)) await makeRoot(parts, layout, key, record);
   } catch (error) {
@@ -96,26 +106,41 @@ async function makeRoot(
     const paths = layout.paths(key);
     const layers = visibleLayers(parts, record);
     mkdirSync(paths.directory, { recursive: true, mode: 0o711 });
-    if (parts.overlay) overlayRoot(parts, paths, layers, record.readOnly);
+    if (parts.overlay) overlayRoot(parts, paths, layers, record);
     else await copyRoot(parts, paths, layers, record.readOnly);
   } catch (error) {
     throw wrapError(error, `Cannot make the root "${key}" from the image ${record.imageId}`);
   }
 }
 
-function overlayRoot(parts: ImageParts, paths: RootPaths, layers: LayerRecord[], readOnly: boolean): void {
+function overlayRoot(
+  parts: ImageParts,
+  paths: RootPaths,
+  layers: LayerRecord[],
+  { readOnly, idMap }: RootRecord,
+): void {
   const lower = layers.map((layer) => parts.layers.path(layer)).reverse();
   const own = readOnly ? paths.top : paths.upper;
   const isNew = !existsSync(own);
-  for (const path of readOnly ? [paths.top] : [paths.upper, paths.top])
-    mkdirSync(path, { recursive: true, mode: 0o755 });
+  for (const path of readOnly ? [paths.top] : [paths.upper, paths.top]) makeOwned(path, idMap);
   // Overlayfs shows the root as its topmost directory is.
   const rooted = layers.findLast((layer) => layer.hasRoot);
-  if (isNew && rooted !== undefined) copyRootAttributes(parts.layers.path(rooted), own);
+  if (isNew && rooted !== undefined) copyRootAttributes(parts.layers.path(rooted), own, idMap);
   if (!readOnly) mkdirSync(paths.work, { recursive: true, mode: 0o700 });
   // An image without layers still needs a directory below; a view must begin with the right root.
   const needsTop = lower.length === 0 || (readOnly && layers.at(-1)?.hasRoot !== true);
-  mountRoot({ paths, lower: needsTop ? [paths.top, ...lower] : lower, readOnly });
+  mountRoot({
+    paths,
+    lower: needsTop ? [paths.top, ...lower] : lower,
+    readOnly,
+    ...(idMap === undefined || lower.length === 0 ? {} : { userNamespace: idMap.userNamespace }),
+  });
+}
+
+/** Makes a directory of the root's own; it is root's in the namespace. */
+function makeOwned(path: string, idMap: RootRecord['idMap']): void {
+  if (mkdirSync(path, { recursive: true, mode: 0o755 }) !== undefined && idMap !== undefined)
+    chownSync(path, idMap.uid, idMap.gid);
 }
 
 /** Copies the layers together beside the place, so that a crash leaves no half of them there. */

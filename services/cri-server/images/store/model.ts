@@ -1,5 +1,6 @@
 /** The records of the image store: what stands in SQLite, and how images, layers and roots hang together. */
 import type { Descriptor, ImageConfig } from '#contracts/oci/image.ts';
+import type { RootIdMap } from '../../ports.ts';
 
 /** One layer of an image: the blob it comes as, and what it unpacks to. */
 export interface ImageLayer {
@@ -60,4 +61,6 @@ export interface RootRecord {
   /** Chain ids, bottom first: kept as long as the root is, even if the image goes. */
   chain: string[];
   readOnly: boolean;
+  /** Of a pod with a user namespace. */
+  idMap?: RootIdMap;
 }
