@@ -1,0 +1,81 @@
+/** Exec: one more process in a running container. */
+import type { ProcessSpec } from '#contracts/oci/runtime.ts';
+import { SkiffError } from '#foundation/base/errors.ts';
+import type { Container, Core, Running } from '../core.ts';
+import { saveContainer, watchExit } from '../exits.ts';
+import { bindProcess, execLink } from '../links.ts';
+import { guestProcess } from '../translate/index.ts';
+import { getLive } from './find.ts';
+
+/** Milliseconds until a shim must have attached to a new process: its starter may have died. */
+const shimMs = 15_000;
+
+/** What is asked for. */
+export interface ExecRequest {
+  id: string;
+  execId: string;
+  /** The OCI `process` as JSON. */
+  process: string;
+}
+
+/** Starts a process. @returns the guest's number of it. */
+export async function exec(core: Core, request: ExecRequest): Promise<number> {
+  const container = getLive(core, request.id, 'exec in');
+  const { status } = container.record;
+  if (status === 'paused') throw new SkiffError('FAILED_PRECONDITION', 'cannot exec in a paused container');
+  if (!/^[\w+-][\w+.-]{0,127}$/.test(request.execId) || container.execs.has(request.execId))
+    throw new SkiffError('INVALID_ARGUMENT', `the exec id "${request.execId}" is not valid, or taken`);
+  const spec = guestProcess(parse(request.process));
+  const { agent } = await core.machine();
+  const process = await agent.exec({
+    containerId: request.id,
+    process: JSON.stringify(spec),
+    terminal: spec.terminal === true,
+    ...(spec.consoleSize === undefined || spec.consoleSize.width === 0
+      ? {}
+      : { size: { columns: spec.consoleSize.width, rows: spec.consoleSize.height } }),
+  });
+  const running: Running = {
+    link: execLink(core, request.id, request.execId),
+    process,
+    ended: Promise.withResolvers(),
+  };
+  container.execs.set(request.execId, running);
+  container.record.execs.push({ id: request.execId, handle: process.handle, guestPid: process.pid });
+  bindProcess(running);
+  saveContainer(core, container);
+  core.events.emit('EXEC_STARTED', { container: request.id, exec: request.execId });
+  watchExit(core, container, running, { id: request.execId, running });
+  void forgetLater(core, container, request.execId, running);
+  return process.pid;
+}
+
+function parse(text: string): ProcessSpec {
+  try {
+    const spec = JSON.parse(text) as ProcessSpec;
+    if (Array.isArray(spec.args) && spec.args.length > 0) return spec;
+  } catch (error) {
+    throw new SkiffError('INVALID_ARGUMENT', `the process document is not JSON: ${(error as Error).message}`);
+  }
+  throw new SkiffError('INVALID_ARGUMENT', 'the process document has no args');
+}
+
+/** Milliseconds that the exit of a command is kept for those who ask late. */
+const keepMs = 30_000;
+
+/** Kills a process that nobody attaches to; forgets one that has ended, after a while. */
+export async function forgetLater(
+  core: Core,
+  container: Container,
+  id: string,
+  running: Running,
+): Promise<void> {
+  await running.link.shim(shimMs).catch(async (error) => {
+    core.say('no shim attached to a command', { container: container.record.id, error: String(error) });
+    await running.process?.signal(9).catch(() => {});
+  });
+  await running.ended.promise;
+  await new Promise((resolve) => setTimeout(resolve, keepMs).unref());
+  container.execs.delete(id);
+  await running.process?.release().catch(() => {});
+}
