@@ -45,6 +45,8 @@ export interface VmSpec {
   memoryBytes: number;
   nics: readonly VmNic[];
   shares: readonly VmShare[];
+  /** Whether NICs and shares can be added while it runs; costs some 100 ms of boot under emulation. */
+  hotplug?: boolean;
   /** A cgroup of the host (`/kubepods/pod1/vm`) that exists, in every hierarchy, which the process joins first. */
   cgroup?: string;
   /** More kernel parameters, of the node's configuration. */
@@ -100,6 +102,15 @@ export interface Vm extends AsyncDisposable {
   addDisk(disk: VmDisk): Promise<void>;
   /** The guest must have unmounted it. A disk that is not there is success. */
   removeDisk(serial: string): Promise<void>;
+  /**
+   * Adds a NIC, or a share, to a running VM that was started with `hotplug`. The guest sees it once its agent has
+   * looked (/sys/bus/pci/rescan).
+   *
+   * @throws SkiffError UNIMPLEMENTED for a VM without hotplug or, for shares, whose memory is copy-on-write;
+   *   RESOURCE_EXHAUSTED when all places are taken.
+   */
+  addNic(nic: VmNic): Promise<void>;
+  addShare(share: VmShare): Promise<void>;
   /**
    * Gives the guest more or less memory (balloon), within what it was started with.
    *
@@ -159,7 +170,7 @@ export interface Hypervisor {
   /** Kills the VM of a directory if it runs, and removes the directory. Idempotent. */
   cleanUp(directory: string): Promise<void>;
   /**
-   * Saves a running VM that has no NIC, share or disk as a template, and ends it. `directory` is made.
+   * Saves a running VM, started with `hotplug` and without NIC, share or disk, as a template, and ends it. `directory` is made.
    *
    * @throws SkiffError UNIMPLEMENTED if this hypervisor cannot.
    */
@@ -169,8 +180,8 @@ export interface Hypervisor {
   /** Ends the keeper and removes the directory; clones go on. Idempotent. */
   removeTemplate(directory: string): Promise<void>;
   /**
-   * Starts a clone. Size and image are the template's; NICs and shares are the clone's own, and appear in the guest
-   * once its agent has looked for them (virtio-mmio devices without driver, which `bind` of the driver finds).
+   * Starts a clone. Size and image are the template's; NICs and shares are the clone's own, added as by `addNic` and
+   * `addShare` before it runs.
    */
   restore(
     template: VmTemplate,
