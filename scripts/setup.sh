@@ -30,7 +30,11 @@ vm_packages='
 /usr/lib/qemu/virtiofsd:qemu-system-common
 /usr/bin/lz4:lz4
 /usr/bin/gcc:gcc
+/usr/lib/x86_64-linux-gnu/libc.a:libc6-dev
+/usr/bin/strip:binutils
 '
+# Debian's kernel for the guests of VM pods: unpacked, never installed.
+kernel_directory=/var/cache/skiff/vm
 test_packages='
 /usr/bin/docker-registry:docker-registry
 /usr/bin/containerd:containerd
@@ -105,10 +109,43 @@ install_node() {
   cp "$dir/package-lock.json" "$stamp"
 }
 
+# Downloads the package of Debian's cloud kernel; apt checks it against Debian's signature, and its checksum is kept.
+download_kernel() {
+  for deb in "$kernel_directory"/linux-image-*-cloud-amd64_*.deb; do
+    if [ -e "$deb" ] && [ -e "$deb.sha256" ]; then return; fi
+  done
+  [ "$(id -u)" = 0 ] || die "the kernel of VM pods is missing: run 'sudo $dir/skiff setup vm' once"
+  name=$(kernel_name)
+  if [ -z "$name" ]; then
+    apt-get update >/dev/null 2>&1 || die 'apt-get update failed: is there a network?'
+    name=$(kernel_name)
+  fi
+  [ -n "$name" ] || die 'apt knows no package linux-image-cloud-amd64'
+  say "downloading Debian's $name for the guests of VM pods"
+  mkdir -p "$kernel_directory"
+  draft=$(mktemp -d "$kernel_directory/draft.XXXXXX")
+  chmod 755 "$draft"
+  if ! (cd "$draft" && { apt-get download "$name" || { apt-get update && apt-get download "$name"; }; }) >"$draft/log" 2>&1; then
+    tail -n 20 "$draft/log" >&2
+    rm -rf "$draft"
+    die "apt-get could not download $name"
+  fi
+  for deb in "$draft"/*.deb; do
+    (cd "$draft" && sha256sum "${deb##*/}") >"$draft/sum"
+    mv "$deb" "$kernel_directory/"
+    mv "$draft/sum" "$kernel_directory/${deb##*/}.sha256"
+  done
+  rm -rf "$draft"
+}
+
+kernel_name() {
+  apt-cache depends linux-image-cloud-amd64 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[^ ]*-cloud-amd64\)$/\1/p' | head -n 1
+}
+
 case ${1-run} in
   node) install_node ;;
   run) install_node; install_packages "$run_packages" ;;
-  vm) install_node; install_packages "$run_packages $vm_packages" ;;
-  tests) install_node; install_packages "$run_packages $test_packages" ;;
+  vm) install_node; install_packages "$run_packages $vm_packages"; download_kernel ;;
+  tests) install_node; install_packages "$run_packages $vm_packages $test_packages"; download_kernel ;;
   *) die "unknown set-up '$1'; one of: node, run, vm, tests" ;;
 esac

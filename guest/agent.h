@@ -1,0 +1,216 @@
+/*
+ * The agent: process 1 of a pod's microVM. One thread, one epoll loop; the OCI runtime (crun) runs as its child.
+ *
+ *   main.c        begins, and turns events of the kernel into calls
+ *   setup.c       the machine: mounts, modules, cgroups
+ *   port.c        the virtio-serial port and what waits to be sent; the greeting of a new host
+ *   wire.h        frames.c, proto.c: the protocol's bytes
+ *   calls.c       what the host may call, read and dispatched
+ *   streams.c     bytes between the port and pipes, terminals and sockets, with credit
+ *   processes.c   processes with streams; their ends
+ *   children.c    crun and its results
+ *   containers.c  a container's life;  cgroup.c  its processes and figures
+ *   mounts.c net.c files.c connect.c stats.c  one topic each
+ */
+#ifndef SKIFF_AGENT_H
+#define SKIFF_AGENT_H
+#include <stdio.h>
+#include <sys/types.h>
+#include "wire.h"
+
+#define PROTOCOL_VERSION 1
+#define PORT_NAME "skiff.agent"
+#define MAX_ID 128
+#define MAX_PATH 1024
+#define STREAM_ROOM (64 * 1024)
+#define MAX_PROCESSES 1024
+#define MAX_CONTAINERS 256
+
+/* Something that epoll watches. */
+struct watch {
+  int fd;
+  uint32_t events; /* what is asked of epoll now */
+  void (*ready)(struct watch *watch, uint32_t events);
+};
+
+/* A failure of a call: an errno number, and words for people. */
+struct failure {
+  int number;
+  char text[512];
+};
+
+struct process;
+struct container;
+
+/* Bytes one way. `base` <= `sent` <= `end` count from the stream's birth; the ring holds those from `base` to `end`. */
+struct stream {
+  struct watch watch; /* fd is -1 once closed */
+  struct process *process;
+  struct stream *next; /* in the list of all streams */
+  uint32_t id;
+  bool from_guest;
+  bool is_socket;
+  bool ended;      /* no byte comes after `end` */
+  bool end_told;   /* from the guest: END was sent; to the guest: our end of the pipe was closed */
+  uint64_t base, sent, end;
+  uint64_t limit;  /* from the guest: what the host allows; to the guest: what was allowed to it */
+  uint64_t told;   /* to the guest: the consumed count that the host knows */
+  uint8_t *ring;
+};
+
+struct process {
+  struct process *next;
+  uint32_t handle;
+  struct container *container; /* NULL for a connection */
+  pid_t pid;
+  bool terminal, exited;
+  int status; /* as waitpid has it */
+  uint64_t exited_at;
+  struct stream streams[3];
+};
+
+/* contracts/vm/agent.proto: ContainerState.Status */
+enum container_status { CREATING = 1, CREATED, RUNNING, PAUSED, STOPPED };
+enum container_wait { WAIT_NONE, WAIT_FROZEN, WAIT_THAWED, WAIT_GONE };
+
+struct container {
+  struct container *next;
+  char id[MAX_ID];
+  enum container_status status;
+  struct process *main;
+  char cgroup[MAX_PATH]; /* the directory; empty until it is known */
+  int oom_watch;         /* inotify's number, or -1 */
+  uint64_t oom_kills;
+  enum container_wait wait;
+  uint32_t wait_call, wait_host;
+  uint64_t wait_until; /* milliseconds of the monotonic clock */
+};
+
+/* A child that works for a call. `done` gets its exit status; what it wrote to its log is in `text`. */
+struct child {
+  struct child *next;
+  pid_t pid;
+  uint32_t call, host;
+  char id[MAX_ID];
+  struct process *process;
+  int console; /* the listening socket that a terminal comes by, or -1 */
+  char name[32];
+  void (*done)(struct child *child, int status, const char *text);
+};
+
+/* main.c */
+void watch_set(struct watch *watch, uint32_t events);
+void watch_close(struct watch *watch);
+uint64_t now_ms(void);
+uint64_t now_ns(void);
+void tick_in(int ms);
+
+/* setup.c */
+void set_up_machine(void);
+void probe_slots(void);
+bool load_modules(const char *group, struct failure *failure);
+
+/* port.c */
+extern struct buffer port_queue;
+extern bool host_is_there; /* greeted, and not known to have gone */
+extern uint32_t host_number; /* which host this is; 0 before any */
+void port_open(void);
+void port_flush(void);
+void port_tick(void);
+size_t port_waiting(void);
+void greet(struct span nonce, uint32_t call);
+void reply(uint32_t call, uint32_t host, const struct failure *failure, uint32_t field, const struct buffer *result);
+void reply_done(uint32_t call);
+void event(uint32_t field, const struct buffer *body);
+void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* calls.c */
+void handle_call(uint32_t call, struct span payload);
+void handle_frame(const struct frame *frame);
+
+/* streams.c */
+void stream_open(struct stream *stream, struct process *process, int number, int fd, bool is_socket);
+void stream_close(struct stream *stream);
+void stream_data(uint32_t id, struct span data);
+void stream_end(uint32_t id);
+void stream_credit(uint32_t id, struct span payload);
+void stream_reset(uint32_t id);
+void streams_rewind(void);
+void streams_allow(void);
+bool streams_send(void);
+
+/* processes.c */
+extern struct process *processes;
+struct process *process_find(uint32_t handle);
+struct process *process_new(uint32_t handle, struct container *container, struct failure *failure);
+void process_free(struct process *process);
+void process_exited(struct process *process, int status);
+void process_learn(struct process *process, pid_t pid);
+void process_put(struct buffer *out, const struct process *process);
+void reap(void);
+
+/* children.c */
+struct stdio {
+  int theirs[3];
+  bool terminal;
+};
+bool stdio_open(struct process *process, bool terminal, bool no_input, struct stdio *stdio, struct failure *failure);
+void stdio_close(struct stdio *stdio);
+struct child *child_new(uint32_t call, const char *id, struct process *process, const char *name);
+void child_free(struct child *child);
+bool child_start(struct child *child, struct stdio *stdio, const char *const *arguments, struct failure *failure);
+bool child_ended(pid_t pid, int status);
+bool children_run(void);
+int console_listen(struct child *child, char *path, size_t size, struct failure *failure);
+int console_take(struct child *child);
+pid_t pid_from_file(const char *path);
+
+/* containers.c */
+extern struct container *containers;
+struct container *container_find(const char *id);
+void container_put(struct buffer *out, const struct container *container);
+void call_create(uint32_t call, struct span body);
+void call_exec(uint32_t call, struct span body);
+void call_start(uint32_t call, struct span body);
+void call_update(uint32_t call, struct span body);
+void call_delete(uint32_t call, struct span body);
+void call_pause(uint32_t call, struct span body);
+void call_resume(uint32_t call, struct span body);
+bool container_named(uint32_t call, struct span body, struct container **container);
+void containers_tick(void);
+void containers_kill(void);
+
+/* cgroup.c */
+void cgroup_learn(struct container *container);
+bool cgroup_write(const struct container *container, const char *file, const char *text);
+bool cgroup_event_is(const struct container *container, const char *event, char value);
+bool cgroup_remove(const char *directory);
+int cgroup_signal(const struct container *container, int number);
+int cgroup_pids(const struct container *container, pid_t *pids, int room);
+void oom_watch_open(void);
+void oom_look(struct container *container);
+
+/* one topic each */
+void call_mount(uint32_t call, struct span body);
+void call_unmount(uint32_t call, struct span body);
+void mounts_tick(void);
+void call_configure(uint32_t call, struct span body);
+void call_clock(uint32_t call, struct span body);
+void call_write_file(uint32_t call, struct span body);
+void call_connect(uint32_t call, struct span body);
+void call_container_stats(uint32_t call, struct span body);
+void call_guest_stats(uint32_t call, struct span body);
+void call_processes(uint32_t call, struct span body);
+bool configure_network(const struct list *links, const struct list *routes, struct failure *failure);
+
+/* files.c */
+bool fail(struct failure *failure, int number, const char *format, ...) __attribute__((format(printf, 3, 4)));
+bool make_directories(const char *path);
+bool make_parents(const char *path);
+ssize_t read_file(const char *path, char *text, size_t room);
+bool write_text(const char *path, const char *text);
+bool write_whole(const char *path, struct span data, mode_t mode);
+void remove_tree(const char *path);
+bool id_is_sound(const char *id);
+
+#endif

@@ -1,0 +1,172 @@
+/* crun, run as a child, and what it says. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "agent.h"
+
+#define MAX_CHILDREN 128
+#define MAX_ARGUMENTS 24
+#define TEXT_ROOM 400
+
+static struct child *children;
+static unsigned serial;
+
+bool children_run(void) { return children != NULL; }
+
+/* Makes the three ends that a process gets, and opens the streams of ours. A terminal's come later. */
+bool stdio_open(struct process *process, bool terminal, bool no_input, struct stdio *stdio, struct failure *failure) {
+  *stdio = (struct stdio){{-1, -1, -1}, terminal};
+  process->terminal = terminal;
+  for (int i = 0; i < 3; i++) {
+    int ends[2];
+    bool none = terminal || (i == 0 && no_input);
+    if (none) {
+      stdio->theirs[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
+      if (!terminal) stream_open(&process->streams[i], process, i, -1, false);
+      continue;
+    }
+    if (pipe2(ends, O_CLOEXEC) < 0) {
+      stdio_close(stdio);
+      return fail(failure, errno, "cannot make pipes");
+    }
+    stdio->theirs[i] = ends[i == 0 ? 0 : 1];
+    stream_open(&process->streams[i], process, i, ends[i == 0 ? 1 : 0], false);
+  }
+  return true;
+}
+
+void stdio_close(struct stdio *stdio) {
+  for (int i = 0; i < 3; i++) {
+    if (stdio->theirs[i] >= 0) close(stdio->theirs[i]);
+    stdio->theirs[i] = -1;
+  }
+}
+
+struct child *child_new(uint32_t call, const char *id, struct process *process, const char *name) {
+  size_t count = 0;
+  for (struct child *each = children; each != NULL; each = each->next) count++;
+  struct child *child = count < MAX_CHILDREN ? calloc(1, sizeof(*child)) : NULL;
+  if (child == NULL) return NULL;
+  child->call = call;
+  child->host = host_number;
+  child->process = process;
+  child->console = -1;
+  snprintf(child->id, sizeof(child->id), "%s", id);
+  snprintf(child->name, sizeof(child->name), "%s-%u", name, serial++);
+  return child;
+}
+
+void child_free(struct child *child) {
+  if (child != NULL && child->console >= 0) close(child->console);
+  free(child);
+}
+
+static void become(char *const *arguments, const struct stdio *stdio) {
+  sigset_t none;
+  for (int i = 0; i < 3; i++)
+    if (dup2(stdio->theirs[i], i) < 0) _exit(126);
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+  signal(SIGPIPE, SIG_DFL);
+  execv(arguments[0], arguments);
+  _exit(127);
+}
+
+/*
+ * Starts crun with `arguments` after the common ones. The caller keeps `stdio` and frees the child if this fails.
+ */
+bool child_start(struct child *child, struct stdio *stdio, const char *const *arguments, struct failure *failure) {
+  char log[MAX_PATH];
+  char *all[MAX_ARGUMENTS] = {"/bin/crun", "--root=/run/crun", "--cgroup-manager=cgroupfs", "--log-format=text"};
+  size_t count = 4;
+  snprintf(log, sizeof(log), "--log=/run/skiff/%s.log", child->name);
+  all[count++] = log;
+  while (*arguments != NULL && count + 1 < MAX_ARGUMENTS) all[count++] = (char *)*arguments++;
+  pid_t pid = fork();
+  if (pid < 0) return fail(failure, errno, "cannot start crun");
+  if (pid == 0) become(all, stdio);
+  child->pid = pid;
+  child->next = children;
+  children = child;
+  return true;
+}
+
+/* The last line that crun wrote, without the time before it. */
+static void read_log(const struct child *child, char *text, size_t room) {
+  char path[MAX_PATH], all[4096];
+  snprintf(path, sizeof(path), "/run/skiff/%s.log", child->name);
+  ssize_t size = read_file(path, all, sizeof(all));
+  unlink(path);
+  while (size > 0 && all[size - 1] == '\n') all[--size] = 0;
+  const char *last = strrchr(all, '\n');
+  last = last == NULL ? all : last + 1;
+  const char *words = strstr(last, "Z: ");
+  snprintf(text, room, "%s", words == NULL ? last : words + 3);
+}
+
+bool child_ended(pid_t pid, int status) {
+  char text[TEXT_ROOM];
+  for (struct child **each = &children; *each != NULL; each = &(*each)->next) {
+    struct child *child = *each;
+    if (child->pid != pid) continue;
+    read_log(child, text, sizeof(text));
+    child->done(child, status, text);
+    /* Only now: ends that came meanwhile could be of its process. */
+    *each = child->next;
+    child_free(child);
+    return true;
+  }
+  return false;
+}
+
+/* A socket that crun sends a terminal by; `path` is removed when it was taken. */
+int console_listen(struct child *child, char *path, size_t size, struct failure *failure) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  snprintf(path, size, "/run/skiff/%s.sock", child->name);
+  snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 1) < 0) {
+    fail(failure, errno, "cannot listen for a terminal");
+    if (fd >= 0) close(fd);
+    return -1;
+  }
+  child->console = fd;
+  return fd;
+}
+
+/* The terminal that was sent, or -1. crun has ended: it is there or never comes. */
+int console_take(struct child *child) {
+  char path[MAX_PATH], bytes[256];
+  union {
+    struct cmsghdr header;
+    char room[CMSG_SPACE(sizeof(int))];
+  } control;
+  struct iovec part = {bytes, sizeof(bytes)};
+  struct msghdr message = {
+      .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+  int terminal = -1;
+  snprintf(path, sizeof(path), "/run/skiff/%s.sock", child->name);
+  unlink(path);
+  int fd = accept4(child->console, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  if (fd < 0) return -1;
+  ssize_t size = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+  struct cmsghdr *header = size < 0 ? NULL : CMSG_FIRSTHDR(&message);
+  if (header != NULL && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN(sizeof(int)))
+    memcpy(&terminal, CMSG_DATA(header), sizeof(int));
+  close(fd);
+  return terminal;
+}
+
+/* Reads the file that crun wrote a process id into, and removes it; 0 if there is none. */
+pid_t pid_from_file(const char *path) {
+  char text[32];
+  ssize_t size = read_file(path, text, sizeof(text));
+  unlink(path);
+  return size <= 0 ? 0 : (pid_t)strtol(text, NULL, 10);
+}

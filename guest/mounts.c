@@ -1,0 +1,211 @@
+/* Shares, disks, tmpfs, binds and overlays; what has to be waited for is looked for now and then. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "agent.h"
+
+#define LOOK_MS 2
+#define DATA_ROOM 4096
+
+struct mount_call {
+  char source[MAX_PATH], target[MAX_PATH], type[64], serial[128];
+  struct list options;
+  uint32_t wait_ms;
+};
+
+static const struct rule mount_rules[] = {
+    RULE(mount_call, 1, RULE_TEXT, source), RULE(mount_call, 2, RULE_TEXT, target),
+    RULE(mount_call, 3, RULE_TEXT, type),   RULE(mount_call, 4, RULE_LIST, options),
+    RULE(mount_call, 5, RULE_TEXT, serial), RULE(mount_call, 6, RULE_U32, wait_ms),
+};
+
+/* A mount whose disk or share is not there yet. It keeps the call's bytes and reads them again. */
+struct waiting {
+  struct waiting *next;
+  uint32_t call, host;
+  uint64_t until;
+  size_t size;
+  uint8_t bytes[];
+};
+static struct waiting *waiting;
+
+static const struct option {
+  const char *name;
+  unsigned long set, clear;
+} known[] = {
+    {"ro", MS_RDONLY, 0},           {"rw", 0, MS_RDONLY},          {"nosuid", MS_NOSUID, 0},
+    {"suid", 0, MS_NOSUID},         {"nodev", MS_NODEV, 0},        {"dev", 0, MS_NODEV},
+    {"noexec", MS_NOEXEC, 0},       {"exec", 0, MS_NOEXEC},        {"sync", MS_SYNCHRONOUS, 0},
+    {"remount", MS_REMOUNT, 0},     {"bind", MS_BIND, 0},          {"rbind", MS_BIND | MS_REC, 0},
+    {"noatime", MS_NOATIME, 0},     {"nodiratime", MS_NODIRATIME, 0}, {"relatime", MS_RELATIME, 0},
+    {"private", MS_PRIVATE, 0},     {"rprivate", MS_PRIVATE | MS_REC, 0}, {"shared", MS_SHARED, 0},
+    {"rshared", MS_SHARED | MS_REC, 0}, {"slave", MS_SLAVE, 0},    {"rslave", MS_SLAVE | MS_REC, 0},
+    {"nosymfollow", MS_NOSYMFOLLOW, 0}, {"defaults", 0, 0},
+};
+
+static const struct option *find_option(struct span name) {
+  for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+    if (strlen(known[i].name) == name.size && memcmp(known[i].name, name.at, name.size) == 0) return &known[i];
+  return NULL;
+}
+
+/* Splits options into flags and the file system's own text; false if that is too long. */
+static bool split_options(const struct list *options, unsigned long *flags, char *data) {
+  size_t size = 0;
+  *flags = 0;
+  data[0] = 0;
+  for (size_t i = 0; i < options->count; i++) {
+    struct span one = options->items[i];
+    const struct option *option = find_option(one);
+    if (option != NULL) {
+      *flags = (*flags | option->set) & ~option->clear;
+      continue;
+    }
+    if (memchr(one.at, 0, one.size) != NULL || size + one.size + 2 > DATA_ROOM) return false;
+    if (size > 0) data[size++] = ',';
+    memcpy(data + size, one.at, one.size);
+    size += one.size;
+    data[size] = 0;
+  }
+  return true;
+}
+
+/* Whether the disk `name` has the serial number; virtio disks say it plainly, SCSI's page 80 behind a header. */
+static bool has_serial(const char *name, const char *serial) {
+  char path[MAX_PATH], text[256];
+  snprintf(path, sizeof(path), "/sys/block/%s/serial", name);
+  ssize_t size = read_file(path, text, sizeof(text));
+  if (size > 0) {
+    text[strcspn(text, "\n")] = 0;
+    if (strcmp(text, serial) == 0) return true;
+  }
+  snprintf(path, sizeof(path), "/sys/block/%s/device/vpd_pg80", name);
+  size = read_file(path, text, sizeof(text));
+  size_t length = strlen(serial);
+  return size >= 4 && (size_t)size - 4 == length && memcmp(text + 4, serial, length) == 0;
+}
+
+static bool find_disk(const char *serial, char *path, size_t size) {
+  struct dirent *entry;
+  bool found = false;
+  DIR *list = opendir("/sys/block");
+  while (list != NULL && !found && (entry = readdir(list)) != NULL) {
+    if (entry->d_name[0] == '.' || !has_serial(entry->d_name, serial)) continue;
+    snprintf(path, size, "/dev/%s", entry->d_name);
+    found = access(path, F_OK) == 0;
+  }
+  if (list != NULL) closedir(list);
+  return found;
+}
+
+static bool make_target(const struct mount_call *call) {
+  struct stat info;
+  bool file = strcmp(call->type, "bind") == 0 && stat(call->source, &info) == 0 && !S_ISDIR(info.st_mode);
+  if (stat(call->target, &info) == 0) return true;
+  if (!file) return make_directories(call->target);
+  return make_parents(call->target) && write_whole(call->target, (struct span){NULL, 0}, 0644);
+}
+
+/* Bind mounts take their flags, and every mount its propagation, by a second call. */
+static bool mount_steps(const struct mount_call *call, const char *source, unsigned long flags, const char *data) {
+  const unsigned long propagation = MS_PRIVATE | MS_SHARED | MS_SLAVE;
+  unsigned long spread = flags & propagation;
+  unsigned long plain = flags & ~propagation;
+  bool bind = strcmp(call->type, "bind") == 0 || (flags & MS_BIND) != 0;
+  if (bind) {
+    unsigned long rest = plain & ~(MS_BIND | MS_REC);
+    if (mount(source, call->target, NULL, MS_BIND | (plain & MS_REC), NULL) < 0) return false;
+    if (rest != 0 && mount(NULL, call->target, NULL, MS_REMOUNT | MS_BIND | rest, NULL) < 0) return false;
+  } else if (mount(source, call->target, call->type, plain & ~MS_REC, data[0] == 0 ? NULL : data) < 0) {
+    return false;
+  }
+  return spread == 0 || mount(NULL, call->target, NULL, spread | (flags & MS_REC), NULL) == 0;
+}
+
+static void load_what_it_needs(const struct mount_call *call) {
+  static const char *const groups[] = {"virtiofs", "overlay", "erofs", "squashfs"};
+  struct failure ignored;
+  if (strcmp(call->type, groups[0]) == 0) probe_slots();
+  for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
+    if (strcmp(call->type, groups[i]) == 0) load_modules(groups[i], &ignored);
+  if (call->serial[0] != 0) load_modules("block", &ignored);
+}
+
+/* @returns whether it is decided; if not, the disk or share may still come. */
+static bool try_mount(struct span body, bool last, struct failure *failure) {
+  static struct mount_call call;
+  static char data[DATA_ROOM];
+  char disk[MAX_PATH];
+  unsigned long flags;
+  if (!READ(body, mount_rules, &call) || call.target[0] != '/' || !split_options(&call.options, &flags, data))
+    return !fail(failure, EINVAL, "not a mount");
+  if (call.serial[0] != 0 && !find_disk(call.serial, disk, sizeof(disk))) {
+    fail(failure, ENODEV, "there is no disk with the serial number %s", call.serial);
+    return last;
+  }
+  const char *source = call.serial[0] != 0 ? disk : call.source;
+  if (!make_target(&call)) return !fail(failure, errno, "cannot make %s", call.target);
+  if (mount_steps(&call, source, flags, data)) {
+    failure->number = 0;
+    return true;
+  }
+  int number = errno;
+  fail(failure, number, "cannot mount %s (%s) at %s", source, call.type, call.target);
+  /* virtiofs says EINVAL for a tag that is not there. */
+  bool may_come = strcmp(call.type, "virtiofs") == 0 && number == EINVAL;
+  return last || !may_come;
+}
+
+void call_mount(uint32_t call, struct span body) {
+  static struct mount_call wanted;
+  struct failure failure = {0};
+  if (READ(body, mount_rules, &wanted)) load_what_it_needs(&wanted);
+  bool decided = try_mount(body, wanted.wait_ms == 0, &failure);
+  struct waiting *one = decided ? NULL : malloc(sizeof(*one) + body.size);
+  if (one == NULL) {
+    reply(call, host_number, &failure, 0, NULL);
+    return;
+  }
+  *one = (struct waiting){waiting, call, host_number, now_ms() + wanted.wait_ms, body.size};
+  memcpy(one->bytes, body.at, body.size);
+  waiting = one;
+  tick_in(LOOK_MS);
+}
+
+void mounts_tick(void) {
+  for (struct waiting **each = &waiting; *each != NULL;) {
+    struct waiting *one = *each;
+    struct failure failure = {0};
+    if (!try_mount((struct span){one->bytes, one->size}, now_ms() >= one->until, &failure)) {
+      each = &one->next;
+      tick_in(LOOK_MS);
+      continue;
+    }
+    reply(one->call, one->host, &failure, 0, NULL);
+    *each = one->next;
+    free(one);
+  }
+}
+
+void call_unmount(uint32_t call, struct span body) {
+  struct unmount {
+    char target[MAX_PATH];
+    bool lazy, remove;
+  } unmount;
+  const struct rule rules[] = {RULE(unmount, 1, RULE_TEXT, target), RULE(unmount, 2, RULE_BOOL, lazy),
+                               RULE(unmount, 3, RULE_BOOL, remove)};
+  struct failure failure = {0};
+  if (!READ(body, rules, &unmount) || unmount.target[0] != '/')
+    fail(&failure, EINVAL, "no absolute path to unmount");
+  else if (umount2(unmount.target, UMOUNT_NOFOLLOW | (unmount.lazy ? MNT_DETACH : 0)) < 0 && errno != EINVAL &&
+           errno != ENOENT)
+    fail(&failure, errno, "cannot unmount %s", unmount.target);
+  else if (unmount.remove && remove(unmount.target) < 0 && errno != ENOENT)
+    fail(&failure, errno, "cannot remove %s", unmount.target);
+  reply(call, host_number, &failure, 0, NULL);
+}

@@ -1,0 +1,125 @@
+/* Brings up the machine: mounts, modules, cgroups. What cannot be done without ends the process, and so the VM. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "agent.h"
+
+static void must(bool fine, const char *what) {
+  if (fine) return;
+  fprintf(stderr, "skiff agent: cannot %s: %s\n", what, strerror(errno));
+  abort();
+}
+
+/*
+ * The initial file system is the one root that pivot_root (2) refuses to leave. A bind mount of it, moved over it, is
+ * an ordinary mount: the OCI runtime then works as on any machine.
+ */
+static void leave_initial_root(void) {
+  mkdir("/.root", 0755);
+  must(mount("/", "/.root", NULL, MS_BIND, NULL) == 0, "bind the root");
+  must(chdir("/.root") == 0, "enter the root");
+  must(mount(".", "/", NULL, MS_MOVE, NULL) == 0, "move the root");
+  must(chroot(".") == 0 && chdir("/") == 0, "change the root");
+}
+
+static void mount_at(const char *type, const char *target, unsigned long flags, const char *data) {
+  mkdir(target, 0755);
+  if (mount(type, target, type, flags, data) < 0 && errno != EBUSY) must(false, target);
+}
+
+static void mount_systems(void) {
+  const unsigned long safe = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+  mount_at("proc", "/proc", safe, NULL);
+  mount_at("sysfs", "/sys", safe, NULL);
+  mount_at("devtmpfs", "/dev", MS_NOSUID, "mode=0755");
+  mount_at("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "mode=0620,gid=5,ptmxmode=0666");
+  mount_at("tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777");
+  mount_at("mqueue", "/dev/mqueue", safe, NULL);
+  mount_at("tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=0755");
+  mount_at("tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777");
+  mount_at("cgroup2", "/sys/fs/cgroup", safe, NULL);
+  must(mount(NULL, "/", NULL, MS_SHARED | MS_REC, NULL) == 0, "share mounts");
+}
+
+/* Devices that programs expect and the kernel leaves to user space. */
+static void link_devices(void) {
+  (void)!symlink("/proc/self/fd", "/dev/fd");
+  (void)!symlink("fd/0", "/dev/stdin");
+  (void)!symlink("fd/1", "/dev/stdout");
+  (void)!symlink("fd/2", "/dev/stderr");
+}
+
+/* Hands every controller to the pod's groups. */
+static void enable_controllers(const char *directory) {
+  char path[MAX_PATH], names[512], order[64];
+  snprintf(path, sizeof(path), "%s/cgroup.controllers", directory);
+  if (read_file(path, names, sizeof(names)) <= 0) return;
+  snprintf(path, sizeof(path), "%s/cgroup.subtree_control", directory);
+  char *rest = names;
+  for (char *name; (name = strsep(&rest, " \n")) != NULL;) {
+    if (name[0] == 0) continue;
+    snprintf(order, sizeof(order), "+%s", name);
+    write_text(path, order);
+  }
+}
+
+static bool load_module(const char *path) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  bool fine = syscall(SYS_finit_module, fd, "", 0) == 0 || errno == EEXIST;
+  int number = errno;
+  close(fd);
+  errno = number;
+  return fine;
+}
+
+/* Loads the modules that /modules/<group>.list names, in its order. */
+bool load_modules(const char *group, struct failure *failure) {
+  char path[MAX_PATH], names[4096];
+  snprintf(path, sizeof(path), "/modules/%s.list", group);
+  if (read_file(path, names, sizeof(names)) < 0) return fail(failure, errno, "no modules for %s", group);
+  char *rest = names;
+  for (char *name; (name = strsep(&rest, "\n")) != NULL;) {
+    if (name[0] == 0) continue;
+    snprintf(path, sizeof(path), "/modules/%s", name);
+    if (!load_module(path)) return fail(failure, errno, "cannot load the module %s", name);
+  }
+  return true;
+}
+
+/*
+ * Looks at virtio-mmio slots again that were empty at boot: a clone of a template may have been given devices there
+ * (services/vm-runtime/hypervisor/qemu/slots.ts). A slot that is still empty refuses its driver.
+ */
+void probe_slots(void) {
+  char path[MAX_PATH];
+  struct dirent *entry;
+  DIR *list = opendir("/sys/bus/platform/devices");
+  while (list != NULL && (entry = readdir(list)) != NULL) {
+    if (strncmp(entry->d_name, "LNRO0005:", 9) != 0) continue;
+    snprintf(path, sizeof(path), "/sys/bus/platform/devices/%s/driver", entry->d_name);
+    if (access(path, F_OK) < 0) write_text("/sys/bus/platform/drivers/virtio-mmio/bind", entry->d_name);
+  }
+  if (list != NULL) closedir(list);
+}
+
+void set_up_machine(void) {
+  struct failure failure;
+  umask(022);
+  leave_initial_root();
+  mount_systems();
+  link_devices();
+  setenv("PATH", "/bin:/sbin", 1);
+  mkdir("/sys/fs/cgroup/pod", 0755);
+  enable_controllers("/sys/fs/cgroup");
+  enable_controllers("/sys/fs/cgroup/pod");
+  must(make_directories("/run/skiff") && make_directories("/run/crun"), "make directories");
+  must(load_modules("base", &failure), "load the modules");
+  if (access("/sys/bus/pci/devices", F_OK) == 0) load_modules("pci", &failure);
+}

@@ -1,0 +1,102 @@
+/* Figures and processes: files of the kernel as they are; the host makes sense of them. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "agent.h"
+
+#define FILE_ROOM (16 * 1024)
+#define MAX_PIDS 512
+#define COMMAND_ROOM 4096
+
+static void put_file(struct buffer *out, const char *directory, const char *name) {
+  static char text[FILE_ROOM];
+  char path[MAX_PATH + 64];
+  struct buffer one = {.limit = MAX_PAYLOAD};
+  snprintf(path, sizeof(path), "%s/%s", directory, name);
+  ssize_t size = read_file(path, text, sizeof(text));
+  if (size < 0) return;
+  put_text(&one, 1, name);
+  put_bytes(&one, 2, text, (size_t)size);
+  put_bytes(out, 1, one.at, one.size);
+  buffer_free(&one);
+}
+
+void call_container_stats(uint32_t call, struct span body) {
+  static const char *const names[] = {"cpu.stat",    "memory.current", "memory.max", "memory.stat", "memory.swap.current",
+                                      "memory.events", "pids.current",   "pids.max",   "io.stat"};
+  struct container *container;
+  struct failure failure = {0};
+  struct buffer out = {.limit = MAX_PAYLOAD};
+  if (!container_named(call, body, &container)) return;
+  if (container->cgroup[0] == 0 || access(container->cgroup, F_OK) < 0)
+    fail(&failure, ENOENT, "container %s has no cgroup", container->id);
+  for (size_t i = 0; failure.number == 0 && i < sizeof(names) / sizeof(names[0]); i++)
+    put_file(&out, container->cgroup, names[i]);
+  reply(call, host_number, &failure, 5, &out);
+  buffer_free(&out);
+}
+
+void call_guest_stats(uint32_t call, struct span body) {
+  static const char *const names[] = {"uptime", "stat", "meminfo", "loadavg", "net/dev", "pressure/memory"};
+  struct buffer out = {.limit = MAX_PAYLOAD};
+  (void)body;
+  for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) put_file(&out, "/proc", names[i]);
+  reply(call, host_number, NULL, 5, &out);
+  buffer_free(&out);
+}
+
+/* Field `number` of /proc/PID/stat, counted from 1 as proc (5) does; only those behind the name. */
+static uint64_t stat_field(const char *text, int number) {
+  const char *at = strrchr(text, ')');
+  for (int i = 2; at != NULL && i < number; i++) at = strchr(at + 1, ' ');
+  return at == NULL ? 0 : strtoull(at + 1, NULL, 10);
+}
+
+static void put_command(struct buffer *one, pid_t pid, char *stat) {
+  static char text[COMMAND_ROOM];
+  char path[64];
+  snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
+  ssize_t size = read_file(path, text, sizeof(text));
+  if (size > 0) {
+    put_bytes(one, 7, text, (size_t)size);
+    return;
+  }
+  char *from = strchr(stat, '('), *to = strrchr(stat, ')');
+  if (from == NULL || to == NULL) return;
+  *from = '[';
+  *to = ']';
+  put_bytes(one, 7, from, (size_t)(to - from) + 1);
+}
+
+static void put_process(struct buffer *out, pid_t pid) {
+  char path[64], text[1024];
+  struct stat info;
+  struct buffer one = {.limit = MAX_PAYLOAD};
+  uint64_t tick_ms = 1000 / (uint64_t)sysconf(_SC_CLK_TCK);
+  snprintf(path, sizeof(path), "/proc/%d", pid);
+  if (stat(path, &info) < 0) return;
+  snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+  if (read_file(path, text, sizeof(text)) <= 0) return;
+  put_number(&one, 1, (uint64_t)pid);
+  put_number(&one, 2, stat_field(text, 4));
+  put_number(&one, 3, info.st_uid);
+  put_number(&one, 4, stat_field(text, 22) * tick_ms * 1000000);
+  put_number(&one, 5, (stat_field(text, 14) + stat_field(text, 15)) * tick_ms);
+  put_number(&one, 6, stat_field(text, 24) * (uint64_t)sysconf(_SC_PAGESIZE));
+  put_command(&one, pid, text);
+  put_bytes(out, 1, one.at, one.size);
+  buffer_free(&one);
+}
+
+void call_processes(uint32_t call, struct span body) {
+  static pid_t pids[MAX_PIDS];
+  struct container *container;
+  struct buffer out = {.limit = MAX_PAYLOAD};
+  if (!container_named(call, body, &container)) return;
+  int count = cgroup_pids(container, pids, MAX_PIDS);
+  for (int i = 0; i < count && out.size < MAX_PAYLOAD - 2 * COMMAND_ROOM; i++) put_process(&out, pids[i]);
+  reply(call, host_number, NULL, 6, &out);
+  buffer_free(&out);
+}

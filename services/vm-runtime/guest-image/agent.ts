@@ -1,0 +1,29 @@
+/** Compiles the guest's PID 1 from `guest/`. */
+import { globSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { runCommand } from '#foundation/linux/command.ts';
+
+/** Where the sources are. */
+export const agentSources: string = fileURLToPath(new URL('../../../guest', import.meta.url));
+
+/** How every C file of the guest is compiled; tests use the same. */
+export const agentFlags: readonly string[] = [
+  '-std=gnu11',
+  '-D_GNU_SOURCE',
+  '-Wall',
+  '-Wextra',
+  '-Werror',
+  // Cutting what is too long is what snprintf is used for.
+  '-Wno-format-truncation',
+];
+
+/** The files of the agent, sorted. */
+export function agentFiles(): string[] {
+  return globSync(`${agentSources}/*.{c,h}`).sort();
+}
+
+/** Makes a static program of the agent at `target`. @throws SkiffError INTERNAL with the compiler's words. */
+export async function compileAgent(target: string): Promise<void> {
+  const sources = agentFiles().filter((path) => path.endsWith('.c'));
+  await runCommand({ file: 'gcc', args: [...agentFlags, '-Os', '-static', '-s', '-o', target, ...sources] });
+}
