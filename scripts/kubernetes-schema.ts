@@ -30,6 +30,7 @@ const quantityFields = new Set([
   'NodeStatus.allocatable',
   'ContainerStatus.allocatedResources',
   'PodStatus.allocatedResources',
+  'NodeAllocatableResourceClaimStatus.resources',
   'PodSpec.overhead',
   'Overhead.podFixed',
   'EmptyDirVolumeSource.sizeLimit',

@@ -1,5 +1,6 @@
 /** Reads what a client sends. */
 import { parse as parseYaml } from 'yaml';
+import { decodeObject, protobufType } from '#contracts/kubernetes/protobuf/envelope.ts';
 import { messageOf } from '#foundation/base/errors.ts';
 import type { ApiRequest } from './request.ts';
 import { badRequest, StatusError } from './status.ts';
@@ -35,12 +36,19 @@ function tooLarge(): StatusError {
   return new StatusError(413, 'RequestEntityTooLarge', `Request entity too large: limit is ${maxBody}`);
 }
 
+/** Reads the whole body and parses it. @throws 400, 413, 415. */
+export async function readParsed(request: Pick<ApiRequest, 'raw'>, model: string): Promise<unknown> {
+  return parseBody(await readBody(request), contentType(request), model);
+}
+
 /**
- * Parses a body as JSON or YAML by its media type.
+ * Parses a body as JSON, YAML or protobuf by its media type.
  *
- * @throws 400 if it is neither, 415 for other types.
+ * @param model the message that a protobuf body is; left out where there is none.
+ * @throws 400 if it is not what the type says, 415 for other types.
  */
-export function parseBody(bytes: Buffer, type: string): unknown {
+export function parseBody(bytes: Buffer, type: string, model?: string): unknown {
+  if (type === protobufType && model !== undefined) return parseProtobuf(bytes, model);
   const text = bytes.toString('utf8');
   if (type.endsWith('json')) return parseJson(text);
   if (type.endsWith('yaml')) {
@@ -51,7 +59,16 @@ export function parseBody(bytes: Buffer, type: string): unknown {
       throw badRequest(`error decoding YAML: ${messageOf(error)}`);
     }
   }
-  throw unsupportedType(type, ['application/json', 'application/yaml']);
+  const others = model === undefined ? [] : [protobufType];
+  throw unsupportedType(type, ['application/json', 'application/yaml', ...others]);
+}
+
+function parseProtobuf(bytes: Buffer, model: string): unknown {
+  try {
+    return decodeObject(bytes, model);
+  } catch (error) {
+    throw badRequest(messageOf(error));
+  }
 }
 
 function parseJson(text: string): unknown {

@@ -1,7 +1,7 @@
 /** Binds pods to the node: the `binding` subresource, and what the scheduler does. */
 import { formatTime } from '#contracts/kubernetes/meta.ts';
 import type { Binding, Pod } from '#contracts/kubernetes/types.ts';
-import { contentType, parseBody, readBody } from '../http/body.ts';
+import { readParsed } from '../http/body.ts';
 import { sendJson } from '../http/respond.ts';
 import { badRequest, conflict, notFound } from '../http/status.ts';
 import type { ApiDeps, Call } from '../verbs/deps.ts';
@@ -11,7 +11,7 @@ import { objectName } from '../verbs/update.ts';
 /** Serves POST to `binding`. */
 export async function bind(call: Call): Promise<void> {
   const { request, deps } = call;
-  const binding = parseBody(await readBody(request), contentType(request)) as Binding | null;
+  const binding = (await readParsed(request, 'Binding')) as Binding | null;
   const node = binding?.target?.name;
   if (typeof node !== 'string' || node === '')
     throw badRequest('Binding "" is invalid: target.name: Required value');

@@ -1,7 +1,7 @@
 /** The `eviction` subresource: a deletion that an administrator's drain asks for. */
 
 import type { DeleteOptions } from '#contracts/kubernetes/types.ts';
-import { contentType, parseBody, readBody } from '../http/body.ts';
+import { readParsed } from '../http/body.ts';
 import { sendJson } from '../http/respond.ts';
 import { badRequest } from '../http/status.ts';
 import { deleteObject } from '../verbs/delete.ts';
@@ -11,7 +11,7 @@ import { objectName } from '../verbs/update.ts';
 /** Serves an eviction. There are no disruption budgets, so nothing delays it. */
 export async function evict(call: Call): Promise<void> {
   const { request } = call;
-  const body = parseBody(await readBody(request), contentType(request)) as {
+  const body = (await readParsed(request, 'Eviction')) as {
     metadata?: { name?: string };
     deleteOptions?: DeleteOptions;
   } | null;

@@ -4,7 +4,7 @@ import type { SubjectAccessReview, TokenReview } from '#contracts/kubernetes/typ
 import type { Attributes } from '../auth/attributes.ts';
 import type { Authorizer } from '../auth/authorize.ts';
 import type { Tokens } from '../auth/tokens.ts';
-import { contentType, parseBody, readBody } from '../http/body.ts';
+import { readParsed } from '../http/body.ts';
 import type { ApiRequest, User } from '../http/request.ts';
 import { sendJson } from '../http/respond.ts';
 import { badRequest, methodNotAllowed } from '../http/status.ts';
@@ -38,7 +38,7 @@ export async function serveReview(request: ApiRequest, deps: ReviewDeps): Promis
   const found = reviews[`${resource}.${group}`];
   if (found === undefined || version !== 'v1') return false;
   if (request.method !== 'POST') throw methodNotAllowed();
-  const { value, problems } = shapeAs(found.model, parseBody(await readBody(request), contentType(request)));
+  const { value, problems } = shapeAs(found.model, await readParsed(request, found.model));
   const wrong = problems.find((problem) => problem.kind === 'type');
   if (wrong !== undefined) throw badRequest(`${wrong.path.join('.')}: ${wrong.reason}`);
   const body = value as { spec?: object; metadata?: object };

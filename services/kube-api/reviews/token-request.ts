@@ -4,7 +4,7 @@ import { formatTime } from '#contracts/kubernetes/meta.ts';
 import type { Pod, ServiceAccount, TokenRequest } from '#contracts/kubernetes/types.ts';
 import { nodeOf } from '../auth/node-rules.ts';
 import { issuer, type Tokens } from '../auth/tokens.ts';
-import { contentType, parseBody, readBody } from '../http/body.ts';
+import { readParsed } from '../http/body.ts';
 import { sendJson } from '../http/respond.ts';
 import { badRequest, conflict, forbidden, notFound } from '../http/status.ts';
 import type { Call } from '../verbs/deps.ts';
@@ -20,7 +20,7 @@ export async function requestToken(call: Call, tokens: Tokens): Promise<void> {
   const name = objectName(call);
   const account = deps.store.get(type.resource, name)?.object as ServiceAccount | undefined;
   if (account === undefined) throw notFound(type.kind, name.name);
-  const { value } = shapeAs('TokenRequest', parseBody(await readBody(request), contentType(request)));
+  const { value } = shapeAs('TokenRequest', await readParsed(request, 'TokenRequest'));
   const { spec } = (value ?? {}) as Partial<TokenRequest>;
   const seconds = spec?.expirationSeconds ?? defaultSeconds;
   if (seconds < minSeconds || seconds > maxSeconds)

@@ -13,7 +13,7 @@ import { badRequest } from '../http/status.ts';
 export async function readObject(request: ApiRequest, kind: KindInfo): Promise<KubeObject> {
   const type = contentType(request);
   const bytes = await readBody(request);
-  const value = parseBody(bytes, type);
+  const value = parseBody(bytes, type, kind.model);
   const doubles = type.endsWith('json') ? duplicateKeys(bytes.toString()) : [];
   return asObject(
     request,

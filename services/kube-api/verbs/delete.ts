@@ -71,7 +71,10 @@ export async function readOptions(request: ApiRequest): Promise<DeleteOptions> {
   if (query.get('orphanDependents') === 'true') fromQuery.propagationPolicy = 'Orphan';
   if (query.has('dryRun')) fromQuery.dryRun = query.getAll('dryRun');
   if (bytes.length === 0) return checked(fromQuery);
-  const { value, problems } = shapeAs('DeleteOptions', parseBody(bytes, contentType(request)));
+  const { value, problems } = shapeAs(
+    'DeleteOptions',
+    parseBody(bytes, contentType(request), 'DeleteOptions'),
+  );
   const wrong = problems.find((problem) => problem.kind === 'type');
   if (wrong !== undefined)
     throw badRequest(`the body is no DeleteOptions: ${wrong.path.join('.')}: ${wrong.reason}`);

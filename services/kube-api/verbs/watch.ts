@@ -4,8 +4,11 @@
  */
 
 import { apiVersionOf } from '#contracts/kubernetes/meta.ts';
+import { encodeEvent, protobufType } from '#contracts/kubernetes/protobuf/envelope.ts';
 import type { KubeObject } from '#contracts/kubernetes/types.ts';
+import { wantsProtobuf } from '../http/accept.ts';
 import { isTrue } from '../http/request.ts';
+import { asProtobuf } from '../http/respond.ts';
 import { badRequest, expired, tooLargeRevision } from '../http/status.ts';
 import type { Change, Stored } from '../storage/history.ts';
 import type { Call } from './deps.ts';
@@ -27,20 +30,24 @@ export function watch(call: Call): void {
   const start = startOf(call, selection);
   const { response } = request;
   const present = presenter(call);
-  response.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-cache, private' });
+  const protobuf = wantsProtobuf(request.raw);
+  const eventBytes = protobuf ? protobufEvent : eventLine;
+  const media = protobuf ? `${protobufType};stream=watch` : 'application/json';
+  response.writeHead(200, { 'content-type': media, 'cache-control': 'no-cache, private' });
   response.flushHeaders();
   const write = (line: Buffer) => {
     response.write(line);
     if (response.writableLength > maxWaiting) response.destroy();
   };
-  const send = (kind: string, body: string) => write(eventLine(kind, body));
+  const send = (kind: string, body: string) => write(eventBytes(kind, body));
   const pass = (change: Change) => {
     // A list may hold what was not yet on disk, and so was not yet published.
     if (change.revision <= start.seen) return;
     const kind = eventFor(change, selection);
     if (kind === undefined) return;
-    const line = (present.plain && change.lines.get(kind)) || eventLine(kind, present.one(change.current));
-    if (present.plain) change.lines.set(kind, line);
+    const shared = present.plain && !protobuf;
+    const line = (shared && change.lines.get(kind)) || eventBytes(kind, present.one(change.current));
+    if (shared) change.lines.set(kind, line);
     write(line);
   };
   for (const stored of start.initial) send('ADDED', present.one(stored));
@@ -49,7 +56,7 @@ export function watch(call: Call): void {
   const stops = [deps.store.history.subscribe(type.resource, pass)];
   stops.push(
     deps.store.history.onReset(() =>
-      response.end(`${JSON.stringify({ type: 'ERROR', object: expired('the history was lost').status })}\n`),
+      response.end(eventBytes('ERROR', JSON.stringify(expired('the history was lost').status))),
     ),
   );
   if (isTrue(request.query, 'allowWatchBookmarks')) {
@@ -72,6 +79,11 @@ export function watch(call: Call): void {
 /** One event as it is sent. */
 function eventLine(kind: string, body: string): Buffer {
   return Buffer.from(`{"type":"${kind}","object":${body}}\n`);
+}
+
+/** The same as protobuf. */
+function protobufEvent(kind: string, body: string): Buffer {
+  return encodeEvent(kind, asProtobuf(body) ?? Buffer.alloc(0));
 }
 
 interface Start {
