@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file device-plugin/pod-resources.proto.
  */
 export const file_device_plugin_pod_resources: GenFile = /*@__PURE__*/
-  fileDesc("CiFkZXZpY2UtcGx1Z2luL3BvZC1yZXNvdXJjZXMucHJvdG8SAnYxIh0KG0FsbG9jYXRhYmxlUmVzb3VyY2VzUmVxdWVzdCJ7ChxBbGxvY2F0YWJsZVJlc291cmNlc1Jlc3BvbnNlEiUKB2RldmljZXMYASADKAsyFC52MS5Db250YWluZXJEZXZpY2VzEg8KB2NwdV9pZHMYAiADKAMSIwoGbWVtb3J5GAMgAygLMhMudjEuQ29udGFpbmVyTWVtb3J5IhkKF0xpc3RQb2RSZXNvdXJjZXNSZXF1ZXN0IkMKGExpc3RQb2RSZXNvdXJjZXNSZXNwb25zZRInCg1wb2RfcmVzb3VyY2VzGAEgAygLMhAudjEuUG9kUmVzb3VyY2VzIlsKDFBvZFJlc291cmNlcxIMCgRuYW1lGAEgASgJEhEKCW5hbWVzcGFjZRgCIAEoCRIqCgpjb250YWluZXJzGAMgAygLMhYudjEuQ29udGFpbmVyUmVzb3VyY2VzIn8KEkNvbnRhaW5lclJlc291cmNlcxIMCgRuYW1lGAEgASgJEiUKB2RldmljZXMYAiADKAsyFC52MS5Db250YWluZXJEZXZpY2VzEg8KB2NwdV9pZHMYAyADKAMSIwoGbWVtb3J5GAQgAygLMhMudjEuQ29udGFpbmVyTWVtb3J5IhYKCE5VTUFOb2RlEgoKAklEGAEgASgDIisKDFRvcG9sb2d5SW5mbxIbCgVub2RlcxgBIAMoCzIMLnYxLk5VTUFOb2RlIlgKD0NvbnRhaW5lck1lbW9yeRITCgttZW1vcnlfdHlwZRgBIAEoCRIMCgRzaXplGAIgASgEEiIKCHRvcG9sb2d5GAMgASgLMhAudjEuVG9wb2xvZ3lJbmZvImEKEENvbnRhaW5lckRldmljZXMSFQoNcmVzb3VyY2VfbmFtZRgBIAEoCRISCgpkZXZpY2VfaWRzGAIgAygJEiIKCHRvcG9sb2d5GAMgASgLMhAudjEuVG9wb2xvZ3lJbmZvIkEKFkdldFBvZFJlc291cmNlc1JlcXVlc3QSEAoIcG9kX25hbWUYASABKAkSFQoNcG9kX25hbWVzcGFjZRgCIAEoCSJCChdHZXRQb2RSZXNvdXJjZXNSZXNwb25zZRInCg1wb2RfcmVzb3VyY2VzGAEgASgLMhAudjEuUG9kUmVzb3VyY2VzMvUBChJQb2RSZXNvdXJjZXNMaXN0ZXISQQoETGlzdBIbLnYxLkxpc3RQb2RSZXNvdXJjZXNSZXF1ZXN0GhwudjEuTGlzdFBvZFJlc291cmNlc1Jlc3BvbnNlElwKF0dldEFsbG9jYXRhYmxlUmVzb3VyY2VzEh8udjEuQWxsb2NhdGFibGVSZXNvdXJjZXNSZXF1ZXN0GiAudjEuQWxsb2NhdGFibGVSZXNvdXJjZXNSZXNwb25zZRI+CgNHZXQSGi52MS5HZXRQb2RSZXNvdXJjZXNSZXF1ZXN0GhsudjEuR2V0UG9kUmVzb3VyY2VzUmVzcG9uc2ViBnByb3RvMw");
+  fileDesc("CiFkZXZpY2UtcGx1Z2luL3BvZC1yZXNvdXJjZXMucHJvdG8SAnYxIh0KG0FsbG9jYXRhYmxlUmVzb3VyY2VzUmVxdWVzdCJ7ChxBbGxvY2F0YWJsZVJlc291cmNlc1Jlc3BvbnNlEiUKB2RldmljZXMYASADKAsyFC52MS5Db250YWluZXJEZXZpY2VzEg8KB2NwdV9pZHMYAiADKAMSIwoGbWVtb3J5GAMgAygLMhMudjEuQ29udGFpbmVyTWVtb3J5IhkKF0xpc3RQb2RSZXNvdXJjZXNSZXF1ZXN0IkMKGExpc3RQb2RSZXNvdXJjZXNSZXNwb25zZRInCg1wb2RfcmVzb3VyY2VzGAEgAygLMhAudjEuUG9kUmVzb3VyY2VzIlsKDFBvZFJlc291cmNlcxIMCgRuYW1lGAEgASgJEhEKCW5hbWVzcGFjZRgCIAEoCRIqCgpjb250YWluZXJzGAMgAygLMhYudjEuQ29udGFpbmVyUmVzb3VyY2VzIq8BChJDb250YWluZXJSZXNvdXJjZXMSDAoEbmFtZRgBIAEoCRIlCgdkZXZpY2VzGAIgAygLMhQudjEuQ29udGFpbmVyRGV2aWNlcxIPCgdjcHVfaWRzGAMgAygDEiMKBm1lbW9yeRgEIAMoCzITLnYxLkNvbnRhaW5lck1lbW9yeRIuChFkeW5hbWljX3Jlc291cmNlcxgFIAMoCzITLnYxLkR5bmFtaWNSZXNvdXJjZSJqCg9EeW5hbWljUmVzb3VyY2USEgoKY2xhaW1fbmFtZRgCIAEoCRIXCg9jbGFpbV9uYW1lc3BhY2UYAyABKAkSKgoPY2xhaW1fcmVzb3VyY2VzGAQgAygLMhEudjEuQ2xhaW1SZXNvdXJjZSJwCg1DbGFpbVJlc291cmNlEiIKC2NkaV9kZXZpY2VzGAEgAygLMg0udjEuQ0RJRGV2aWNlEhMKC2RyaXZlcl9uYW1lGAIgASgJEhEKCXBvb2xfbmFtZRgDIAEoCRITCgtkZXZpY2VfbmFtZRgEIAEoCSIZCglDRElEZXZpY2USDAoEbmFtZRgBIAEoCSIWCghOVU1BTm9kZRIKCgJJRBgBIAEoAyIrCgxUb3BvbG9neUluZm8SGwoFbm9kZXMYASADKAsyDC52MS5OVU1BTm9kZSJYCg9Db250YWluZXJNZW1vcnkSEwoLbWVtb3J5X3R5cGUYASABKAkSDAoEc2l6ZRgCIAEoBBIiCgh0b3BvbG9neRgDIAEoCzIQLnYxLlRvcG9sb2d5SW5mbyJhChBDb250YWluZXJEZXZpY2VzEhUKDXJlc291cmNlX25hbWUYASABKAkSEgoKZGV2aWNlX2lkcxgCIAMoCRIiCgh0b3BvbG9neRgDIAEoCzIQLnYxLlRvcG9sb2d5SW5mbyJBChZHZXRQb2RSZXNvdXJjZXNSZXF1ZXN0EhAKCHBvZF9uYW1lGAEgASgJEhUKDXBvZF9uYW1lc3BhY2UYAiABKAkiQgoXR2V0UG9kUmVzb3VyY2VzUmVzcG9uc2USJwoNcG9kX3Jlc291cmNlcxgBIAEoCzIQLnYxLlBvZFJlc291cmNlczL1AQoSUG9kUmVzb3VyY2VzTGlzdGVyEkEKBExpc3QSGy52MS5MaXN0UG9kUmVzb3VyY2VzUmVxdWVzdBocLnYxLkxpc3RQb2RSZXNvdXJjZXNSZXNwb25zZRJcChdHZXRBbGxvY2F0YWJsZVJlc291cmNlcxIfLnYxLkFsbG9jYXRhYmxlUmVzb3VyY2VzUmVxdWVzdBogLnYxLkFsbG9jYXRhYmxlUmVzb3VyY2VzUmVzcG9uc2USPgoDR2V0EhoudjEuR2V0UG9kUmVzb3VyY2VzUmVxdWVzdBobLnYxLkdldFBvZFJlc291cmNlc1Jlc3BvbnNlYgZwcm90bzM");
 
 /**
  * @generated from message v1.AllocatableResourcesRequest
@@ -135,6 +135,11 @@ export type ContainerResources = Message<"v1.ContainerResources"> & {
    * @generated from field: repeated v1.ContainerMemory memory = 4;
    */
   memory: ContainerMemory[];
+
+  /**
+   * @generated from field: repeated v1.DynamicResource dynamic_resources = 5;
+   */
+  dynamicResources: DynamicResource[];
 };
 
 /**
@@ -143,6 +148,84 @@ export type ContainerResources = Message<"v1.ContainerResources"> & {
  */
 export const ContainerResourcesSchema: GenMessage<ContainerResources> = /*@__PURE__*/
   messageDesc(file_device_plugin_pod_resources, 5);
+
+/**
+ * Devices of a claim (dynamic resource allocation).
+ *
+ * @generated from message v1.DynamicResource
+ */
+export type DynamicResource = Message<"v1.DynamicResource"> & {
+  /**
+   * @generated from field: string claim_name = 2;
+   */
+  claimName: string;
+
+  /**
+   * @generated from field: string claim_namespace = 3;
+   */
+  claimNamespace: string;
+
+  /**
+   * @generated from field: repeated v1.ClaimResource claim_resources = 4;
+   */
+  claimResources: ClaimResource[];
+};
+
+/**
+ * Describes the message v1.DynamicResource.
+ * Use `create(DynamicResourceSchema)` to create a new message.
+ */
+export const DynamicResourceSchema: GenMessage<DynamicResource> = /*@__PURE__*/
+  messageDesc(file_device_plugin_pod_resources, 6);
+
+/**
+ * @generated from message v1.ClaimResource
+ */
+export type ClaimResource = Message<"v1.ClaimResource"> & {
+  /**
+   * @generated from field: repeated v1.CDIDevice cdi_devices = 1;
+   */
+  cdiDevices: CDIDevice[];
+
+  /**
+   * @generated from field: string driver_name = 2;
+   */
+  driverName: string;
+
+  /**
+   * @generated from field: string pool_name = 3;
+   */
+  poolName: string;
+
+  /**
+   * @generated from field: string device_name = 4;
+   */
+  deviceName: string;
+};
+
+/**
+ * Describes the message v1.ClaimResource.
+ * Use `create(ClaimResourceSchema)` to create a new message.
+ */
+export const ClaimResourceSchema: GenMessage<ClaimResource> = /*@__PURE__*/
+  messageDesc(file_device_plugin_pod_resources, 7);
+
+/**
+ * @generated from message v1.CDIDevice
+ */
+export type CDIDevice = Message<"v1.CDIDevice"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message v1.CDIDevice.
+ * Use `create(CDIDeviceSchema)` to create a new message.
+ */
+export const CDIDeviceSchema: GenMessage<CDIDevice> = /*@__PURE__*/
+  messageDesc(file_device_plugin_pod_resources, 8);
 
 /**
  * @generated from message v1.NUMANode
@@ -159,7 +242,7 @@ export type NUMANode = Message<"v1.NUMANode"> & {
  * Use `create(NUMANodeSchema)` to create a new message.
  */
 export const NUMANodeSchema: GenMessage<NUMANode> = /*@__PURE__*/
-  messageDesc(file_device_plugin_pod_resources, 6);
+  messageDesc(file_device_plugin_pod_resources, 9);
 
 /**
  * @generated from message v1.TopologyInfo
@@ -176,7 +259,7 @@ export type TopologyInfo = Message<"v1.TopologyInfo"> & {
  * Use `create(TopologyInfoSchema)` to create a new message.
  */
 export const TopologyInfoSchema: GenMessage<TopologyInfo> = /*@__PURE__*/
-  messageDesc(file_device_plugin_pod_resources, 7);
+  messageDesc(file_device_plugin_pod_resources, 10);
 
 /**
  * @generated from message v1.ContainerMemory
@@ -203,7 +286,7 @@ export type ContainerMemory = Message<"v1.ContainerMemory"> & {
  * Use `create(ContainerMemorySchema)` to create a new message.
  */
 export const ContainerMemorySchema: GenMessage<ContainerMemory> = /*@__PURE__*/
-  messageDesc(file_device_plugin_pod_resources, 8);
+  messageDesc(file_device_plugin_pod_resources, 11);
 
 /**
  * @generated from message v1.ContainerDevices
@@ -230,7 +313,7 @@ export type ContainerDevices = Message<"v1.ContainerDevices"> & {
  * Use `create(ContainerDevicesSchema)` to create a new message.
  */
 export const ContainerDevicesSchema: GenMessage<ContainerDevices> = /*@__PURE__*/
-  messageDesc(file_device_plugin_pod_resources, 9);
+  messageDesc(file_device_plugin_pod_resources, 12);
 
 /**
  * @generated from message v1.GetPodResourcesRequest
@@ -252,7 +335,7 @@ export type GetPodResourcesRequest = Message<"v1.GetPodResourcesRequest"> & {
  * Use `create(GetPodResourcesRequestSchema)` to create a new message.
  */
 export const GetPodResourcesRequestSchema: GenMessage<GetPodResourcesRequest> = /*@__PURE__*/
-  messageDesc(file_device_plugin_pod_resources, 10);
+  messageDesc(file_device_plugin_pod_resources, 13);
 
 /**
  * @generated from message v1.GetPodResourcesResponse
@@ -269,7 +352,7 @@ export type GetPodResourcesResponse = Message<"v1.GetPodResourcesResponse"> & {
  * Use `create(GetPodResourcesResponseSchema)` to create a new message.
  */
 export const GetPodResourcesResponseSchema: GenMessage<GetPodResourcesResponse> = /*@__PURE__*/
-  messageDesc(file_device_plugin_pod_resources, 11);
+  messageDesc(file_device_plugin_pod_resources, 14);
 
 /**
  * @generated from service v1.PodResourcesLister

@@ -10,6 +10,7 @@ import type {
   ActivePods,
   Admission,
   ContainerConfigBuilder,
+  DynamicResources,
   EventRecorder,
   HookRunner,
   KubeletApi,
@@ -130,5 +131,6 @@ export interface Parts {
   hooks: HookRunner;
   resources: PodResources;
   admission: Admission;
+  dynamicResources: DynamicResources;
   linuxResources: RuntimeManagerDeps['linuxResources'];
 }

@@ -4,6 +4,8 @@ import { SkiffError } from '#foundation/base/errors.ts';
 import type { Paths } from '#foundation/base/paths.ts';
 import type { KubeletConfiguration } from './configuration/defaults.ts';
 import { createDevices, type Devices } from './devices/devices.ts';
+import { createDra, type Dra } from './dra/dra.ts';
+import { createDraDrivers, type DraDrivers } from './dra/drivers.ts';
 import type { KubeletDeps } from './kubelet.ts';
 import type { Machine } from './node/machine.ts';
 import { reservedCpus } from './resources/allocating.ts';
@@ -20,16 +22,16 @@ export interface Givers {
   cpus: CpuManager;
   memory: MemoryManager;
   topology: TopologyManager;
+  draDrivers: DraDrivers;
+  dynamicResources: Dra;
 }
 
 /** NUMA nodes up to which all their sets are looked at, unless `max-allowable-numa-nodes` says more. */
 const mostNodes = 8;
 
 /** Makes them. @throws SkiffError FAILED_PRECONDITION for policies that this machine or its reservations cannot keep. */
-export function makeGivers(
-  { paths, clock, configuration, logger: log }: KubeletDeps,
-  machine: Machine,
-): Givers {
+export function makeGivers(deps: KubeletDeps, machine: Machine): Givers {
+  const { paths, clock, configuration, logger: log } = deps;
   const cpuTopology = readCpus();
   const nodes = numaNodes(machine);
   checkNodes(configuration, nodes);
@@ -62,7 +64,13 @@ export function makeGivers(
     preferClosest: configuration.topologyManagerPolicyOptions?.['prefer-closest-numa-nodes'] === 'true',
     givers: [devices, cpus, memory],
   });
-  return { devices, cpus, memory, topology };
+  return { devices, cpus, memory, topology, ...makeDra(deps) };
+}
+
+function makeDra({ paths, clock, api, nodeName, logger: log }: KubeletDeps) {
+  const draDrivers = createDraDrivers({ api, nodeName, clock, log });
+  const stateFile = join(paths.kubelet, 'dra_manager_state');
+  return { draDrivers, dynamicResources: createDra({ api, drivers: draDrivers, stateFile, log }) };
 }
 
 /** Plugins find the kubelet at a path they know by heart; only another root of Skiff has its own. */

@@ -9,7 +9,7 @@ import { undoStack } from '#foundation/base/undo.ts';
 import { inhibitShutdown } from '#foundation/linux/logind.ts';
 import { durationMs } from './configuration/duration.ts';
 import type { CoreServices } from './core-deps.ts';
-import { createPluginRegistry } from './devices/plugin-registry.ts';
+import { createPluginRegistry, type PluginHandler } from './devices/plugin-registry.ts';
 import { createPodResourcesServer } from './devices/pod-resources.ts';
 import { createEvictionManager } from './eviction/eviction.ts';
 import { observe } from './eviction/observe.ts';
@@ -194,7 +194,19 @@ function makeShutdown({ deps, core }: Making): Keeper {
 function makeRegistry({ deps, parts }: Making): Keeper {
   const { paths, clock, logger: log } = deps;
   const directory = join(pluginRoot(paths), 'plugins_registry');
-  return createPluginRegistry({ directory, handlers: new Map([['CSIPlugin', parts.csi]]), clock, log });
+  const handlers = new Map<string, PluginHandler>([
+    ['CSIPlugin', parts.csi],
+    ['DRAPlugin', parts.draDrivers],
+  ]);
+  const registry = createPluginRegistry({ directory, handlers, clock, log });
+  return {
+    start: registry.start,
+    async stop() {
+      await registry.stop();
+      parts.csi.close();
+      parts.draDrivers.close();
+    },
+  };
 }
 
 function makePodResources({ deps, core, parts }: Making): Keeper {
@@ -205,6 +217,7 @@ function makePodResources({ deps, core, parts }: Making): Keeper {
     devices: parts.devices,
     cpus: parts.cpus,
     memory: parts.memory,
+    dynamicResources: parts.dynamicResources,
   });
 }
 

@@ -40,7 +40,7 @@ import { createTokens } from './volumes/tokens.ts';
 import { createVolumeManager } from './volumes/volumes.ts';
 
 /** The parts, and the facts of node and cgroups that the keepers need too. */
-export interface KubeletParts extends Parts, Givers {
+export interface KubeletParts extends Omit<Parts, keyof Givers>, Givers {
   node: NodeFactsView;
   machine: Machine;
   layout: CgroupLayout;
@@ -131,7 +131,7 @@ export function makeParts(deps: KubeletDeps, core: CoreServices, late: LateFacts
 }
 
 /** Gates, then what fits, then what is to be given. */
-function makeAdmission({ deps, core, late, node, topology }: Making) {
+function makeAdmission({ deps, core, late, node, topology, dynamicResources }: Making) {
   const { cpuManagerPolicy, memoryManagerPolicy, allowedUnsafeSysctls } = deps.configuration;
   const gates = createGates(createAdmission(node, deps.nodeLabels ?? {}), {
     pressure: () => late.pressure(),
@@ -140,6 +140,7 @@ function makeAdmission({ deps, core, late, node, topology }: Making) {
   });
   return createAllocating(gates, {
     topology,
+    dynamicResources,
     sourcesReady: () => core.view.sourcesReady(),
     staticCpus: cpuManagerPolicy === 'static',
     staticMemory: memoryManagerPolicy === 'Static',
@@ -169,7 +170,8 @@ function makeVolumes({ deps, core, node, objects, csi }: Making) {
   });
 }
 
-function makeBuilder({ deps, core, late, node, root, settings, objects, devices, cpus, memory }: Making) {
+function makeBuilder({ deps, core, late, node, root, settings, objects, ...givers }: Making) {
+  const { devices, cpus, memory, dynamicResources } = givers;
   const { configuration, paths, api } = deps;
   const handlerOf = (pod: Pod) => {
     const { handlers } = core.health.runtimeFeatures();
@@ -201,11 +203,15 @@ function makeBuilder({ deps, core, late, node, root, settings, objects, devices,
     objects,
     services: () => api?.services() ?? [],
     node,
-    devices: async (pod, container) => ({
-      ...(await devices.given(pod, container)),
-      cpus: cpus.cpusFor(pod.metadata.uid ?? '', container.name),
-      mems: memory.memsFor(pod.metadata.uid ?? '', container.name),
-    }),
+    devices: async (pod, container) => {
+      const given = await devices.given(pod, container);
+      return {
+        ...given,
+        cdiDevices: [...given.cdiDevices, ...dynamicResources.cdiDevices(pod, container)],
+        cpus: cpus.cpusFor(pod.metadata.uid ?? '', container.name),
+        mems: memory.memsFor(pod.metadata.uid ?? '', container.name),
+      };
+    },
     events: core.events,
   });
 }

@@ -250,6 +250,18 @@ export interface KillHow {
   evicted?: boolean;
 }
 
+/** Devices that were allocated to pods by claims (dynamic resource allocation). */
+export interface DynamicResources {
+  /** Has the drivers make a pod's devices ready; success if it has none or they are. @throws SkiffError. */
+  prepare(pod: Pod, signal: AbortSignal): Promise<void>;
+  /** Has the drivers undo what only this pod used; success if there is nothing. @throws SkiffError. */
+  unprepare(podUid: string, signal: AbortSignal): Promise<void>;
+  /** CDI names of the devices a container uses. */
+  cdiDevices(pod: Pod, container: AnyContainer): string[];
+  /** Undoes, in the background, what pods had that are not in the set. */
+  retain(podUids: ReadonlySet<string>): void;
+}
+
 // --------------------------------------------------------------------------------------------- node
 
 /** Facts about this machine that the core needs. */
@@ -312,16 +324,6 @@ export interface KubeletView {
 }
 
 // ---------------------------------------------------------------------------------------------- events
-
-/** What an event is about. */
-export interface EventObject {
-  kind: 'Pod' | 'Node';
-  namespace?: string;
-  name: string;
-  uid?: string;
-  /** `spec.containers{name}`, where it is about one container. */
-  fieldPath?: string;
-}
 
 /** Records events with the original's reasons. Never throws and never waits. */
 export interface EventRecorder {

@@ -198,6 +198,7 @@ test('the pod-resources API tells who has what', async () => {
       blocks: () => [{ type: 'memory', size: 4096, numaAffinity: [0, 1] }],
       allocatable: () => [{ type: 'memory', size: 8192, numaAffinity: [0] }],
     },
+    dynamicResources: { usedBy: () => [] },
   });
   await server.start();
   cleanups.push(() => server.stop());

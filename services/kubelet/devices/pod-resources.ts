@@ -6,6 +6,7 @@ import type { Pod } from '#contracts/kubernetes/types.ts';
 import { SkiffError } from '#foundation/base/errors.ts';
 import type { Logger } from '#foundation/base/log.ts';
 import { createRpcServer, type RpcServer } from '#foundation/grpc/server.ts';
+import type { Dra } from '../dra/dra.ts';
 import type { MemoryManager } from '../resources/memory-manager.ts';
 import type { Block } from '../resources/memory-nodes.ts';
 import type { Devices } from './devices.ts';
@@ -20,6 +21,7 @@ export interface PodResourcesDeps {
   devices: Pick<Devices, 'list'>;
   cpus: { exclusive(podUid: string, container: string): readonly number[]; allocatable(): readonly number[] };
   memory: Pick<MemoryManager, 'blocks' | 'allocatable'>;
+  dynamicResources: Pick<Dra, 'usedBy'>;
 }
 
 /** Makes the server. */
@@ -66,7 +68,7 @@ export function createPodResourcesServer(deps: PodResourcesDeps): {
   };
 }
 
-function describe({ devices, cpus, memory }: PodResourcesDeps, pod: Pod) {
+function describe({ devices, cpus, memory, dynamicResources }: PodResourcesDeps, pod: Pod) {
   const { name, namespace = 'default', uid = '' } = pod.metadata;
   const { allocations } = devices.list();
   const containers = [
@@ -83,12 +85,26 @@ function describe({ devices, cpus, memory }: PodResourcesDeps, pod: Pod) {
         .map(({ resource, ids }) => ({ resourceName: resource, deviceIds: [...ids] })),
       cpuIds: cpus.exclusive(uid, container.name).map(BigInt),
       memory: memory.blocks(uid, container.name).map(memoryOf),
+      dynamicResources: dynamicResources.usedBy(pod, container).map(claimOf),
     })),
   };
 }
 
 function memoryOf({ type, size, numaAffinity }: Block) {
   return { memoryType: type, size: BigInt(size), topology: topology(numaAffinity) };
+}
+
+function claimOf({ claim, devices: list }: ReturnType<Dra['usedBy']>[number]) {
+  return {
+    claimName: claim.name,
+    claimNamespace: claim.namespace,
+    claimResources: list.map(({ driver, poolName, deviceName, cdiDeviceIds }) => ({
+      driverName: driver,
+      poolName,
+      deviceName,
+      cdiDevices: cdiDeviceIds.map((name) => ({ name })),
+    })),
+  };
 }
 
 function topology(nodes: readonly number[]) {

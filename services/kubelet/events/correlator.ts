@@ -1,5 +1,14 @@
 /** Which events are told, and as how many: the figures are client-go's. */
-import type { EventObject } from '../ports.ts';
+
+/** What an event is about. */
+export interface EventObject {
+  kind: 'Pod' | 'Node';
+  namespace?: string;
+  name: string;
+  uid?: string;
+  /** `spec.containers{name}`, where it is about one container. */
+  fieldPath?: string;
+}
 
 export interface RawEvent {
   object: EventObject;

@@ -6,9 +6,9 @@ import type { CoreEvent, Pod } from '#contracts/kubernetes/types.ts';
 import type { Logger } from '#foundation/base/log.ts';
 import { fieldPath } from '../pods/containers.ts';
 import { nameOf, namespaceOf, uidOf } from '../pods/identity.ts';
-import type { EventObject, EventRecorder } from '../ports.ts';
+import type { EventRecorder } from '../ports.ts';
 import { timeText } from '../status/container-state.ts';
-import { type Correlated, createCorrelator } from './correlator.ts';
+import { type Correlated, createCorrelator, type EventObject } from './correlator.ts';
 
 /** Where events go: the API, a log, a test. Never throws; what cannot be kept is lost. */
 export interface EventSink {

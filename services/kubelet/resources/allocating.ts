@@ -2,7 +2,7 @@
 import type { Pod } from '#contracts/kubernetes/types.ts';
 import { SkiffError } from '#foundation/base/errors.ts';
 import type { KubeletConfiguration } from '../configuration/defaults.ts';
-import type { Admission, AdmitResult } from '../ports.ts';
+import type { Admission, AdmitResult, DynamicResources } from '../ports.ts';
 import { milliCpuOf } from './amounts.ts';
 import { parseCpus } from './cpu-set.ts';
 import { type Cpu, takePacked } from './cpu-topology.ts';
@@ -12,6 +12,7 @@ import type { TopologyManager } from './topology/manager.ts';
 /** What allocating needs. */
 export interface AllocatingDeps {
   topology: TopologyManager;
+  dynamicResources: Pick<DynamicResources, 'retain'>;
   /** Whether all sources of pods were seen: before, a pod that is not there may only not have been told of yet. */
   sourcesReady: () => boolean;
   /** Static policies: what they gave cannot be changed while a container runs. */
@@ -35,6 +36,7 @@ export function createAllocating(base: Admission, deps: AllocatingDeps): Admissi
     retain(podUids) {
       base.retain(podUids);
       topology.retain(podUids);
+      deps.dynamicResources.retain(podUids);
     },
   };
 }

@@ -9,6 +9,7 @@ import type { Allocation } from '../pods/allocation.ts';
 import type {
   AnyContainer,
   ContainerConfigBuilder,
+  DynamicResources,
   EventRecorder,
   HookRunner,
   PodResources,
@@ -30,6 +31,7 @@ export interface RuntimeManagerDeps {
   onResized(pod: Pod, failure: string | undefined): void;
   linuxResources(pod: Pod, container: AnyContainer): MessageInitShape<typeof LinuxContainerResourcesSchema>;
   resources: Pick<PodResources, 'updatePodCgroup' | 'memoryUsage'>;
+  dynamicResources: Pick<DynamicResources, 'prepare' | 'unprepare'>;
   events: EventRecorder;
   clock: Clock;
   logger: Logger;

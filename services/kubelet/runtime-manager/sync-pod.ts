@@ -4,9 +4,9 @@
  * later one depends on it.
  */
 import type { Pod } from '#contracts/kubernetes/types.ts';
-import { messageOf } from '#foundation/base/errors.ts';
+import { messageOf, wrapError } from '#foundation/base/errors.ts';
 import { type ContainerKind, isSidecar } from '../pods/containers.ts';
-import { specOf } from '../pods/identity.ts';
+import { specOf, title } from '../pods/identity.ts';
 import type { AnyContainer, Mounts } from '../ports.ts';
 import { computeActions, type PodActions } from './actions.ts';
 import { heedRestartBackoff } from './crash-loop.ts';
@@ -147,11 +147,23 @@ async function sandboxFor(sync: Sync, actions: PodActions): Promise<SandboxInUse
   const { deps, pod, status, signal, outcome } = sync;
   if (!actions.createSandbox) return sandboxInUse(deps, pod, status);
   outcome.changed = true;
+  await prepareResources(deps, pod, signal);
   const started = deps.clock.monotonic();
   const sandbox = await createSandbox(deps, pod, actions.attempt, signal);
   deps.counters.sandboxSeconds(sandbox.runtimeHandler, (deps.clock.monotonic() - started) / 1000);
   sync.onSandboxReady?.(recordOf(sandbox, actions.attempt, deps.clock.now()));
   return specOf(pod).hostNetwork === true ? { ...sandbox, ips: status.ips } : sandbox;
+}
+
+/** Has the devices of the pod's claims made ready. @throws what their drivers say; the event is recorded. */
+async function prepareResources(deps: RuntimeManagerDeps, pod: Pod, signal: AbortSignal): Promise<void> {
+  try {
+    await deps.dynamicResources.prepare(pod, signal);
+  } catch (error) {
+    const message = `Failed to prepare dynamic resources: ${messageOf(error)}`;
+    if (!signal.aborted) deps.events.pod(pod, 'Warning', 'FailedPrepareDynamicResources', message);
+    throw wrapError(error, `Cannot prepare the devices of pod ${title(pod)}`);
+  }
 }
 
 /** A sandbox that was just made, as the runtime would describe it. */

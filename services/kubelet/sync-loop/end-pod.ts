@@ -47,6 +47,7 @@ export async function terminatePod(
     const names = running.map((container) => `${container.name} (${container.state})`).join(', ');
     throw new Error(`Cannot end pod ${title(pod)}: still there after the stop: ${names}`);
   }
+  await deps.runtime.dynamicResources.unprepare(uid, signal);
   if (orphan) return;
   setStatus(deps, pod, after, true, (status) => applyKill(status, kill, deps.clock.now()));
 }

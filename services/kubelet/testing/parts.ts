@@ -76,6 +76,12 @@ export function fakeParts(_: CoreServices): FakeParts {
       fits: () => parts.verdict,
       retain: () => {},
     },
+    dynamicResources: {
+      prepare: async () => {},
+      unprepare: async () => {},
+      cdiDevices: () => [],
+      retain: () => {},
+    },
     linuxResources: () => ({}),
   };
   return parts;
