@@ -7,8 +7,8 @@ import type { Descriptor } from '#contracts/oci/image.ts';
 import { messageOf, SkiffError } from '#foundation/base/errors.ts';
 import type { ImageParts } from '../deps.ts';
 import type { UnpackedLayer } from '../store/layers.ts';
-import { type BlobFile, ControlSlot, createControl, starvation } from '../unpack/follow.ts';
-import { isWrongDigest, type Unpacked } from '../unpack/unpack-layer.ts';
+import { type BlobFile, ControlSlot, createControl, starvation, stopFollowing } from '../unpack/follow.ts';
+import { type CheckJob, isWrongDigest, type Unpacked } from '../unpack/unpack-layer.ts';
 import { download, touch } from './download.ts';
 import { readAll } from './read-all.ts';
 
@@ -33,36 +33,51 @@ const patienceMs = 500;
  *
  * @throws SkiffError DATA_LOSS, INVALID_ARGUMENT, RESOURCE_EXHAUSTED as `unpackLayer` does, and what `open` throws.
  */
-export async function fetchLayer(
+export function fetchLayer(
   parts: ImageParts,
   request: LayerRequest,
   signal: AbortSignal,
 ): Promise<UnpackedLayer | undefined> {
-  const { content } = parts;
   const { digest, size } = request.descriptor;
-  const here = content.size(digest);
-  if (here === size) return fromStore(parts, request);
-  if (here !== undefined) content.remove(digest); // Cut short by something that was not Skiff.
-  const isSmall = size <= smallBytes;
-  const fetch = isSmall ? smallFromRegistry : fromRegistry;
-  return (isSmall ? parts.smallDownloads : parts.downloads).run(async () => {
-    try {
-      return await fetch(parts, request, signal);
-    } catch (error) {
-      // What was left of an earlier attempt may be at fault, or a proxy's cache: once more, from the start.
-      if (!isWrongDigest(error)) throw error;
-      parts.logger.warn({ digest, error: messageOf(error) }, 'fetching a damaged blob again');
-      return await fetch(parts, request, signal);
-    }
-  }, signal);
+  // One at a time for each blob: its partial file is one, and a cancelled fetch may still be about to end.
+  return parts.locks.run(`blob ${digest}`, async () => {
+    const here = parts.content.size(digest);
+    if (here === size) return fromStore(parts, request, signal);
+    if (here !== undefined) parts.content.remove(digest); // Cut short by something that was not Skiff.
+    const isSmall = size <= smallBytes;
+    const turns = isSmall ? parts.smallDownloads : parts.downloads;
+    return turns.run(
+      () => twice(parts, request, () => (isSmall ? smallFromRegistry : fromRegistry)(parts, request, signal)),
+      signal,
+    );
+  });
 }
 
-async function fromStore(parts: ImageParts, request: LayerRequest): Promise<UnpackedLayer | undefined> {
+/** What was left of an earlier attempt may be at fault, or a proxy's cache: once more, from the start. */
+async function twice<T>(
+  { logger }: ImageParts,
+  { descriptor }: LayerRequest,
+  fetch: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await fetch();
+  } catch (error) {
+    if (!isWrongDigest(error)) throw error;
+    logger.warn({ digest: descriptor.digest, error: messageOf(error) }, 'fetching a damaged blob again');
+    return fetch();
+  }
+}
+
+async function fromStore(
+  parts: ImageParts,
+  request: LayerRequest,
+  signal: AbortSignal,
+): Promise<UnpackedLayer | undefined> {
   const { digest, size } = request.descriptor;
   const control = createControl();
   Atomics.store(control, ControlSlot.available, BigInt(size));
   request.onProgress({ state: 'unpacking', done: size });
-  return work(parts, request, { path: parts.content.path(digest), digest, size }, control);
+  return work(parts, request, { path: parts.content.path(digest), digest, size }, control, signal);
 }
 
 /** The whole blob first, then the worker: which so never waits, and needs no file to follow. */
@@ -77,7 +92,7 @@ async function smallFromRegistry(
   request.onProgress({ state: 'unpacking', done: size });
   const path = parts.content.partialPath(digest);
   try {
-    const unpacked = await work(parts, request, { path, digest, size, bytes }, createControl());
+    const unpacked = await work(parts, request, { path, digest, size, bytes }, createControl(), signal);
     parts.content.commit(digest);
     return unpacked;
   } catch (error) {
@@ -111,10 +126,10 @@ async function fromRegistry(
     },
   }).finally(() => begun.resolve());
   // A worker that has nothing to read yet would only keep others waiting.
-  const working = begun.promise.then(() => work(parts, request, { path, digest, size }, control));
+  const working = begun.promise.then(() => work(parts, request, { path, digest, size }, control, signal));
   working.catch((error) => stop.abort(error));
   const [downloaded, worked] = await Promise.allSettled([downloading, working]);
-  signal.throwIfAborted();
+  if (worked.status === 'rejected') signal.throwIfAborted();
   if (worked.status === 'rejected' && !isCancelled(worked.reason)) {
     parts.content.removePartial(digest);
     throw worked.reason;
@@ -129,17 +144,32 @@ function isCancelled(error: unknown): boolean {
   return error instanceof SkiffError && error.code === 'CANCELLED';
 }
 
-/** Lets a worker unpack the blob, or only check it. */
+/** Lets a worker unpack the blob, or only check it; it stops soon after the signal aborts. */
 async function work(
   parts: ImageParts,
   request: LayerRequest,
   blob: BlobFile,
   control: BigInt64Array,
+  signal: AbortSignal,
 ): Promise<UnpackedLayer | undefined> {
-  const starved = starvation(control, patienceMs);
-  const { diffId } = request;
-  const common = { blob, diffId, control, limits: parts.limits };
-  if (!request.unpack) {
+  const stop = () => stopFollowing(control);
+  signal.addEventListener('abort', stop, { once: true });
+  if (signal.aborted) stop();
+  try {
+    return await inWorker(parts, request, { blob, diffId: request.diffId, control, limits: parts.limits });
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
+}
+
+async function inWorker(
+  parts: ImageParts,
+  { unpack, diffId }: LayerRequest,
+  common: CheckJob,
+): Promise<UnpackedLayer | undefined> {
+  const { blob, control } = common;
+  const starved = blob.bytes === undefined ? starvation(control, blob.size, patienceMs) : undefined;
+  if (!unpack) {
     await parts.pool.run('check', common, starved);
     return undefined;
   }

@@ -131,6 +131,36 @@ test('a cancelled pull stops, and keeps its bytes for the next', async () => {
   assert.ok((slow.blobs.at(-1)?.from ?? 0) >= 300_000);
 });
 
+test('a pull that is cancelled while it unpacks leaves no half of a layer', async () => {
+  using place = temporaryDirectory();
+  await using registry = await startRegistry(place.path);
+  await using it = await openTestImages();
+  const files = Array.from({ length: 6000 }, (_, at) => ({ name: `f${at}`, content: 'x'.repeat(1000) }));
+  for (const [name, pad] of [
+    ['small', 0],
+    ['large', 400_000],
+  ] as const) {
+    const tars = tar({ name: 'pad', content: noise(pad) }, ...files);
+    await pushImage(registry.host, name, 'v1', { layers: [{ tar: tars }] });
+    const cancel = new AbortController();
+    const stopWatching = it.images.board.watch(({ layers }) => {
+      if (layers[0]?.state === 'unpacking') cancel.abort(new Error('enough'));
+    });
+    await assert.rejects(
+      it.images.pull({ reference: `${registry.host}/${name}:v1` }, cancel.signal),
+      /enough/,
+    );
+    stopWatching();
+    for (let attempt = 0; readdirSync(`${it.directory}/layers`).length > 0; attempt += 1) {
+      assert.ok(attempt < 1500, `${name}: what was half unpacked stays`);
+      await sleep(20);
+    }
+    await it.images.pull({ reference: `${registry.host}/${name}:v1` });
+    await it.images.prune({ all: true });
+    assert.deepEqual(readdirSync(`${it.directory}/layers`), []);
+  }
+});
+
 test('an image of 120 layers is mounted, for writing and as a view', async () => {
   using place = temporaryDirectory();
   await using registry = await startRegistry(place.path);

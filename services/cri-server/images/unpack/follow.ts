@@ -16,29 +16,40 @@ const waitMs = 1000;
 export const ControlSlot = {
   /** Bytes of the file that are there; -1 once the download has failed or was cancelled. */
   available: 0,
-  /** Bytes of the layer unpacked so far. */
-  unpacked: 1,
   /** Bytes of the file that the worker has read. */
-  read: 2,
+  read: 1,
 } as const;
 
 /** Shared memory of one layer's work. */
 export function createControl(): BigInt64Array<SharedArrayBuffer> {
-  return new BigInt64Array(new SharedArrayBuffer(24));
+  return new BigInt64Array(new SharedArrayBuffer(16));
+}
+
+/** Lets the worker that follows a download go no further. */
+export function stopFollowing(control: BigInt64Array): void {
+  Atomics.store(control, ControlSlot.available, -1n);
+  Atomics.notify(control, ControlSlot.available);
+}
+
+/** @throws SkiffError CANCELLED if the download has failed, or nobody wants the layer any more. */
+export function throwIfStopped(control: BigInt64Array): void {
+  if (Atomics.load(control, ControlSlot.available) < 0n)
+    throw new SkiffError('CANCELLED', 'the download ended early');
 }
 
 /**
- * Tells whether the worker that follows a download is starved: whether it has read all that there is and has been
- * waiting for more since a while. To be asked again and again.
+ * Tells whether the worker that follows a download is starved: whether it has read all that there is, but not all
+ * that there will be, and has been waiting for more since a while. To be asked again and again.
  *
+ * @param size bytes of the whole blob.
  * @param patienceMs how long is a while.
  */
-export function starvation(control: BigInt64Array, patienceMs: number): () => boolean {
+export function starvation(control: BigInt64Array, size: number, patienceMs: number): () => boolean {
   let seen = -1n;
   let since = 0;
   return () => {
     const read = Atomics.load(control, ControlSlot.read);
-    if (read !== Atomics.load(control, ControlSlot.available)) {
+    if (read === BigInt(size) || read !== Atomics.load(control, ControlSlot.available)) {
       seen = -1n;
       return false;
     }
@@ -119,8 +130,8 @@ function fromMemory(file: BlobFile, bytes: Uint8Array, hash: Hash): BlobSource {
 
 function waitFor(control: BigInt64Array, position: number): number {
   for (;;) {
+    throwIfStopped(control);
     const available = Atomics.load(control, ControlSlot.available);
-    if (available < 0n) throw new SkiffError('CANCELLED', 'the download ended early');
     if (available > BigInt(position)) return Number(available);
     Atomics.wait(control, ControlSlot.available, available, waitMs);
   }

@@ -5,7 +5,7 @@ import { isSkiffError, messageOf, SkiffError } from '#foundation/base/errors.ts'
 import { openRoot } from '#foundation/linux/at.ts';
 import { decompress } from './decompress.ts';
 import { type Extracted, extract } from './extract.ts';
-import { algorithmOf, type BlobFile, type BlobSource, ControlSlot, followBlob } from './follow.ts';
+import { algorithmOf, type BlobFile, type BlobSource, followBlob, throwIfStopped } from './follow.ts';
 import { tarReader } from './tar-reader.ts';
 import { tarStream, type UnpackLimits } from './tar-stream.ts';
 
@@ -106,7 +106,7 @@ function bound({ limits, blob, target, control }: UnpackJob): (total: number) =>
   const most = Math.min(limits.maxBytes, Math.max(limits.ratioFloor, blob.size * limits.maxRatio));
   const check = boundBytes(most, target, limits);
   return (total) => {
-    Atomics.store(control, ControlSlot.unpacked, BigInt(total));
+    throwIfStopped(control);
     check(total);
   };
 }
