@@ -2,7 +2,17 @@ import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { isSkiffError } from '#foundation/base/errors.ts';
-import { bindMount, mount, mountsBelow, parseMountLine, unmount, unmountTree } from './mount.ts';
+import {
+  bindMount,
+  listMounts,
+  MountFlag,
+  mount,
+  mountsBelow,
+  parseMountLine,
+  shareMount,
+  unmount,
+  unmountTree,
+} from './mount.ts';
 
 test('mounts come, are listed deepest first, and go', (t) => {
   const directory = mkdtempSync('/tmp/skiff-mount-');
@@ -26,6 +36,31 @@ test('mounts come, are listed deepest first, and go', (t) => {
   unmount(`${directory}/a b`);
   unmount(`${directory}/none`);
   assert.deepEqual(mountsBelow(directory), []);
+});
+
+test('a directory in a private mount is shared by a mount onto itself, and that can be told and taken back', (t) => {
+  const directory = mkdtempSync('/tmp/skiff-mount-');
+  t.after(() => {
+    unmountTree(directory);
+    rmSync(directory, { recursive: true });
+  });
+  mount({ source: 'tmpfs', target: directory, type: 'tmpfs', data: 'size=1m' });
+  mount({ source: 'none', target: directory, flags: MountFlag.private });
+  const inner = `${directory}/deep/inner`;
+  mkdirSync(inner, { recursive: true });
+  assert.equal(shareMount(inner), true);
+  const shared = () =>
+    listMounts().filter(({ propagation }) => propagation.some((each) => /^shared:/.test(each)));
+  assert.deepEqual(
+    shared().flatMap(({ target }) => (target.startsWith(directory) ? [target] : [])),
+    [inner],
+  );
+  assert.equal(shareMount(inner), true, 'found as an earlier call left it');
+  assert.equal(mountsBelow(inner).length, 1);
+  unmount(inner);
+  assert.equal(shareMount(directory), false, 'a mount of its own is shared where it is');
+  assert.equal(shareMount(inner), false, 'and so is all in it');
+  assert.equal(mountsBelow(directory).length, 1);
 });
 
 test('a failure names what, where and why', () => {

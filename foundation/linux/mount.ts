@@ -1,5 +1,6 @@
 /** Mounts by system call: mount(2), umount2(2), and the table of what is mounted. */
 import { readFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import { isSkiffError } from '#foundation/base/errors.ts';
 import { check, declare } from './libc.ts';
 
@@ -112,6 +113,43 @@ export function mountsBelow(path: string): MountEntry[] {
 /** Unmounts everything at `path` and below it. */
 export function unmountTree(path: string): void {
   for (const entry of mountsBelow(path)) unmount(entry.target, { lazy: true });
+}
+
+/**
+ * Makes what is mounted below a directory visible in namespaces that take mounts from here
+ * (mount_namespaces(7), "shared subtrees"). A directory within a private mount is bound onto itself for it;
+ * not if mounts below it are in use, which that would hide.
+ *
+ * @returns whether it is bound onto itself, now or by an earlier call: then `unmount` takes that back.
+ */
+export function shareMount(path: string): boolean {
+  const entries = listMounts();
+  const entry = mountAround(entries, path);
+  if (entry.propagation.some((each) => each.startsWith('shared:'))) return isOnItself(entries, entry);
+  const bound = entry.target !== path;
+  if (bound && mountsBelow(path).length > 0) return false;
+  if (bound) bindMount(path, path);
+  mount({ source: 'none', target: path, flags: MountFlag.shared | MountFlag.recursive });
+  return bound || isOnItself(entries, entry);
+}
+
+/** The mount that a path is in; of several on one place the last is on top. */
+function mountAround(entries: readonly MountEntry[], path: string): MountEntry {
+  const around = entries.filter(
+    ({ target }) => path === target || path.startsWith(`${target.replace(/\/$/, '')}/`),
+  );
+  const longest = Math.max(...around.map(({ target }) => target.length));
+  return around.findLast(({ target }) => target.length === longest) ?? parseMountLine('');
+}
+
+/** Whether a mount shows what would be at its place without it. */
+function isOnItself(entries: readonly MountEntry[], entry: MountEntry): boolean {
+  const outer = mountAround(
+    entries.filter(({ target }) => target !== entry.target),
+    entry.target,
+  );
+  const inner = join(outer.root, relative(outer.target, entry.target));
+  return entry.device === outer.device && entry.root === inner;
 }
 
 /** Parses one line of mountinfo; exported for the tests. */

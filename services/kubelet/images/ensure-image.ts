@@ -70,7 +70,17 @@ export function createImageManager(deps: ImagesDeps): ImageManager {
     backoff: createBackoff({ initialMs: 10_000, maxMs: 300_000, resetMs: 600_000 }),
     failures: new Map(),
   };
-  return { ensure: (request) => ensureImage(state, request) };
+  return { ensure: (request) => ensureOrSay(state, request) };
+}
+
+/** Whatever keeps an image away is told twice, as by the original: what went wrong, and what it is called. */
+async function ensureOrSay(state: State, request: ImageRequest): Promise<PresentImage> {
+  try {
+    return await ensureImage(state, request);
+  } catch (error) {
+    if (error instanceof StartError) report(state, request, 'Warning', 'Failed', `Error: ${error.reason}`);
+    throw error;
+  }
 }
 
 async function ensureImage(state: State, request: ImageRequest): Promise<PresentImage> {
@@ -223,6 +233,5 @@ function pullFailure(state: State, request: ImageRequest, key: string, error: un
   const message = named === undefined ? said : `image pull failed for ${request.image}: ${said}`;
   state.failures.set(key, { reason, message, at: now });
   report(state, request, 'Warning', 'Failed', `Failed to pull image "${request.image}": ${message}`);
-  report(state, request, 'Warning', 'Failed', `Error: ${reason}`);
   return new StartError(reason, message, { cause: error, retryAfterMs: state.backoff.delay(key) });
 }

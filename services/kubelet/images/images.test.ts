@@ -187,6 +187,10 @@ test('IfNotPresent uses what is there, Always pulls, Never refuses', async () =>
   assert.equal(await absent.reasonOf(absent.ensure('x:1', 'Never')), 'ErrImageNeverPull');
   assert.equal(await absent.reasonOf(absent.ensure('X:1')), 'InvalidImageName');
   assert.equal(absent.pulls.length, 0);
+  assert.deepEqual(
+    absent.events.filter((each) => each.startsWith('Failed: ')),
+    ['Failed: Error: ErrImageNeverPull', 'Failed: Error: InvalidImageName'],
+  );
   absent.clean();
 });
 
@@ -204,6 +208,12 @@ test('a failing pull backs off: 10 s, 20 s, and forgets on success', async () =>
   await ensure('x:1');
   assert.equal(pulls.length, 3);
   assert.ok(events.some((each) => each.startsWith('Failed: Failed to pull image "x:1": no route')));
+  assert.deepEqual(
+    events.filter((each) => each.startsWith('Failed: Error')),
+    ['ErrImagePull', 'ImagePullBackOff', 'ErrImagePull', 'ImagePullBackOff'].map(
+      (each) => `Failed: Error: ${each}`,
+    ),
+  );
   assert.match(events.at(-1) ?? '', /^Pulled: Successfully pulled image "x:1" in .* Image size: 7 bytes\.$/);
   clean();
 });

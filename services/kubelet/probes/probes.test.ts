@@ -305,7 +305,7 @@ test('tcp probes', async () => {
   server.close();
   const refused = await probeOf({ tcpSocket: { port } });
   assert.equal(refused.result, 'failure');
-  assert.match(refused.output, /ECONNREFUSED/);
+  assert.equal(refused.output, `dial tcp 127.0.0.1:${port}: connect: connection refused`);
 });
 
 test('grpc probes', async () => {

@@ -11,7 +11,7 @@ import { messageOf, SkiffError } from '#foundation/base/errors.ts';
 import { keyedLocks } from '#foundation/base/locks.ts';
 import type { Logger } from '#foundation/base/log.ts';
 import type { Clock } from '#foundation/base/time.ts';
-import { mountsBelow } from '#foundation/linux/mount.ts';
+import { mountsBelow, shareMount, unmount } from '#foundation/linux/mount.ts';
 import type { EventRecorder, MountedVolume, Mounts, VolumeManager } from '../ports.ts';
 import type { ResolvedVolume, VolumeResolver } from './claims.ts';
 import type { VolumePlugin } from './plugin.ts';
@@ -44,7 +44,9 @@ export function createVolumeManager(deps: VolumesDeps): VolumeManager {
   const locks = keyedLocks();
   const mounted = new Map<string, Map<string, MountedVolume>>();
   const stopping = new AbortController();
+  let bound = false;
   let wanted: ReadonlySet<string> | undefined;
+  const podMounts = () => mountsBelow(join(deps.kubeletRoot, 'pods')).length;
   const pathsOf = (uid: string) => podPaths(deps.kubeletRoot, uid);
   const unmountAll = (uid: string, signal: AbortSignal) =>
     locks.run(
@@ -67,8 +69,14 @@ export function createVolumeManager(deps: VolumesDeps): VolumeManager {
   return {
     start: async () => {
       mkdirSync(join(deps.kubeletRoot, 'pods'), { recursive: true, mode: 0o750 });
+      // Volumes with mount propagation need it; where the root of the machine is shared it is so already.
+      bound = shareMount(deps.kubeletRoot);
     },
-    stop: async () => stopping.abort(new SkiffError('CANCELLED', 'the kubelet stops')),
+    async stop() {
+      stopping.abort(new SkiffError('CANCELLED', 'the kubelet stops'));
+      // Pods that live on keep their mounts, and the next kubelet finds them shared.
+      if (bound && podMounts() === 0) unmount(deps.kubeletRoot, { lazy: true });
+    },
     reconcile(pods) {
       wanted = new Set(pods.map((pod) => pod.metadata.uid ?? ''));
       void collect();

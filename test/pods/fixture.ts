@@ -1,0 +1,109 @@
+/** Skiff's kubelet for the cases, over a CRI runtime that somebody started. */
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type CriClient, connectCri } from '#contracts/cri/client.ts';
+import type { CoreEvent } from '#contracts/kubernetes/types.ts';
+import { createLogger, silentLogger } from '#foundation/base/log.ts';
+import { pathsUnder } from '#foundation/base/paths.ts';
+import { systemClock } from '#foundation/base/time.ts';
+import { undoStack } from '#foundation/base/undo.ts';
+import { removeCgroup } from '#foundation/linux/cgroups.ts';
+import { unmountTree } from '#foundation/linux/mount.ts';
+import { loadConfiguration } from '#services/kubelet/configuration/load.ts';
+import { createKubelet } from '#services/kubelet/kubelet.ts';
+import type { Facility } from './case.ts';
+import { startImages } from './images.ts';
+import { openKubelet } from './kubelet-client.ts';
+import type { Stage } from './runner.ts';
+
+/** `VERBOSE=1` shows what the kubelet logs. */
+const logger = process.env.VERBOSE === undefined ? silentLogger : createLogger('info');
+
+export interface StageOptions {
+  /** `unix:///...` of the runtime. */
+  endpoint: string;
+  facilities: readonly Facility[];
+}
+
+/**
+ * The configuration of the cases: anybody may use the API on loopback, containers that fail restart within a second
+ * instead of five minutes. The original takes the same as a file.
+ */
+const configured = {
+  address: '127.0.0.1',
+  port: 0,
+  healthzPort: 0,
+  readOnlyPort: 0,
+  failCgroupV1: false,
+  serializeImagePulls: false,
+  authentication: { anonymous: { enabled: true }, webhook: { enabled: false } },
+  authorization: { mode: 'AlwaysAllow' as const },
+  crashLoopBackOff: { maxContainerRestartPeriod: '1s' },
+  allowedUnsafeSysctls: ['net.core.somaxconn'],
+};
+
+/** Waits for the last pods of cases that failed; their end is no test's business any more. */
+async function ended(count: () => number): Promise<void> {
+  for (const end = performance.now() + 20_000; count() > 0 && performance.now() < end; ) await sleep(100);
+}
+
+/** Whether the runtime's handlers can give pods user namespaces. */
+async function hasUserNamespaces(cri: CriClient): Promise<boolean> {
+  const { runtimeHandlers } = await cri.runtime.status({});
+  return runtimeHandlers.some(({ name, features }) => name === '' && features?.userNamespaces === true);
+}
+
+/** Starts it, with the registry of the images; disposing it ends its pods and removes what it made. */
+export async function openStage(options: StageOptions): Promise<Stage & AsyncDisposable> {
+  await using undo = undoStack();
+  const root = mkdtempSync('/tmp/skiff-pod-');
+  chmodSync(root, 0o711); // Pods of users without rights pass through it.
+  undo.defer('remove the directory', () => {
+    unmountTree(root);
+    rmSync(root, { recursive: true, force: true });
+  });
+  const [manifests, files] = [join(root, 'manifests'), join(root, 'files')];
+  mkdirSync(manifests);
+  mkdirSync(files);
+  const registry = await startImages();
+  undo.defer('stop the registry', async () => registry[Symbol.asyncDispose]());
+  const cri = connectCri(options.endpoint);
+  undo.defer('close the connection', () => cri.close());
+  const userNamespaces = await hasUserNamespaces(cri);
+  const events: CoreEvent[] = [];
+  const kubelet = createKubelet({
+    paths: pathsUnder(root),
+    cri,
+    configuration: loadConfiguration({ overrides: { ...configured, staticPodPath: manifests } }),
+    clock: systemClock,
+    logger,
+    nodeName: 'node1',
+    eventSinks: [{ record: (event) => events.push(event) }],
+  });
+  await kubelet.start();
+  undo.defer('stop the kubelet', async () => {
+    await ended(() => kubelet.services.view.runningPods().length);
+    await kubelet.stop();
+    await removeCgroup(kubelet.parts.layout, kubelet.parts.podsCgroup());
+  });
+  const client = openKubelet({ url: `https://127.0.0.1:${kubelet.ports().get('secure')}` });
+  undo.defer('close the client', async () => client[Symbol.asyncDispose]());
+  const ending = undo.move();
+  return {
+    kubelet: client,
+    manifests,
+    files,
+    registry: registry.host,
+    facilities: new Set(options.facilities.filter((each) => each !== 'user-namespaces' || userNamespaces)),
+    events: () =>
+      events.map(({ involvedObject: { namespace = '', name = '' }, reason = '', message = '' }) => ({
+        namespace,
+        name,
+        reason,
+        message,
+      })),
+    patience: 60,
+    [Symbol.asyncDispose]: () => ending[Symbol.asyncDispose](),
+  };
+}
