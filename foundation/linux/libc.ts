@@ -30,6 +30,20 @@ export function declare(prototype: string): Native {
   return library.func(prototype) as unknown as Native;
 }
 
+/** A C function that is called on a thread of its own, so that it does not hold up the event loop. */
+export type SlowNative = (...args: NativeArgument[]) => Promise<number>;
+
+/** Declares a function of the C library that may take a while, and leaves no errno. */
+export function declareSlow(prototype: string): SlowNative {
+  const func = library.func(prototype);
+  return (...args) =>
+    new Promise((resolve, reject) => {
+      func.async(...args, (error: Error | null, result: number) =>
+        error === null ? resolve(result) : reject(error),
+      );
+    });
+}
+
 const ownBinary = koffi.load(null);
 
 /**

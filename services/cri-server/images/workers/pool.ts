@@ -4,6 +4,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import { type ErrorCode, messageOf, SkiffError } from '#foundation/base/errors.ts';
+import { trimHeap } from '#foundation/linux/heap.ts';
 import type { Jobs } from './jobs.ts';
 
 /** A job on its way to a worker. */
@@ -115,7 +116,7 @@ export function createWorkerPool(options: { threads?: number; file?: URL } = {})
     }
     if (queue.length > 0) again = setTimeout(dispatch, starvedMs).unref();
     const busy = [...threads].some((thread) => thread.task !== undefined);
-    if (!busy && threads.size > 0) idle = setTimeout(endThreads, idleMs).unref();
+    if (!busy && threads.size > 0) idle = setTimeout(() => endThreads().then(trimHeap), idleMs).unref();
   };
   const warm = () => {
     if (threads.size >= most || closed) return;
