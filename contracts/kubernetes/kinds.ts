@@ -68,6 +68,15 @@ const elsewhere: Record<string, string> = {
   CronJob: 'controllers need a cluster; write a Pod',
   Ingress: 'there is no ingress controller; give a container a hostPort',
   ResourceQuota: 'one node has no tenants to share it out to; set limits on pods',
+  Role: 'access is by certificate: administrators, the node, and readers (group skiff:readers)',
+  RoleBinding: 'access is by certificate: administrators, the node, and readers (group skiff:readers)',
+  ClusterRole: 'access is by certificate: administrators, the node, and readers (group skiff:readers)',
+  ClusterRoleBinding: 'access is by certificate: administrators, the node, and readers (group skiff:readers)',
+  NetworkPolicy: 'pods reach each other by the CNI configuration alone',
+  PodDisruptionBudget: 'evictions are never held back here',
+  HorizontalPodAutoscaler: 'there is nothing to scale; write Pods',
+  LimitRange: 'set requests and limits on the pods themselves',
+  Endpoints: 'nothing fills them; EndpointSlices are stored, and pods are reached by their own address',
   CustomResourceDefinition: 'this API has a fixed set of kinds',
 };
 

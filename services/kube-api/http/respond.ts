@@ -37,7 +37,8 @@ export function sendText(response: ServerResponse, status: number, type: string,
   sendBytes(response, status, type, Buffer.from(text));
 }
 
-function sendBytes(response: ServerResponse, status: number, type: string, bytes: Buffer): void {
+/** Sends bytes. */
+export function sendBytes(response: ServerResponse, status: number, type: string, bytes: Buffer): void {
   response.writeHead(status, {
     'content-type': type,
     'content-length': bytes.length,

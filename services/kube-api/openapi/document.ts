@@ -169,9 +169,8 @@ function pathsOf({ kind }: ResourceType, prefix: string, v2: boolean): Record<st
     'x-kubernetes-action': action,
     'x-kubernetes-group-version-kind': gvk,
     responses,
-    ...(types === undefined || v2
-      ? {}
-      : { requestBody: { content: content(types) }, parameters: writeParameters }),
+    ...(types === undefined ? {} : { parameters: writeParameters }),
+    ...(types === undefined || v2 ? {} : { requestBody: { content: content(types) } }),
   });
   const collection = collectionPath(kind, '{namespace}');
   const patches = [

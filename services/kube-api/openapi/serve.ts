@@ -1,9 +1,10 @@
 /** Serves OpenAPI v3 (and v2): for `kubectl explain`, `apply` and validation. Built when first asked for. */
 import { createHash } from 'node:crypto';
 import type { ApiRequest } from '../http/request.ts';
-import { sendJson, sendText } from '../http/respond.ts';
+import { sendBytes, sendJson, sendText } from '../http/respond.ts';
 import { StatusError } from '../http/status.ts';
 import type { Registry } from '../kinds/registry.ts';
+import { encodeOpenApi, openApiAnswerType, openApiProtobufType } from './protobuf.ts';
 
 /** Makes the handler. It answers false for other paths. */
 export function createOpenApi(registry: Registry): (request: ApiRequest) => Promise<boolean> {
@@ -47,6 +48,14 @@ export function groupPaths(registry: Registry): string[] {
   return [...new Set(all)];
 }
 
+async function sendProtobuf(
+  { response }: ApiRequest,
+  build: (path: string) => Promise<string | undefined>,
+): Promise<void> {
+  const document = JSON.parse((await build('v2')) ?? '{}') as object;
+  sendBytes(response, 200, openApiAnswerType, encodeOpenApi(document));
+}
+
 async function sendDocument(
   request: ApiRequest,
   version: string,
@@ -54,6 +63,7 @@ async function sendDocument(
   build: (path: string) => Promise<string | undefined>,
 ): Promise<void> {
   const accept = request.raw.headers.accept ?? '*/*';
+  if (version === 'v2' && accept.includes(openApiProtobufType)) return sendProtobuf(request, build);
   if (!/application\/json|\*\/\*|application\/\*/.test(accept))
     throw new StatusError(406, 'NotAcceptable', 'OpenAPI documents are served as application/json');
   const text = await build(version === 'v2' ? 'v2' : path);
