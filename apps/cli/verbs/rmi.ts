@@ -1,16 +1,16 @@
-/** `skiff rmi`: removes images. */
+/** `skiff rmi`: takes names off images, and removes images with their last name. */
 import { SkiffError } from '#foundation/base/errors.ts';
 import type { Context } from '../context.ts';
-import { connectNode } from '../node/cri.ts';
+import { connectNodeAdmin } from '../node/admin.ts';
 
-/** Removes each image; the CRI calls the removal of an absent one a success, a person does not. */
+/** Removes each; the CRI calls the removal of an absent image a success, a person does not. */
 export async function run(context: Context, names: string[]): Promise<void> {
-  using cri = connectNode(context, 'rmi');
+  using admin = connectNodeAdmin(context, 'rmi');
   for (const name of names) {
-    const { image } = await cri.images.imageStatus({ image: { image: name } });
-    if (image === undefined)
+    const { untagged, deleted } = await admin.images.untag({ name });
+    if (untagged.length === 0 && deleted === '')
       throw new SkiffError('NOT_FOUND', `there is no image "${name}"; \`skiff images\` lists them`);
-    await cri.images.removeImage({ image: { image: name } });
-    context.out.write(`${name}\n`);
+    for (const each of untagged) context.out.write(`untagged ${each}\n`);
+    if (deleted !== '') context.out.write(`deleted ${deleted}\n`);
   }
 }

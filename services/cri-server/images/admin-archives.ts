@@ -10,6 +10,7 @@ import {
 import { asyncQueue } from '#foundation/base/async-queue.ts';
 import { SkiffError } from '#foundation/base/errors.ts';
 import type { Handlers } from '#foundation/grpc/server.ts';
+import { forPeople } from './failures.ts';
 import type { Checked, Images, PushProgress } from './index.ts';
 
 type PushMessage = MessageInitShape<typeof PushProgressSchema>;
@@ -53,7 +54,7 @@ async function* push(
       queue.push({ digest, layers: [...blobs.values()].map(layerOf) });
       queue.end();
     },
-    (error: unknown) => queue.end(error),
+    (error: unknown) => queue.end(forPeople(error)),
   );
   yield* queue;
 }

@@ -67,7 +67,16 @@ test('the admin service pulls with progress, names, pushes, saves, loads, checks
   await admin.pin({ image: name, pinned: false });
   assert.deepEqual((await admin.prune({ all: true })).deleted, [pushed.config]);
   await assert.rejects(admin.inspect({ image: name }), (error) => isSkiffError(error, 'NOT_FOUND'));
-  await assert.rejects(collected(admin.pull({ image: `${registry.host}/no:v1` })), (error) =>
-    isSkiffError(error, 'NOT_FOUND'),
+  await assert.rejects(
+    collected(admin.pull({ image: `${registry.host}/no:v1` })),
+    (error) =>
+      isSkiffError(error, 'NOT_FOUND') && /^Cannot pull "[^"]*\/no:v1": not found: /.test(error.message),
   );
+  // The kubelet's prefix is for the kubelet.
+  await assert.rejects(
+    collected(admin.pull({ image: '127.0.0.1:1/x' })),
+    (error) =>
+      isSkiffError(error, 'UNAVAILABLE') && /^Cannot pull 127.0.0.1:1\/x:latest: /.test(error.message),
+  );
+  assert.deepEqual((await admin.untag({ name })).untagged, []);
 });

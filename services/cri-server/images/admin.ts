@@ -11,9 +11,9 @@ import { asyncQueue } from '#foundation/base/async-queue.ts';
 import { messageOf, SkiffError } from '#foundation/base/errors.ts';
 import type { Handlers } from '#foundation/grpc/server.ts';
 import { archiveHandlers } from './admin-archives.ts';
+import { forPeople } from './failures.ts';
 import type { DebianBuild, Images } from './index.ts';
 import type { PullProgress } from './progress.ts';
-import { formatReference, parseReference } from './reference.ts';
 import type { ImageRecord } from './store/model.ts';
 
 type PullMessage = MessageInitShape<typeof PullProgressSchema>;
@@ -56,18 +56,20 @@ async function* pullWithProgress(
   auth: { username: string; password: string } | undefined,
   signal: AbortSignal,
 ): AsyncGenerator<PullMessage> {
-  const name = formatReference(parseReference(image));
   const queue = asyncQueue<PullMessage>();
+  let name = image;
   const stop = images.board.watch((progress) => {
     // The outcome is told below, by the pull that was asked for.
-    if (progress.reference === name && progress.state !== 'failed') queue.push(messageOfPull(progress));
+    if (progress.name !== image || progress.state === 'failed') return;
+    name = progress.reference;
+    queue.push(messageOfPull(progress));
   });
   images.pull({ reference: image, ...(auth && { auth }) }, signal).then(
     ({ id }) => {
       queue.push({ image: name, state: PullState.DONE, imageId: id });
       queue.end();
     },
-    (error: unknown) => queue.end(error),
+    (error: unknown) => queue.end(forPeople(error)),
   );
   try {
     yield* queue;

@@ -13,6 +13,8 @@ export interface LayerProgress {
 export interface PullProgress {
   /** The normalised reference. */
   reference: string;
+  /** The name as it was asked for. */
+  name: string;
   state: 'resolving' | 'pulling' | 'done' | 'failed';
   layers: LayerProgress[];
   /** Why it failed. */
@@ -23,8 +25,8 @@ export interface PullProgress {
 
 /** Pulls under way. */
 export interface ProgressBoard {
-  /** Begins to tell of a pull. */
-  begin(reference: string): PullTracker;
+  /** Begins to tell of a pull. @param name as it was asked for; the reference unless told. */
+  begin(reference: string, name?: string): PullTracker;
   /** Every pull under way now. */
   current(): PullProgress[];
   /** Calls `listener` after each change, at most some times a second for each pull. @returns how to stop. */
@@ -55,8 +57,8 @@ export function createProgressBoard(): ProgressBoard {
       listeners.add(listener);
       return () => void listeners.delete(listener);
     },
-    begin: (reference) => {
-      const progress: PullProgress = { reference, state: 'resolving', layers: [] };
+    begin: (reference, name = reference) => {
+      const progress: PullProgress = { reference, name, state: 'resolving', layers: [] };
       let told = 0;
       let later: NodeJS.Timeout | undefined;
       const tellNow = () => {

@@ -1,6 +1,7 @@
 /** Pulls an image: resolve, fetch and unpack what is missing, make it durable, name it. */
-import { isSkiffError, messageOf, SkiffError, wrapError } from '#foundation/base/errors.ts';
+import { isSkiffError, SkiffError } from '#foundation/base/errors.ts';
 import type { ImageParts } from '../deps.ts';
+import { transferFailure } from '../failures.ts';
 import type { PullTracker } from '../progress.ts';
 import { formatReference, formatRepository, type Reference } from '../reference.ts';
 import type { AuthRequest } from '../registry/types.ts';
@@ -49,7 +50,7 @@ async function pullReference(
   reference: Reference,
   signal: AbortSignal,
 ): Promise<ImageRecord> {
-  const tracker = parts.board.begin(formatReference(reference));
+  const tracker = parts.board.begin(formatReference(reference), request.reference);
   const lease = parts.leases.open();
   try {
     const image = await pull(parts, { reference, auth: request.auth, tracker, lease }, signal);
@@ -58,10 +59,9 @@ async function pullReference(
     return image;
   } catch (error) {
     lease.expire(retryMs);
-    tracker.end({ error: messageOf(error) });
-    throw /^(RegistryUnavailable|SignatureValidationFailed)\b/.test(messageOf(error))
-      ? error
-      : wrapError(error, `Cannot pull "${request.reference}"`);
+    const failure = transferFailure(error, 'pull', request.reference, reference);
+    tracker.end({ error: failure.message });
+    throw failure;
   }
 }
 

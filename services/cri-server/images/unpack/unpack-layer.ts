@@ -119,7 +119,7 @@ function bound({ limits, blob, target, control }: UnpackJob): (total: number) =>
 export function boundBytes(most: number, target: string, limits: UnpackLimits): (total: number) => void {
   let nextCheck = spaceCheckBytes;
   return (total) => {
-    if (total > most) throw tooLarge(`it unpacks to more than ${most} bytes`);
+    if (total > most) throw tooLarge(`it unpacks to more than ${mebibytes(most)}`);
     if (total < nextCheck) return;
     nextCheck = total + spaceCheckBytes;
     checkSpace(target, limits.minFreeBytes);
@@ -128,7 +128,14 @@ export function boundBytes(most: number, target: string, limits: UnpackLimits): 
 
 function checkSpace(path: string, least: number): void {
   const { bavail, bsize } = statfsSync(path);
-  if (bavail * bsize < least) throw tooLarge(`less than ${least} bytes are left on the disk of ${path}`);
+  if (bavail * bsize < least)
+    throw tooLarge(
+      `less than ${mebibytes(least)} are left on the disk of ${path}; free some, or prune images`,
+    );
+}
+
+function mebibytes(bytes: number): string {
+  return `${Math.floor(bytes / 2 ** 20)} MiB`;
 }
 
 function tooLarge(why: string): SkiffError {

@@ -1,8 +1,9 @@
 /** Pushes an image: blobs that the registry has not yet, then the manifest. */
 import { createReadStream } from 'node:fs';
 import type { Descriptor } from '#contracts/oci/image.ts';
-import { SkiffError, wrapError } from '#foundation/base/errors.ts';
+import { SkiffError } from '#foundation/base/errors.ts';
 import type { ImageParts } from '../deps.ts';
+import { transferFailure } from '../failures.ts';
 import { limiter } from '../limiter.ts';
 import { formatRepository, parseReference } from '../reference.ts';
 import type { AuthRequest, PushOutcome } from '../registry/types.ts';
@@ -87,7 +88,7 @@ export async function pushImage(
     if (now !== undefined) catalog.put({ ...now, digests: [...new Set([...now.digests, digest])] });
     return { digest: image.manifest.digest };
   } catch (error) {
-    throw wrapError(error, `Cannot push "${name}"`);
+    throw transferFailure(error, 'push', name, reference);
   } finally {
     lease.close();
   }
