@@ -41,3 +41,36 @@ export async function startDaemon({ file, args, logFile, env }: Daemon): Promise
     closeSync(log);
   }
 }
+
+/** A program that shares this process's standard streams. */
+export interface Inheriting {
+  pid: number;
+  /** Waits for its end. Who does not may end before it. */
+  ended(): Promise<{ code: number; signal: NodeJS.Signals | null }>;
+}
+
+/**
+ * Starts a program that gets this process's own standard streams and outlives it; in a session of its own unless told.
+ *
+ * @throws SkiffError NOT_FOUND if it cannot be started.
+ */
+export function startInheriting(
+  file: string,
+  args: readonly string[],
+  { env, session = true }: { env: Record<string, string>; session?: boolean },
+): Inheriting {
+  const child = spawn(file, args, { detached: session, stdio: 'inherit', env, cwd: '/' });
+  const ended = new Promise<{ code: number; signal: NodeJS.Signals | null }>((resolve) =>
+    child.once('exit', (code, signal) => resolve({ code: code ?? 128, signal })),
+  );
+  child.on('error', () => {}); // Told below: a program that cannot be started has no number.
+  if (child.pid === undefined) throw new SkiffError('NOT_FOUND', `Cannot start ${file}`);
+  child.unref();
+  return {
+    pid: child.pid,
+    ended: () => {
+      child.ref();
+      return ended;
+    },
+  };
+}

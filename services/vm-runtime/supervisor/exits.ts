@@ -11,7 +11,11 @@ export function observeExit(
   end: { code: number; signal: number },
   exec?: { id: string; running: Running },
 ): void {
-  if (exec !== undefined) return observeExecExit(core, container, end, exec);
+  if (exec === undefined) observeOwnExit(core, container, end);
+  else observeExecExit(core, container, end, exec);
+}
+
+function observeOwnExit(core: Core, container: Container, end: { code: number; signal: number }): void {
   const { record } = container;
   if (record.status === 'stopped') return;
   const oomKilled = record.oomKills > 0 && end.code !== 0;

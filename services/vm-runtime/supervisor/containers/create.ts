@@ -3,7 +3,7 @@
  * What fails takes back all that came before.
  */
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RuntimeSpec, RuntimeState } from '#contracts/oci/runtime.ts';
 import { SkiffError, wrapError } from '#foundation/base/errors.ts';
@@ -16,6 +16,7 @@ import { saveContainer, watchExit } from '../exits.ts';
 import { runHooks, tryHooks } from '../hooks.ts';
 import { bindProcess, takeLink } from '../links.ts';
 import { bootMachine, saveRunning } from '../machine.ts';
+import { containerStateFile } from '../paths.ts';
 import { type GuestPlan, type GuestTmpfs, planContainer } from '../translate/index.ts';
 
 /** Milliseconds that the shim has to attach: its process is there before the call. */
@@ -122,6 +123,7 @@ function begin(core: Core, request: CreateRequest, spec: RuntimeSpec, undo: Undo
   };
   undo.defer('entry', () => {
     core.containers.delete(request.id);
+    rmSync(containerStateFile(core.config.root, request.id), { force: true });
   });
   core.containers.set(request.id, container);
   saveContainer(core, container);

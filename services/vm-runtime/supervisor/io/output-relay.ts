@@ -50,7 +50,10 @@ export function outputRelay(source: Readable, from: number, confirm: (count: num
     flow();
   };
   source.on('data', (chunk: Buffer) => {
-    if (discarding) return confirm((base += chunk.length));
+    if (discarding) {
+      base += chunk.length;
+      return confirm(base);
+    }
     for (let at = 0; at < chunk.length; at += frameBytes) {
       const part = chunk.subarray(at, at + frameBytes);
       chunks.push(part);
