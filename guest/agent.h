@@ -54,7 +54,7 @@ struct stream {
   bool end_told;   /* from the guest: END was sent; to the guest: our end of the pipe was closed */
   uint64_t base, sent, end;
   uint64_t limit;  /* from the guest: what the host allows; to the guest: what was allowed to it */
-  uint64_t told;   /* to the guest: the consumed count that the host knows */
+  uint64_t told;   /* to the guest: what was taken when the host was last told its limit */
   uint8_t *ring;
 };
 
@@ -136,7 +136,6 @@ void stream_end(uint32_t id);
 void stream_credit(uint32_t id, struct span payload);
 void stream_reset(uint32_t id);
 void streams_rewind(void);
-void streams_allow(void);
 bool streams_send(void);
 
 /* processes.c */

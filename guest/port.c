@@ -190,5 +190,4 @@ void greet(struct span nonce, uint32_t call) {
   put_all(&all);
   reply(call, host_number, NULL, 3, &all);
   buffer_free(&all);
-  streams_allow();
 }

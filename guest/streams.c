@@ -61,7 +61,7 @@ static void tell_credit(struct stream *stream) {
   if (!host_is_there) return;
   stream->told = stream->base;
   stream->limit = stream->base + STREAM_ROOM;
-  set_u64(credit, stream->base);
+  set_u64(credit, stream->end);
   set_u64(credit + 8, stream->limit);
   frame_add(&port_queue, FRAME_CREDIT, stream->id, credit, sizeof(credit));
 }
@@ -82,7 +82,8 @@ static void refuse_input(struct stream *stream) {
   if (host_is_there) frame_add(&port_queue, FRAME_RESET, stream->id, NULL, 0);
 }
 
-static void write_input(struct stream *stream) {
+/* @returns false if nobody reads. */
+static bool write_input(struct stream *stream) {
   while (held(stream) > 0 && stream->watch.fd >= 0) {
     size_t size = held(stream);
     uint8_t *at = piece(stream, stream->base, &size);
@@ -91,7 +92,7 @@ static void write_input(struct stream *stream) {
     if (done < 0 && errno == EAGAIN) break;
     if (done < 0) {
       refuse_input(stream);
-      return;
+      return false;
     }
     stream->base += (size_t)done;
   }
@@ -99,12 +100,13 @@ static void write_input(struct stream *stream) {
     finish_input(stream);
   else
     watch_set(&stream->watch, held(stream) > 0 ? EPOLLOUT : 0);
-  if (!stream->ended && stream->base - stream->told >= STREAM_ROOM / 4) tell_credit(stream);
+  return true;
 }
 
 static void on_input(struct watch *watch, uint32_t events) {
+  struct stream *stream = (struct stream *)watch;
   (void)events;
-  write_input((struct stream *)watch);
+  if (write_input(stream) && !stream->ended && stream->base - stream->told >= STREAM_ROOM / 4) tell_credit(stream);
 }
 
 /* Takes the file over. A stream with `fd` -1 is at its end. */
@@ -123,10 +125,7 @@ void stream_open(struct stream *stream, struct process *process, int number, int
   streams = stream;
   if (fd < 0) return;
   fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-  if (from_guest)
-    watch_output(stream);
-  else
-    tell_credit(stream);
+  if (from_guest) watch_output(stream);
 }
 
 void stream_close(struct stream *stream) {
@@ -161,7 +160,7 @@ void stream_data(uint32_t id, struct span data) {
     stream->end += size;
     data = (struct span){data.at + size, data.size - size};
   }
-  write_input(stream);
+  if (write_input(stream)) tell_credit(stream);
 }
 
 void stream_end(uint32_t id) {
@@ -171,9 +170,14 @@ void stream_end(uint32_t id) {
   write_input(stream);
 }
 
+/* For a stream to the guest it asks for the guest's own. */
 void stream_credit(uint32_t id, struct span payload) {
-  struct stream *stream = find(id, true);
+  struct stream *stream = find(id, (id & 3) != 0);
   if (stream == NULL || payload.size != 16) return;
+  if (!stream->from_guest) {
+    if (!stream->ended) tell_credit(stream);
+    return;
+  }
   uint64_t consumed = get_u64(payload.at);
   if (consumed < stream->base || consumed > stream->end) return;
   stream->base = consumed;
@@ -206,12 +210,6 @@ void streams_rewind(void) {
     each->limit = 0;
     each->end_told = false;
   }
-}
-
-/* Tells a new host what it may send. */
-void streams_allow(void) {
-  for (struct stream *each = streams; each != NULL; each = each->next)
-    if (!each->from_guest && !each->ended) tell_credit(each);
 }
 
 static bool send_some(struct stream *stream) {

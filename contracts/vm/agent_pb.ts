@@ -17,8 +17,9 @@
 // Streams. A stream carries bytes one way and is numbered handle * 4 + n: n = 0 goes to the guest (standard
 // input), 1 and 2 come from it (standard output, standard error; with a terminal everything comes by 1). The host
 // chooses handles, unused ones, from 1 to 2^29. Bytes are counted from 0 for the life of the stream. The receiver's
-// CREDIT says up to which count it consumed (the sender may forget those) and up to which count the sender may
-// send. The guest keeps what was not consumed and reads no more from the process than it can keep.
+// CREDIT says up to which count it has bytes for good (the sender may forget those) and up to which count the sender
+// may send. The guest keeps what was not consumed and reads no more from the process than it can keep. A host that
+// takes up a stream to the guest first asks for the guest's CREDIT by one of its own, with zeros.
 //
 // Beginning and resuming. After connecting the host sends zero bytes (more than the longest frame, which a host
 // that died may have left unfinished; the end byte tells a finished frame from one filled up by zeros), then a CALL

@@ -172,6 +172,13 @@ export interface GuestProcess {
   readonly exited: Promise<GuestExit>;
   /** Bytes of each stream, counted over the process's whole life: what a later `attach` needs. */
   positions(): StreamPositions;
+  /**
+   * From its first call on (before anything is read), the guest forgets only output that was confirmed, and holds the
+   * process back 64 KiB behind that: a host that comes later can `attach` there. Without it, what was read is forgotten.
+   *
+   * @param count bytes counted over the process's whole life.
+   */
+  confirm(stream: 'stdout' | 'stderr', count: number): void;
   signal(signal: number, options?: AgentCallOptions): Promise<void>;
   resize(size: TerminalSize, options?: AgentCallOptions): Promise<void>;
   /** Forgets an ended process in the guest, with output that was not read. Idempotent. */

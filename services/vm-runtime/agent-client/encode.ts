@@ -1,0 +1,135 @@
+/** What the host says, in the protocol's messages; what the guest says, in ours. */
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import {
+  type ConfigureSchema,
+  type ContainerState,
+  type HelloReply,
+  type MountSchema,
+  type ProcessInfo,
+  ContainerState_Status as Status,
+} from '#contracts/vm/agent_pb.ts';
+import { SkiffError, wrapError } from '#foundation/base/errors.ts';
+import { parseAddress } from '#foundation/base/ip.ts';
+import { processState } from './process.ts';
+import { cleanText } from './text.ts';
+import type {
+  AgentHello,
+  AgentRoute,
+  GuestConfiguration,
+  GuestContainer,
+  GuestContainerStatus,
+  GuestMount,
+  GuestProcessInfo,
+  TerminalSize,
+} from './types.ts';
+
+/** How long a disk or a tag may take to appear unless told. */
+export const defaultMountWaitMs = 5_000;
+
+/** @throws SkiffError INVALID_ARGUMENT for an address that is none. */
+export function encodeConfiguration(wanted: GuestConfiguration): MessageInitShape<typeof ConfigureSchema> {
+  return {
+    hostname: wanted.hostname,
+    domainname: wanted.domainname,
+    interfaces: wanted.interfaces?.map(({ mac, name, mtu, addresses }) => ({
+      mac: macBytes(mac),
+      name,
+      mtu,
+      addresses: addresses.map(encodeAddress),
+    })),
+    routes: wanted.routes?.map(encodeRoute),
+    sysctls: { ...wanted.sysctls },
+    machineId: wanted.machineId,
+    entropy: wanted.entropy,
+    time: wanted.time,
+    sharedPidNamespace: wanted.sharedPidNamespace,
+  };
+}
+
+function encodeRoute(route: AgentRoute) {
+  const { gateway, source, interface: name, mtu, scope, metric, onlink } = route;
+  return {
+    destination: encodeAddress(route.destination),
+    gateway: gateway === undefined ? undefined : parseAddress(gateway),
+    source: source === undefined ? undefined : parseAddress(source),
+    interface: name,
+    mtu,
+    scope,
+    metric,
+    onlink,
+  };
+}
+
+function encodeAddress(text: string): { ip: Uint8Array; prefix: number } {
+  try {
+    const [address = '', length] = text.split('/');
+    const ip = parseAddress(address);
+    const prefix = length === undefined ? ip.length * 8 : Number(length);
+    if (Number.isInteger(prefix) && prefix >= 0 && prefix <= ip.length * 8) return { ip, prefix };
+  } catch (error) {
+    throw wrapError(error, `Cannot tell the guest of address "${text}"`);
+  }
+  throw new SkiffError('INVALID_ARGUMENT', `Cannot tell the guest of address "${text}": its length is wrong`);
+}
+
+function macBytes(text: string): Uint8Array {
+  if (/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(text)) return Buffer.from(text.replaceAll(':', ''), 'hex');
+  throw new SkiffError('INVALID_ARGUMENT', `"${text}" is no hardware address`);
+}
+
+/** A mount. */
+export function encodeMount(mount: GuestMount): MessageInitShape<typeof MountSchema> {
+  const { source, target, type, options, blockSerial, waitMs = defaultMountWaitMs } = mount;
+  return { source, target, type, options: [...(options ?? [])], blockSerial, waitMs };
+}
+
+/** A process's JSON with the size that its terminal begins with, where that is not said already. */
+export function withConsoleSize(json: string, size: TerminalSize | undefined, within?: 'process'): string {
+  if (size === undefined) return json;
+  const whole = JSON.parse(json) as Record<string, unknown>;
+  const process = (within === undefined ? whole : whole[within]) as Record<string, unknown> | undefined;
+  if (process === undefined || process.consoleSize !== undefined) return json;
+  process.consoleSize = { height: size.rows, width: size.columns };
+  return JSON.stringify(whole);
+}
+
+const statuses: Readonly<Record<number, GuestContainerStatus>> = {
+  [Status.CREATING]: 'creating',
+  [Status.CREATED]: 'created',
+  [Status.RUNNING]: 'running',
+  [Status.PAUSED]: 'paused',
+  [Status.STOPPED]: 'stopped',
+};
+
+/** A container, as the guest says. */
+export function decodeContainer(state: ContainerState): GuestContainer {
+  const { id, pid, handle } = state;
+  return { id, pid, handle, status: statuses[state.status] ?? 'unknown', oomKills: Number(state.oomKills) };
+}
+
+/** The answer to the greeting. */
+export function decodeHello(hello: HelloReply): AgentHello {
+  return {
+    version: hello.version,
+    bootId: /^[0-9a-f-]{36}$/.test(hello.bootId) ? hello.bootId : '',
+    kernel: cleanText(hello.kernel, 100),
+    containers: hello.containers.map(decodeContainer),
+    processes: hello.processes.map(processState),
+  };
+}
+
+/** A process of a container's list. */
+export function decodeProcess(info: ProcessInfo): GuestProcessInfo {
+  const { pid, ppid, uid } = info;
+  const command = Buffer.from(info.command).toString().split('\0');
+  if (command.at(-1) === '') command.pop();
+  return {
+    pid,
+    ppid,
+    uid,
+    startedMs: Number(info.started / 1_000_000n),
+    cpuMs: Number(info.cpuMs),
+    rssBytes: Number(info.rss),
+    command: command.map((part) => cleanText(part, 4096)),
+  };
+}
