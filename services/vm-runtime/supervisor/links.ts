@@ -3,7 +3,7 @@
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '#foundation/base/errors.ts';
-import type { AgentClient, GuestProcess } from '../agent-client/types.ts';
+import type { AgentClient } from '../agent-client/types.ts';
 import type { Core, Running } from './core.ts';
 import { type LinkEvents, type ProcessLink, processLink } from './io/process-link.ts';
 import type { ShimConnection } from './io/server.ts';
@@ -106,20 +106,14 @@ function linkEvents<T extends Running>(
     resize: (size) => void quietly(find()?.process?.resize(size), 'resize a terminal'),
     gone() {
       const running = find();
-      if (running?.process === undefined) return;
+      if (running?.process === undefined || core.life.phase !== 'ready') return;
       core.say('a shim has ended before its process', { handle: running.process.handle });
       void quietly(kill?.(running) ?? running.process.signal(9), 'kill what a dead shim stood for');
     },
   };
 }
 
-/** A process whose outputs are forgotten by the guest only when the shim has them. */
-interface Confirming extends GuestProcess {
-  confirm?(stream: 'stdout' | 'stderr', count: number): void;
-}
-
 /** Brings the streams of a process together with its shim. */
-export function bindProcess(running: Running): void {
-  const process = running.process as Confirming | undefined;
-  if (process !== undefined) running.link.bind(process, (stream, count) => process.confirm?.(stream, count));
+export function bindProcess({ link, process }: Running): void {
+  if (process !== undefined) link.bind(process);
 }

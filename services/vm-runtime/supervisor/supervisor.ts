@@ -58,12 +58,13 @@ export async function startSupervisor(deps: SupervisorDeps): Promise<RunningSupe
     end: (reason) => endMachine(core, reason, 3000),
     async close() {
       clearTimeout(idle);
+      const { life } = core;
+      // From now on the end of a connection is ours, not the shim's.
+      core.life = { phase: 'ended', reason: 'this supervisor has ended' };
       core.events.close();
       await server.close(50);
       await shims[Symbol.asyncDispose]();
-      const { life } = core;
       if (life.phase !== 'ready') return;
-      core.life = { phase: 'ended', reason: 'this supervisor has ended' };
       life.pod.agent.close();
       life.pod.vm.release();
       life.pod.share?.release();

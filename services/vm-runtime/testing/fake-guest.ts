@@ -311,10 +311,6 @@ function resume(process: FakeProcess, from: { stdout?: number; stderr?: number }
     const fresh = new PassThrough();
     fresh.write(all.subarray(start));
     if (process[name].writableEnded) fresh.end();
-    else {
-      process[name].on('finish', () => fresh.end());
-      process.child?.[name]?.on('data', (chunk: Buffer) => fresh.write(chunk));
-    }
     process[name].resume();
     process[name] = fresh;
     process.counts[name] = start;

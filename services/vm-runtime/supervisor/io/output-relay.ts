@@ -49,6 +49,8 @@ export function outputRelay(source: Readable, from: number, confirm: (count: num
     confirm(base);
     flow();
   };
+  // Before anything is read: from now on the other side keeps what is not confirmed.
+  confirm(base);
   source.on('data', (chunk: Buffer) => {
     if (discarding) {
       base += chunk.length;

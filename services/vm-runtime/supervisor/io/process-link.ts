@@ -31,8 +31,8 @@ export interface LinkEvents {
 export interface ProcessLink {
   /** A shim's connection. */
   connect(connection: ShimConnection, socket: Socket): void;
-  /** The guest has the process. @param from bytes of each output that the shim had when it was found again. */
-  bind(process: GuestProcess, confirm: (stream: 'stdout' | 'stderr', count: number) => void): void;
+  /** The guest has the process. It forgets of its outputs only what the shim has. */
+  bind(process: GuestProcess): void;
   /** Resolves when a shim is there; rejects if it said that it cannot do its work, or did not come in time. */
   shim(deadlineMs: number): Promise<void>;
   /** The process has ended. */
@@ -77,12 +77,12 @@ export function processLink(events: LinkEvents): ProcessLink {
       if (connection.kind === 'control') takeControl(socket);
       else attach(connection.kind as StreamKind, socket, connection.count);
     },
-    bind(process, confirm) {
+    bind(process) {
       const from = process.positions();
       relays = {
         in: inputRelay(process),
-        out: outputRelay(process.stdout, from.stdout, (count) => confirm('stdout', count)),
-        err: outputRelay(process.stderr, from.stderr, (count) => confirm('stderr', count)),
+        out: outputRelay(process.stdout, from.stdout, (count) => process.confirm('stdout', count)),
+        err: outputRelay(process.stderr, from.stderr, (count) => process.confirm('stderr', count)),
       };
       for (const [kind, { socket, count }] of waiting) attach(kind, socket, count);
       waiting.clear();
