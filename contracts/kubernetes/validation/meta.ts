@@ -2,7 +2,6 @@
 import type { KindInfo } from '../kinds.ts';
 import type { ObjectMeta } from '../types.ts';
 import {
-  dns1035Problems,
   dnsLabelProblems,
   dnsSubdomainProblems,
   labelKeyProblems,
@@ -17,7 +16,8 @@ const maxAnnotations = 256 * 1024;
 /** The rule for names of a kind. */
 export function nameRule(kind: string): (name: string) => string[] {
   if (kind === 'Namespace') return dnsLabelProblems;
-  if (kind === 'Service') return dns1035Problems;
+  // Relaxed since 1.36: a service's name may begin with a digit.
+  if (kind === 'Service') return dnsLabelProblems;
   if (kind === 'CertificateSigningRequest') return pathSegmentProblems;
   return dnsSubdomainProblems;
 }

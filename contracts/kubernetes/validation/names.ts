@@ -3,7 +3,6 @@
 const dns1123 = '[a-z0-9]([-a-z0-9]*[a-z0-9])?';
 const labelPattern = new RegExp(`^${dns1123}$`);
 const subdomainPattern = new RegExp(`^${dns1123}(\\.${dns1123})*$`);
-const dns1035Pattern = /^[a-z]([-a-z0-9]*[a-z0-9])?$/;
 const qualifiedPattern = /^([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$/;
 const labelValuePattern = /^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$/;
 
@@ -43,22 +42,6 @@ export function dnsSubdomainProblems(value: string): string[] {
         "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character",
         `${dns1123}(\\.${dns1123})*`,
         'example.com',
-      ),
-    );
-  }
-  return problems;
-}
-
-/** An RFC 1035 label: service names. */
-export function dns1035Problems(value: string): string[] {
-  const problems = value.length > 63 ? [tooLong(63)] : [];
-  if (!dns1035Pattern.test(value)) {
-    problems.push(
-      regexWords(
-        "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character",
-        '[a-z]([-a-z0-9]*[a-z0-9])?',
-        'my-name',
-        'abc-123',
       ),
     );
   }

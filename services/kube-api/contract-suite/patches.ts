@@ -38,7 +38,7 @@ const onData: [
   ['json escaped pointer', 'json', [{ op: 'add', path: '/data/x~1y', value: '1' }], 422],
   ['merge adds and removes', 'merge', { data: { a: null, b: '2' } }, { b: '2' }],
   ['merge changes', 'merge', { data: { a: '2' } }, { a: '2' }],
-  ['merge with a wrong type', 'merge', { data: { a: 5 } }, 400],
+  ['merge with a wrong type', 'merge', { data: { a: 5 } }, 422],
   ['strategic changes', 'strategic', { data: { b: '2' } }, { a: '1', b: '2' }],
   ['strategic removes', 'strategic', { data: { a: null, c: '1' } }, { c: '1' }],
   ['strategic replaces a map', 'strategic', { data: { $patch: 'replace', z: '1' } }, { z: '1' }],
@@ -85,9 +85,25 @@ const onPorts: [name: string, patch: unknown, expected: [string, number][]][] = 
     'adds an entry',
     { spec: { ports: [{ port: 82, name: 'c' }] } },
     [
+      ['c', 82],
       ['a', 80],
       ['b', 81],
+    ],
+  ],
+  [
+    'adds behind an entry that it changes',
+    {
+      spec: {
+        ports: [
+          { port: 80, name: 'x' },
+          { port: 82, name: 'c' },
+        ],
+      },
+    },
+    [
+      ['x', 80],
       ['c', 82],
+      ['b', 81],
     ],
   ],
   ['deletes an entry', { spec: { ports: [{ port: 80, $patch: 'delete' }] } }, [['b', 81]]],
@@ -149,7 +165,7 @@ export const patchCases: readonly Case[] = [
       const added = await t.patch(t.path('configmaps', 'f'), 'strategic', {
         metadata: { finalizers: ['example.com/two'] },
       });
-      assert.deepEqual(expectStatus(added, 200).metadata.finalizers, ['example.com/one', 'example.com/two']);
+      assert.deepEqual(expectStatus(added, 200).metadata.finalizers, ['example.com/two', 'example.com/one']);
       const gone = await t.patch(t.path('configmaps', 'f'), 'strategic', {
         metadata: { '$deleteFromPrimitiveList/finalizers': ['example.com/one'] },
       });

@@ -220,7 +220,7 @@ export const podCases: readonly Case[] = [
     name: 'the log of a pod without a node is empty, of a wrong container 400',
     run: async (t) => {
       await t.pod('p');
-      assert.equal((await t.get(`${t.path('pods', 'p')}/log`)).status, 200);
+      assert.equal((await t.get(`${t.path('pods', 'p')}/log`)).status, 204);
       expectStatus(await t.get(`${t.path('pods', 'p')}/log?container=none`), 400, 'BadRequest');
     },
   },

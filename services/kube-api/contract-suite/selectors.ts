@@ -86,7 +86,10 @@ export const selectorCases: readonly Case[] = [
         400,
         'BadRequest',
       );
-      assert.match(body.message, /field label not supported: data\.a/);
+      assert.match(
+        body.message,
+        /"data\.a" is not a known field selector: only "metadata\.name", "metadata\.namespace"/,
+      );
     },
   },
   {

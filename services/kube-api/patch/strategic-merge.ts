@@ -107,7 +107,7 @@ function mergeSet(current: unknown[], patch: unknown[], order: unknown[] | undef
     ...current,
     ...patch.filter((entry) => !current.some((each) => isDeepStrictEqual(each, entry))),
   ];
-  return order === undefined ? merged : inOrder(merged, order, (entry) => entry);
+  return inOrder(merged, current, order ?? patch, (entry) => entry);
 }
 
 function mergeList(
@@ -139,28 +139,35 @@ function mergeList(
     if (at < 0) merged.push(next);
     else merged[at] = next;
   }
-  return order === undefined
-    ? merged
-    : inOrder(merged, order, (entry) => (isRecord(entry) ? entry[key] : entry), key);
+  return inOrder(merged, current, order ?? patch, (entry) => (isRecord(entry) ? entry[key] : entry));
 }
 
-/** Sorts entries as the order names them; those it does not name stay behind the one they followed. */
+/**
+ * Brings a merged list into order: what `order` names in its order, the rest as it was; of one of each, the first is
+ * the one that was first before, and what was not there before goes ahead.
+ *
+ * @param before the list as it was.
+ * @param order entries, or objects with the key alone: `$setElementOrder`, or else the patch itself.
+ */
 function inOrder(
   list: unknown[],
+  before: unknown[],
   order: unknown[],
   keyOf: (entry: unknown) => unknown,
-  key?: string,
 ): unknown[] {
-  const wanted = order.map((each) => (key !== undefined && isRecord(each) ? each[key] : each));
-  const rank = (entry: unknown) => wanted.findIndex((each) => isDeepStrictEqual(each, keyOf(entry)));
+  const indexIn = (place: unknown[], entry: unknown) =>
+    place.findIndex((each) => isDeepStrictEqual(keyOf(each), keyOf(entry)));
+  const rank = (entry: unknown) => indexIn(order, entry);
   const named = list.filter((entry) => rank(entry) >= 0).sort((a, b) => rank(a) - rank(b));
   const others = list.filter((entry) => rank(entry) < 0);
-  const result = [...named];
-  for (const entry of others) {
-    const before = list.slice(0, list.indexOf(entry)).at(-1);
-    result.splice(before === undefined ? 0 : result.indexOf(before) + 1, 0, entry);
+  const result: unknown[] = [];
+  while (named.length > 0 && others.length > 0) {
+    const here = indexIn(before, others[0]);
+    const there = indexIn(before, named[0]);
+    const from = here >= 0 && there >= 0 && here < there ? others : named;
+    result.push(from.shift());
   }
-  return result;
+  return [...result, ...named, ...others];
 }
 
 /** `$deleteFromPrimitiveList`, and orders of lists that the patch does not otherwise touch. */
@@ -177,11 +184,8 @@ function applyListDirectives(owner: FieldType, merged: Fields, patch: Fields): v
       if (key in patch || !Array.isArray(list) || !Array.isArray(value) || rule?.mergeKey === undefined)
         continue;
       const mergeKey = rule.mergeKey === '' ? undefined : rule.mergeKey;
-      merged[key] = inOrder(
-        list,
-        value,
-        (entry) => (mergeKey !== undefined && isRecord(entry) ? entry[mergeKey] : entry),
-        mergeKey,
+      merged[key] = inOrder(list, list, value, (entry) =>
+        mergeKey !== undefined && isRecord(entry) ? entry[mergeKey] : entry,
       );
     }
   }

@@ -108,7 +108,7 @@ export function containerOf({ spec, metadata }: Pod, asked: string | null): stri
     throw badRequest(`container ${asked} is not valid for pod ${metadata.name}`);
   }
   const [first] = spec.containers;
-  if (first !== undefined && all.length === 1) return first.name;
+  if (first !== undefined && spec.containers.length === 1) return first.name;
   const byDefault = metadata.annotations?.['kubectl.kubernetes.io/default-container'];
   if (byDefault !== undefined && all.includes(byDefault)) return byDefault;
   const choices = spec.containers.map((each) => each.name).join(' ');

@@ -34,7 +34,7 @@ export async function podLog(call: Call, kubelet: Kubelet): Promise<void> {
   const container = containerOf(pod, query.get('container'));
   // A pod without a node has said nothing yet.
   if (!pod.spec.nodeName) {
-    request.response.writeHead(200, { 'content-type': 'text/plain' }).end();
+    request.response.writeHead(204).end();
     return;
   }
   const { namespace } = pod.metadata;

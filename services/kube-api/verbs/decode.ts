@@ -7,7 +7,9 @@ import { apiVersionOf } from '#contracts/kubernetes/meta.ts';
 import type { KubeObject } from '#contracts/kubernetes/types.ts';
 import { contentType, parseBody, readBody } from '../http/body.ts';
 import type { ApiRequest } from '../http/request.ts';
-import { badRequest } from '../http/status.ts';
+import { badRequest, type StatusError } from '../http/status.ts';
+
+type Refusal = (kind: KindInfo, why: string) => StatusError;
 
 /** Reads the body of a create or an update. @throws 400 with the problems, 413, 415. */
 export async function readObject(request: ApiRequest, kind: KindInfo): Promise<KubeObject> {
@@ -28,21 +30,23 @@ export async function readObject(request: ApiRequest, kind: KindInfo): Promise<K
  * fieldValidation says.
  *
  * @param doubles further problems of the same sort.
- * @throws 400.
+ * @param refuse makes the failure for what is not in the kind's shape; 400 unless told.
+ * @throws StatusError.
  */
 export function asObject(
   request: Pick<ApiRequest, 'query' | 'warnings'>,
   kind: KindInfo,
   value: unknown,
   doubles: readonly string[] = [],
+  refuse: Refusal = cannotHandle,
 ): KubeObject {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw badRequest(`the body of the request is not an object of kind ${kind.kind}`);
   checkKind(kind, value as { apiVersion?: unknown; kind?: unknown });
   const { value: shaped, problems } = shapeAs(kind.model, value);
   const wrong = problems.filter((problem) => problem.kind === 'type');
-  if (wrong.length > 0) throw cannotHandle(kind, wrong.map(formatShapeProblem).join(', '));
-  judgeUnknown(request, kind, [...problems.map(unknownText), ...doubles]);
+  if (wrong.length > 0) throw refuse(kind, wrong.map(formatShapeProblem).join(', '));
+  judgeUnknown(request, kind, refuse, [...problems.map(unknownText), ...doubles]);
   const object = shaped as KubeObject;
   object.metadata ??= {} as KubeObject['metadata'];
   object.apiVersion = apiVersionOf(kind);
@@ -67,18 +71,19 @@ function checkKind(kind: KindInfo, value: { apiVersion?: unknown; kind?: unknown
     );
 }
 
-function cannotHandle(kind: KindInfo, why: string) {
+function cannotHandle(kind: KindInfo, why: string): StatusError {
   return badRequest(`${kind.kind} in version "${kind.version}" cannot be handled as a ${kind.kind}: ${why}`);
 }
 
 function judgeUnknown(
   request: Pick<ApiRequest, 'query' | 'warnings'>,
   kind: KindInfo,
+  refuse: Refusal,
   texts: string[],
 ): void {
   if (texts.length === 0) return;
   const mode = request.query.get('fieldValidation') ?? 'Warn';
-  if (mode === 'Strict') throw cannotHandle(kind, `strict decoding error: ${texts.join(', ')}`);
+  if (mode === 'Strict') throw refuse(kind, `strict decoding error: ${texts.join(', ')}`);
   if (mode === 'Warn' || mode === '') request.warnings.push(...texts);
   else if (mode !== 'Ignore')
     throw badRequest(`invalid fieldValidation ${JSON.stringify(mode)}: supported are Ignore, Warn, Strict`);

@@ -33,9 +33,17 @@ export async function patch(call: Call): Promise<void> {
   const changed = await changeObject(call, (before) => {
     const next = patched(sort, type.kind.model, before, body);
     if (!isRecord(next)) throw badRequest('the patch makes something that is no object');
-    return asObject(request, type.kind, next);
+    return asObject(request, type.kind, next, [], badPatch);
   });
   sendObject(call, 200, changed);
+}
+
+/** 422: what the patch makes is no object of the kind. */
+function badPatch(_kind: unknown, why: string): StatusError {
+  const [field, reason] = ['patch', `Invalid value: ${why}`];
+  return new StatusError(422, 'Invalid', ` "" is invalid: ${field}: ${reason}`, {
+    causes: [{ reason: 'FieldValueInvalid', message: reason, field }],
+  });
 }
 
 function patched(sort: string, model: string, before: KubeObject, body: unknown): unknown {

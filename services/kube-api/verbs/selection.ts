@@ -32,8 +32,13 @@ export function selectionOf(request: Pick<ApiRequest, 'query' | 'target'>, type:
     ...(type.strategy.selectable ?? []),
   ];
   for (const { field } of fields) {
-    if (!allowed.includes(field))
-      throw badRequest(`field label not supported: ${field}; supported are ${allowed.join(', ')}`);
+    if (allowed.includes(field)) continue;
+    const supported = allowed.map((each) => JSON.stringify(each)).join(', ');
+    throw badRequest(
+      type.strategy.selectable === undefined
+        ? `${JSON.stringify(field)} is not a known field selector: only ${supported}`
+        : `field label not supported: ${field}; supported are ${supported}`,
+    );
   }
   const namespace = type.kind.namespaced ? request.target.namespace : undefined;
   const { name } = request.target;

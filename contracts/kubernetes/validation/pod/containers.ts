@@ -120,7 +120,7 @@ function checkHostPorts(spec: PodSpec, problems: Problems): void {
 function checkRestart(container: Container, path: string, problems: Problems): void {
   const { restartPolicy, restartPolicyRules = [] } = container;
   if (restartPolicy !== undefined)
-    checkOneOf(problems, `${path}.restartPolicy`, restartPolicy, ['Always', 'Never', 'OnFailure']);
+    checkOneOf(problems, `${path}.restartPolicy`, restartPolicy, ['Always', 'OnFailure', 'Never']);
   if (restartPolicyRules.length > 0 && restartPolicy === undefined)
     problems.required(`${path}.restartPolicy`, 'must specify restartPolicy when restart rules are used');
   if (restartPolicyRules.length > 20)

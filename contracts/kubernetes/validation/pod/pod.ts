@@ -36,7 +36,7 @@ export function checkNewPod(pod: Pod, problems: Problems): void {
 }
 
 function checkPolicies(spec: PodSpec, problems: Problems): void {
-  checkOneOf(problems, 'spec.restartPolicy', spec.restartPolicy, ['Always', 'Never', 'OnFailure']);
+  checkOneOf(problems, 'spec.restartPolicy', spec.restartPolicy, ['Always', 'OnFailure', 'Never']);
   checkOneOf(problems, 'spec.dnsPolicy', spec.dnsPolicy, [
     'ClusterFirst',
     'ClusterFirstWithHostNet',
