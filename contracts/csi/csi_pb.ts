@@ -13,7 +13,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file csi/csi.proto.
  */
 export const file_csi_csi: GenFile = /*@__PURE__*/
-  fileDesc("Cg1jc2kvY3NpLnByb3RvEgZjc2kudjEiFgoUR2V0UGx1Z2luSW5mb1JlcXVlc3QirQEKFUdldFBsdWdpbkluZm9SZXNwb25zZRIMCgRuYW1lGAEgASgJEhYKDnZlbmRvcl92ZXJzaW9uGAIgASgJEj0KCG1hbmlmZXN0GAMgAygLMisuY3NpLnYxLkdldFBsdWdpbkluZm9SZXNwb25zZS5NYW5pZmVzdEVudHJ5Gi8KDU1hbmlmZXN0RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASLPBAoQVm9sdW1lQ2FwYWJpbGl0eRI1CgVibG9jaxgBIAEoCzIkLmNzaS52MS5Wb2x1bWVDYXBhYmlsaXR5LkJsb2NrVm9sdW1lSAASNQoFbW91bnQYAiABKAsyJC5jc2kudjEuVm9sdW1lQ2FwYWJpbGl0eS5Nb3VudFZvbHVtZUgAEjgKC2FjY2Vzc19tb2RlGAMgASgLMiMuY3NpLnYxLlZvbHVtZUNhcGFiaWxpdHkuQWNjZXNzTW9kZRoNCgtCbG9ja1ZvbHVtZRpPCgtNb3VudFZvbHVtZRIPCgdmc190eXBlGAEgASgJEhMKC21vdW50X2ZsYWdzGAIgAygJEhoKEnZvbHVtZV9tb3VudF9ncm91cBgDIAEoCRqjAgoKQWNjZXNzTW9kZRI2CgRtb2RlGAEgASgOMiguY3NpLnYxLlZvbHVtZUNhcGFiaWxpdHkuQWNjZXNzTW9kZS5Nb2RlItwBCgRNb2RlEgsKB1VOS05PV04QABIWChJTSU5HTEVfTk9ERV9XUklURVIQARIbChdTSU5HTEVfTk9ERV9SRUFERVJfT05MWRACEhoKFk1VTFRJX05PREVfUkVBREVSX09OTFkQAxIcChhNVUxUSV9OT0RFX1NJTkdMRV9XUklURVIQBBIbChdNVUxUSV9OT0RFX01VTFRJX1dSSVRFUhAFEh0KGVNJTkdMRV9OT0RFX1NJTkdMRV9XUklURVIQBhIcChhTSU5HTEVfTk9ERV9NVUxUSV9XUklURVIQB0INCgthY2Nlc3NfdHlwZSLwAwoWTm9kZVN0YWdlVm9sdW1lUmVxdWVzdBIRCgl2b2x1bWVfaWQYASABKAkSSwoPcHVibGlzaF9jb250ZXh0GAIgAygLMjIuY3NpLnYxLk5vZGVTdGFnZVZvbHVtZVJlcXVlc3QuUHVibGlzaENvbnRleHRFbnRyeRIbChNzdGFnaW5nX3RhcmdldF9wYXRoGAMgASgJEjMKEXZvbHVtZV9jYXBhYmlsaXR5GAQgASgLMhguY3NpLnYxLlZvbHVtZUNhcGFiaWxpdHkSPAoHc2VjcmV0cxgFIAMoCzIrLmNzaS52MS5Ob2RlU3RhZ2VWb2x1bWVSZXF1ZXN0LlNlY3JldHNFbnRyeRJJCg52b2x1bWVfY29udGV4dBgGIAMoCzIxLmNzaS52MS5Ob2RlU3RhZ2VWb2x1bWVSZXF1ZXN0LlZvbHVtZUNvbnRleHRFbnRyeRo1ChNQdWJsaXNoQ29udGV4dEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaLgoMU2VjcmV0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaNAoSVm9sdW1lQ29udGV4dEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiGQoXTm9kZVN0YWdlVm9sdW1lUmVzcG9uc2UiSgoYTm9kZVVuc3RhZ2VWb2x1bWVSZXF1ZXN0EhEKCXZvbHVtZV9pZBgBIAEoCRIbChNzdGFnaW5nX3RhcmdldF9wYXRoGAIgASgJIhsKGU5vZGVVbnN0YWdlVm9sdW1lUmVzcG9uc2UinwQKGE5vZGVQdWJsaXNoVm9sdW1lUmVxdWVzdBIRCgl2b2x1bWVfaWQYASABKAkSTQoPcHVibGlzaF9jb250ZXh0GAIgAygLMjQuY3NpLnYxLk5vZGVQdWJsaXNoVm9sdW1lUmVxdWVzdC5QdWJsaXNoQ29udGV4dEVudHJ5EhsKE3N0YWdpbmdfdGFyZ2V0X3BhdGgYAyABKAkSEwoLdGFyZ2V0X3BhdGgYBCABKAkSMwoRdm9sdW1lX2NhcGFiaWxpdHkYBSABKAsyGC5jc2kudjEuVm9sdW1lQ2FwYWJpbGl0eRIQCghyZWFkb25seRgGIAEoCBI+CgdzZWNyZXRzGAcgAygLMi0uY3NpLnYxLk5vZGVQdWJsaXNoVm9sdW1lUmVxdWVzdC5TZWNyZXRzRW50cnkSSwoOdm9sdW1lX2NvbnRleHQYCCADKAsyMy5jc2kudjEuTm9kZVB1Ymxpc2hWb2x1bWVSZXF1ZXN0LlZvbHVtZUNvbnRleHRFbnRyeRo1ChNQdWJsaXNoQ29udGV4dEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaLgoMU2VjcmV0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaNAoSVm9sdW1lQ29udGV4dEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiGwoZTm9kZVB1Ymxpc2hWb2x1bWVSZXNwb25zZSJEChpOb2RlVW5wdWJsaXNoVm9sdW1lUmVxdWVzdBIRCgl2b2x1bWVfaWQYASABKAkSEwoLdGFyZ2V0X3BhdGgYAiABKAkiHQobTm9kZVVucHVibGlzaFZvbHVtZVJlc3BvbnNlIhwKGk5vZGVHZXRDYXBhYmlsaXRpZXNSZXF1ZXN0IrQCChVOb2RlU2VydmljZUNhcGFiaWxpdHkSMAoDcnBjGAEgASgLMiEuY3NpLnYxLk5vZGVTZXJ2aWNlQ2FwYWJpbGl0eS5SUENIABrgAQoDUlBDEjQKBHR5cGUYASABKA4yJi5jc2kudjEuTm9kZVNlcnZpY2VDYXBhYmlsaXR5LlJQQy5UeXBlIqIBCgRUeXBlEgsKB1VOS05PV04QABIYChRTVEFHRV9VTlNUQUdFX1ZPTFVNRRABEhQKEEdFVF9WT0xVTUVfU1RBVFMQAhIRCg1FWFBBTkRfVk9MVU1FEAMSFAoQVk9MVU1FX0NPTkRJVElPThAEEhwKGFNJTkdMRV9OT0RFX01VTFRJX1dSSVRFUhAFEhYKElZPTFVNRV9NT1VOVF9HUk9VUBAGQgYKBHR5cGUiUgobTm9kZUdldENhcGFiaWxpdGllc1Jlc3BvbnNlEjMKDGNhcGFiaWxpdGllcxgBIAMoCzIdLmNzaS52MS5Ob2RlU2VydmljZUNhcGFiaWxpdHkiFAoSTm9kZUdldEluZm9SZXF1ZXN0Im0KCFRvcG9sb2d5EjAKCHNlZ21lbnRzGAEgAygLMh4uY3NpLnYxLlRvcG9sb2d5LlNlZ21lbnRzRW50cnkaLwoNU2VnbWVudHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBInMKE05vZGVHZXRJbmZvUmVzcG9uc2USDwoHbm9kZV9pZBgBIAEoCRIcChRtYXhfdm9sdW1lc19wZXJfbm9kZRgCIAEoAxItChNhY2Nlc3NpYmxlX3RvcG9sb2d5GAMgASgLMhAuY3NpLnYxLlRvcG9sb2d5MlgKCElkZW50aXR5EkwKDUdldFBsdWdpbkluZm8SHC5jc2kudjEuR2V0UGx1Z2luSW5mb1JlcXVlc3QaHS5jc2kudjEuR2V0UGx1Z2luSW5mb1Jlc3BvbnNlMpYECgROb2RlElIKD05vZGVTdGFnZVZvbHVtZRIeLmNzaS52MS5Ob2RlU3RhZ2VWb2x1bWVSZXF1ZXN0Gh8uY3NpLnYxLk5vZGVTdGFnZVZvbHVtZVJlc3BvbnNlElgKEU5vZGVVbnN0YWdlVm9sdW1lEiAuY3NpLnYxLk5vZGVVbnN0YWdlVm9sdW1lUmVxdWVzdBohLmNzaS52MS5Ob2RlVW5zdGFnZVZvbHVtZVJlc3BvbnNlElgKEU5vZGVQdWJsaXNoVm9sdW1lEiAuY3NpLnYxLk5vZGVQdWJsaXNoVm9sdW1lUmVxdWVzdBohLmNzaS52MS5Ob2RlUHVibGlzaFZvbHVtZVJlc3BvbnNlEl4KE05vZGVVbnB1Ymxpc2hWb2x1bWUSIi5jc2kudjEuTm9kZVVucHVibGlzaFZvbHVtZVJlcXVlc3QaIy5jc2kudjEuTm9kZVVucHVibGlzaFZvbHVtZVJlc3BvbnNlEl4KE05vZGVHZXRDYXBhYmlsaXRpZXMSIi5jc2kudjEuTm9kZUdldENhcGFiaWxpdGllc1JlcXVlc3QaIy5jc2kudjEuTm9kZUdldENhcGFiaWxpdGllc1Jlc3BvbnNlEkYKC05vZGVHZXRJbmZvEhouY3NpLnYxLk5vZGVHZXRJbmZvUmVxdWVzdBobLmNzaS52MS5Ob2RlR2V0SW5mb1Jlc3BvbnNlYgZwcm90bzM");
+  fileDesc("Cg1jc2kvY3NpLnByb3RvEgZjc2kudjEiFgoUR2V0UGx1Z2luSW5mb1JlcXVlc3QirQEKFUdldFBsdWdpbkluZm9SZXNwb25zZRIMCgRuYW1lGAEgASgJEhYKDnZlbmRvcl92ZXJzaW9uGAIgASgJEj0KCG1hbmlmZXN0GAMgAygLMisuY3NpLnYxLkdldFBsdWdpbkluZm9SZXNwb25zZS5NYW5pZmVzdEVudHJ5Gi8KDU1hbmlmZXN0RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASLPBAoQVm9sdW1lQ2FwYWJpbGl0eRI1CgVibG9jaxgBIAEoCzIkLmNzaS52MS5Wb2x1bWVDYXBhYmlsaXR5LkJsb2NrVm9sdW1lSAASNQoFbW91bnQYAiABKAsyJC5jc2kudjEuVm9sdW1lQ2FwYWJpbGl0eS5Nb3VudFZvbHVtZUgAEjgKC2FjY2Vzc19tb2RlGAMgASgLMiMuY3NpLnYxLlZvbHVtZUNhcGFiaWxpdHkuQWNjZXNzTW9kZRoNCgtCbG9ja1ZvbHVtZRpPCgtNb3VudFZvbHVtZRIPCgdmc190eXBlGAEgASgJEhMKC21vdW50X2ZsYWdzGAIgAygJEhoKEnZvbHVtZV9tb3VudF9ncm91cBgDIAEoCRqjAgoKQWNjZXNzTW9kZRI2CgRtb2RlGAEgASgOMiguY3NpLnYxLlZvbHVtZUNhcGFiaWxpdHkuQWNjZXNzTW9kZS5Nb2RlItwBCgRNb2RlEgsKB1VOS05PV04QABIWChJTSU5HTEVfTk9ERV9XUklURVIQARIbChdTSU5HTEVfTk9ERV9SRUFERVJfT05MWRACEhoKFk1VTFRJX05PREVfUkVBREVSX09OTFkQAxIcChhNVUxUSV9OT0RFX1NJTkdMRV9XUklURVIQBBIbChdNVUxUSV9OT0RFX01VTFRJX1dSSVRFUhAFEh0KGVNJTkdMRV9OT0RFX1NJTkdMRV9XUklURVIQBhIcChhTSU5HTEVfTk9ERV9NVUxUSV9XUklURVIQB0INCgthY2Nlc3NfdHlwZSLwAwoWTm9kZVN0YWdlVm9sdW1lUmVxdWVzdBIRCgl2b2x1bWVfaWQYASABKAkSSwoPcHVibGlzaF9jb250ZXh0GAIgAygLMjIuY3NpLnYxLk5vZGVTdGFnZVZvbHVtZVJlcXVlc3QuUHVibGlzaENvbnRleHRFbnRyeRIbChNzdGFnaW5nX3RhcmdldF9wYXRoGAMgASgJEjMKEXZvbHVtZV9jYXBhYmlsaXR5GAQgASgLMhguY3NpLnYxLlZvbHVtZUNhcGFiaWxpdHkSPAoHc2VjcmV0cxgFIAMoCzIrLmNzaS52MS5Ob2RlU3RhZ2VWb2x1bWVSZXF1ZXN0LlNlY3JldHNFbnRyeRJJCg52b2x1bWVfY29udGV4dBgGIAMoCzIxLmNzaS52MS5Ob2RlU3RhZ2VWb2x1bWVSZXF1ZXN0LlZvbHVtZUNvbnRleHRFbnRyeRo1ChNQdWJsaXNoQ29udGV4dEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaLgoMU2VjcmV0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaNAoSVm9sdW1lQ29udGV4dEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiGQoXTm9kZVN0YWdlVm9sdW1lUmVzcG9uc2UiSgoYTm9kZVVuc3RhZ2VWb2x1bWVSZXF1ZXN0EhEKCXZvbHVtZV9pZBgBIAEoCRIbChNzdGFnaW5nX3RhcmdldF9wYXRoGAIgASgJIhsKGU5vZGVVbnN0YWdlVm9sdW1lUmVzcG9uc2UinwQKGE5vZGVQdWJsaXNoVm9sdW1lUmVxdWVzdBIRCgl2b2x1bWVfaWQYASABKAkSTQoPcHVibGlzaF9jb250ZXh0GAIgAygLMjQuY3NpLnYxLk5vZGVQdWJsaXNoVm9sdW1lUmVxdWVzdC5QdWJsaXNoQ29udGV4dEVudHJ5EhsKE3N0YWdpbmdfdGFyZ2V0X3BhdGgYAyABKAkSEwoLdGFyZ2V0X3BhdGgYBCABKAkSMwoRdm9sdW1lX2NhcGFiaWxpdHkYBSABKAsyGC5jc2kudjEuVm9sdW1lQ2FwYWJpbGl0eRIQCghyZWFkb25seRgGIAEoCBI+CgdzZWNyZXRzGAcgAygLMi0uY3NpLnYxLk5vZGVQdWJsaXNoVm9sdW1lUmVxdWVzdC5TZWNyZXRzRW50cnkSSwoOdm9sdW1lX2NvbnRleHQYCCADKAsyMy5jc2kudjEuTm9kZVB1Ymxpc2hWb2x1bWVSZXF1ZXN0LlZvbHVtZUNvbnRleHRFbnRyeRo1ChNQdWJsaXNoQ29udGV4dEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaLgoMU2VjcmV0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaNAoSVm9sdW1lQ29udGV4dEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiGwoZTm9kZVB1Ymxpc2hWb2x1bWVSZXNwb25zZSJEChpOb2RlVW5wdWJsaXNoVm9sdW1lUmVxdWVzdBIRCgl2b2x1bWVfaWQYASABKAkSEwoLdGFyZ2V0X3BhdGgYAiABKAkiHQobTm9kZVVucHVibGlzaFZvbHVtZVJlc3BvbnNlImAKGU5vZGVHZXRWb2x1bWVTdGF0c1JlcXVlc3QSEQoJdm9sdW1lX2lkGAEgASgJEhMKC3ZvbHVtZV9wYXRoGAIgASgJEhsKE3N0YWdpbmdfdGFyZ2V0X3BhdGgYAyABKAkicwoaTm9kZUdldFZvbHVtZVN0YXRzUmVzcG9uc2USIgoFdXNhZ2UYASADKAsyEy5jc2kudjEuVm9sdW1lVXNhZ2USMQoQdm9sdW1lX2NvbmRpdGlvbhgCIAEoCzIXLmNzaS52MS5Wb2x1bWVDb25kaXRpb24ikQEKC1ZvbHVtZVVzYWdlEhEKCWF2YWlsYWJsZRgBIAEoAxINCgV0b3RhbBgCIAEoAxIMCgR1c2VkGAMgASgDEiYKBHVuaXQYBCABKA4yGC5jc2kudjEuVm9sdW1lVXNhZ2UuVW5pdCIqCgRVbml0EgsKB1VOS05PV04QABIJCgVCWVRFUxABEgoKBklOT0RFUxACIjQKD1ZvbHVtZUNvbmRpdGlvbhIQCghhYm5vcm1hbBgBIAEoCBIPCgdtZXNzYWdlGAIgASgJIjwKDUNhcGFjaXR5UmFuZ2USFgoOcmVxdWlyZWRfYnl0ZXMYASABKAMSEwoLbGltaXRfYnl0ZXMYAiABKAMisQIKF05vZGVFeHBhbmRWb2x1bWVSZXF1ZXN0EhEKCXZvbHVtZV9pZBgBIAEoCRITCgt2b2x1bWVfcGF0aBgCIAEoCRItCg5jYXBhY2l0eV9yYW5nZRgDIAEoCzIVLmNzaS52MS5DYXBhY2l0eVJhbmdlEhsKE3N0YWdpbmdfdGFyZ2V0X3BhdGgYBCABKAkSMwoRdm9sdW1lX2NhcGFiaWxpdHkYBSABKAsyGC5jc2kudjEuVm9sdW1lQ2FwYWJpbGl0eRI9CgdzZWNyZXRzGAYgAygLMiwuY3NpLnYxLk5vZGVFeHBhbmRWb2x1bWVSZXF1ZXN0LlNlY3JldHNFbnRyeRouCgxTZWNyZXRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASIyChhOb2RlRXhwYW5kVm9sdW1lUmVzcG9uc2USFgoOY2FwYWNpdHlfYnl0ZXMYASABKAMiHAoaTm9kZUdldENhcGFiaWxpdGllc1JlcXVlc3QitAIKFU5vZGVTZXJ2aWNlQ2FwYWJpbGl0eRIwCgNycGMYASABKAsyIS5jc2kudjEuTm9kZVNlcnZpY2VDYXBhYmlsaXR5LlJQQ0gAGuABCgNSUEMSNAoEdHlwZRgBIAEoDjImLmNzaS52MS5Ob2RlU2VydmljZUNhcGFiaWxpdHkuUlBDLlR5cGUiogEKBFR5cGUSCwoHVU5LTk9XThAAEhgKFFNUQUdFX1VOU1RBR0VfVk9MVU1FEAESFAoQR0VUX1ZPTFVNRV9TVEFUUxACEhEKDUVYUEFORF9WT0xVTUUQAxIUChBWT0xVTUVfQ09ORElUSU9OEAQSHAoYU0lOR0xFX05PREVfTVVMVElfV1JJVEVSEAUSFgoSVk9MVU1FX01PVU5UX0dST1VQEAZCBgoEdHlwZSJSChtOb2RlR2V0Q2FwYWJpbGl0aWVzUmVzcG9uc2USMwoMY2FwYWJpbGl0aWVzGAEgAygLMh0uY3NpLnYxLk5vZGVTZXJ2aWNlQ2FwYWJpbGl0eSIUChJOb2RlR2V0SW5mb1JlcXVlc3QibQoIVG9wb2xvZ3kSMAoIc2VnbWVudHMYASADKAsyHi5jc2kudjEuVG9wb2xvZ3kuU2VnbWVudHNFbnRyeRovCg1TZWdtZW50c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEicwoTTm9kZUdldEluZm9SZXNwb25zZRIPCgdub2RlX2lkGAEgASgJEhwKFG1heF92b2x1bWVzX3Blcl9ub2RlGAIgASgDEi0KE2FjY2Vzc2libGVfdG9wb2xvZ3kYAyABKAsyEC5jc2kudjEuVG9wb2xvZ3kyWAoISWRlbnRpdHkSTAoNR2V0UGx1Z2luSW5mbxIcLmNzaS52MS5HZXRQbHVnaW5JbmZvUmVxdWVzdBodLmNzaS52MS5HZXRQbHVnaW5JbmZvUmVzcG9uc2UyygUKBE5vZGUSUgoPTm9kZVN0YWdlVm9sdW1lEh4uY3NpLnYxLk5vZGVTdGFnZVZvbHVtZVJlcXVlc3QaHy5jc2kudjEuTm9kZVN0YWdlVm9sdW1lUmVzcG9uc2USWAoRTm9kZVVuc3RhZ2VWb2x1bWUSIC5jc2kudjEuTm9kZVVuc3RhZ2VWb2x1bWVSZXF1ZXN0GiEuY3NpLnYxLk5vZGVVbnN0YWdlVm9sdW1lUmVzcG9uc2USWAoRTm9kZVB1Ymxpc2hWb2x1bWUSIC5jc2kudjEuTm9kZVB1Ymxpc2hWb2x1bWVSZXF1ZXN0GiEuY3NpLnYxLk5vZGVQdWJsaXNoVm9sdW1lUmVzcG9uc2USXgoTTm9kZVVucHVibGlzaFZvbHVtZRIiLmNzaS52MS5Ob2RlVW5wdWJsaXNoVm9sdW1lUmVxdWVzdBojLmNzaS52MS5Ob2RlVW5wdWJsaXNoVm9sdW1lUmVzcG9uc2USWwoSTm9kZUdldFZvbHVtZVN0YXRzEiEuY3NpLnYxLk5vZGVHZXRWb2x1bWVTdGF0c1JlcXVlc3QaIi5jc2kudjEuTm9kZUdldFZvbHVtZVN0YXRzUmVzcG9uc2USVQoQTm9kZUV4cGFuZFZvbHVtZRIfLmNzaS52MS5Ob2RlRXhwYW5kVm9sdW1lUmVxdWVzdBogLmNzaS52MS5Ob2RlRXhwYW5kVm9sdW1lUmVzcG9uc2USXgoTTm9kZUdldENhcGFiaWxpdGllcxIiLmNzaS52MS5Ob2RlR2V0Q2FwYWJpbGl0aWVzUmVxdWVzdBojLmNzaS52MS5Ob2RlR2V0Q2FwYWJpbGl0aWVzUmVzcG9uc2USRgoLTm9kZUdldEluZm8SGi5jc2kudjEuTm9kZUdldEluZm9SZXF1ZXN0GhsuY3NpLnYxLk5vZGVHZXRJbmZvUmVzcG9uc2ViBnByb3RvMw");
 
 /**
  * @generated from message csi.v1.GetPluginInfoRequest
@@ -393,6 +393,221 @@ export const NodeUnpublishVolumeResponseSchema: GenMessage<NodeUnpublishVolumeRe
   messageDesc(file_csi_csi, 10);
 
 /**
+ * @generated from message csi.v1.NodeGetVolumeStatsRequest
+ */
+export type NodeGetVolumeStatsRequest = Message<"csi.v1.NodeGetVolumeStatsRequest"> & {
+  /**
+   * @generated from field: string volume_id = 1;
+   */
+  volumeId: string;
+
+  /**
+   * @generated from field: string volume_path = 2;
+   */
+  volumePath: string;
+
+  /**
+   * @generated from field: string staging_target_path = 3;
+   */
+  stagingTargetPath: string;
+};
+
+/**
+ * Describes the message csi.v1.NodeGetVolumeStatsRequest.
+ * Use `create(NodeGetVolumeStatsRequestSchema)` to create a new message.
+ */
+export const NodeGetVolumeStatsRequestSchema: GenMessage<NodeGetVolumeStatsRequest> = /*@__PURE__*/
+  messageDesc(file_csi_csi, 11);
+
+/**
+ * @generated from message csi.v1.NodeGetVolumeStatsResponse
+ */
+export type NodeGetVolumeStatsResponse = Message<"csi.v1.NodeGetVolumeStatsResponse"> & {
+  /**
+   * @generated from field: repeated csi.v1.VolumeUsage usage = 1;
+   */
+  usage: VolumeUsage[];
+
+  /**
+   * @generated from field: csi.v1.VolumeCondition volume_condition = 2;
+   */
+  volumeCondition?: VolumeCondition | undefined;
+};
+
+/**
+ * Describes the message csi.v1.NodeGetVolumeStatsResponse.
+ * Use `create(NodeGetVolumeStatsResponseSchema)` to create a new message.
+ */
+export const NodeGetVolumeStatsResponseSchema: GenMessage<NodeGetVolumeStatsResponse> = /*@__PURE__*/
+  messageDesc(file_csi_csi, 12);
+
+/**
+ * @generated from message csi.v1.VolumeUsage
+ */
+export type VolumeUsage = Message<"csi.v1.VolumeUsage"> & {
+  /**
+   * @generated from field: int64 available = 1;
+   */
+  available: bigint;
+
+  /**
+   * @generated from field: int64 total = 2;
+   */
+  total: bigint;
+
+  /**
+   * @generated from field: int64 used = 3;
+   */
+  used: bigint;
+
+  /**
+   * @generated from field: csi.v1.VolumeUsage.Unit unit = 4;
+   */
+  unit: VolumeUsage_Unit;
+};
+
+/**
+ * Describes the message csi.v1.VolumeUsage.
+ * Use `create(VolumeUsageSchema)` to create a new message.
+ */
+export const VolumeUsageSchema: GenMessage<VolumeUsage> = /*@__PURE__*/
+  messageDesc(file_csi_csi, 13);
+
+/**
+ * @generated from enum csi.v1.VolumeUsage.Unit
+ */
+export const VolumeUsage_Unit = {
+  /**
+   * @generated from enum value: UNKNOWN = 0;
+   */
+  UNKNOWN: 0,
+
+  /**
+   * @generated from enum value: BYTES = 1;
+   */
+  BYTES: 1,
+
+  /**
+   * @generated from enum value: INODES = 2;
+   */
+  INODES: 2,
+} as const;
+
+/**
+ * @generated from enum csi.v1.VolumeUsage.Unit
+ */
+export type VolumeUsage_Unit = (typeof VolumeUsage_Unit)[keyof typeof VolumeUsage_Unit] | UnknownEnum;
+
+/**
+ * Describes the enum csi.v1.VolumeUsage.Unit.
+ */
+export const VolumeUsage_UnitSchema: GenEnum<VolumeUsage_Unit> = /*@__PURE__*/
+  enumDesc(file_csi_csi, 13, 0);
+
+/**
+ * @generated from message csi.v1.VolumeCondition
+ */
+export type VolumeCondition = Message<"csi.v1.VolumeCondition"> & {
+  /**
+   * @generated from field: bool abnormal = 1;
+   */
+  abnormal: boolean;
+
+  /**
+   * @generated from field: string message = 2;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message csi.v1.VolumeCondition.
+ * Use `create(VolumeConditionSchema)` to create a new message.
+ */
+export const VolumeConditionSchema: GenMessage<VolumeCondition> = /*@__PURE__*/
+  messageDesc(file_csi_csi, 14);
+
+/**
+ * @generated from message csi.v1.CapacityRange
+ */
+export type CapacityRange = Message<"csi.v1.CapacityRange"> & {
+  /**
+   * @generated from field: int64 required_bytes = 1;
+   */
+  requiredBytes: bigint;
+
+  /**
+   * @generated from field: int64 limit_bytes = 2;
+   */
+  limitBytes: bigint;
+};
+
+/**
+ * Describes the message csi.v1.CapacityRange.
+ * Use `create(CapacityRangeSchema)` to create a new message.
+ */
+export const CapacityRangeSchema: GenMessage<CapacityRange> = /*@__PURE__*/
+  messageDesc(file_csi_csi, 15);
+
+/**
+ * @generated from message csi.v1.NodeExpandVolumeRequest
+ */
+export type NodeExpandVolumeRequest = Message<"csi.v1.NodeExpandVolumeRequest"> & {
+  /**
+   * @generated from field: string volume_id = 1;
+   */
+  volumeId: string;
+
+  /**
+   * @generated from field: string volume_path = 2;
+   */
+  volumePath: string;
+
+  /**
+   * @generated from field: csi.v1.CapacityRange capacity_range = 3;
+   */
+  capacityRange?: CapacityRange | undefined;
+
+  /**
+   * @generated from field: string staging_target_path = 4;
+   */
+  stagingTargetPath: string;
+
+  /**
+   * @generated from field: csi.v1.VolumeCapability volume_capability = 5;
+   */
+  volumeCapability?: VolumeCapability | undefined;
+
+  /**
+   * @generated from field: map<string, string> secrets = 6;
+   */
+  secrets: { [key: string]: string };
+};
+
+/**
+ * Describes the message csi.v1.NodeExpandVolumeRequest.
+ * Use `create(NodeExpandVolumeRequestSchema)` to create a new message.
+ */
+export const NodeExpandVolumeRequestSchema: GenMessage<NodeExpandVolumeRequest> = /*@__PURE__*/
+  messageDesc(file_csi_csi, 16);
+
+/**
+ * @generated from message csi.v1.NodeExpandVolumeResponse
+ */
+export type NodeExpandVolumeResponse = Message<"csi.v1.NodeExpandVolumeResponse"> & {
+  /**
+   * @generated from field: int64 capacity_bytes = 1;
+   */
+  capacityBytes: bigint;
+};
+
+/**
+ * Describes the message csi.v1.NodeExpandVolumeResponse.
+ * Use `create(NodeExpandVolumeResponseSchema)` to create a new message.
+ */
+export const NodeExpandVolumeResponseSchema: GenMessage<NodeExpandVolumeResponse> = /*@__PURE__*/
+  messageDesc(file_csi_csi, 17);
+
+/**
  * @generated from message csi.v1.NodeGetCapabilitiesRequest
  */
 export type NodeGetCapabilitiesRequest = Message<"csi.v1.NodeGetCapabilitiesRequest"> & {
@@ -403,7 +618,7 @@ export type NodeGetCapabilitiesRequest = Message<"csi.v1.NodeGetCapabilitiesRequ
  * Use `create(NodeGetCapabilitiesRequestSchema)` to create a new message.
  */
 export const NodeGetCapabilitiesRequestSchema: GenMessage<NodeGetCapabilitiesRequest> = /*@__PURE__*/
-  messageDesc(file_csi_csi, 11);
+  messageDesc(file_csi_csi, 18);
 
 /**
  * @generated from message csi.v1.NodeServiceCapability
@@ -426,7 +641,7 @@ export type NodeServiceCapability = Message<"csi.v1.NodeServiceCapability"> & {
  * Use `create(NodeServiceCapabilitySchema)` to create a new message.
  */
 export const NodeServiceCapabilitySchema: GenMessage<NodeServiceCapability> = /*@__PURE__*/
-  messageDesc(file_csi_csi, 12);
+  messageDesc(file_csi_csi, 19);
 
 /**
  * @generated from message csi.v1.NodeServiceCapability.RPC
@@ -443,7 +658,7 @@ export type NodeServiceCapability_RPC = Message<"csi.v1.NodeServiceCapability.RP
  * Use `create(NodeServiceCapability_RPCSchema)` to create a new message.
  */
 export const NodeServiceCapability_RPCSchema: GenMessage<NodeServiceCapability_RPC> = /*@__PURE__*/
-  messageDesc(file_csi_csi, 12, 0);
+  messageDesc(file_csi_csi, 19, 0);
 
 /**
  * @generated from enum csi.v1.NodeServiceCapability.RPC.Type
@@ -494,7 +709,7 @@ export type NodeServiceCapability_RPC_Type = (typeof NodeServiceCapability_RPC_T
  * Describes the enum csi.v1.NodeServiceCapability.RPC.Type.
  */
 export const NodeServiceCapability_RPC_TypeSchema: GenEnum<NodeServiceCapability_RPC_Type> = /*@__PURE__*/
-  enumDesc(file_csi_csi, 12, 0, 0);
+  enumDesc(file_csi_csi, 19, 0, 0);
 
 /**
  * @generated from message csi.v1.NodeGetCapabilitiesResponse
@@ -511,7 +726,7 @@ export type NodeGetCapabilitiesResponse = Message<"csi.v1.NodeGetCapabilitiesRes
  * Use `create(NodeGetCapabilitiesResponseSchema)` to create a new message.
  */
 export const NodeGetCapabilitiesResponseSchema: GenMessage<NodeGetCapabilitiesResponse> = /*@__PURE__*/
-  messageDesc(file_csi_csi, 13);
+  messageDesc(file_csi_csi, 20);
 
 /**
  * @generated from message csi.v1.NodeGetInfoRequest
@@ -524,7 +739,7 @@ export type NodeGetInfoRequest = Message<"csi.v1.NodeGetInfoRequest"> & {
  * Use `create(NodeGetInfoRequestSchema)` to create a new message.
  */
 export const NodeGetInfoRequestSchema: GenMessage<NodeGetInfoRequest> = /*@__PURE__*/
-  messageDesc(file_csi_csi, 14);
+  messageDesc(file_csi_csi, 21);
 
 /**
  * @generated from message csi.v1.Topology
@@ -541,7 +756,7 @@ export type Topology = Message<"csi.v1.Topology"> & {
  * Use `create(TopologySchema)` to create a new message.
  */
 export const TopologySchema: GenMessage<Topology> = /*@__PURE__*/
-  messageDesc(file_csi_csi, 15);
+  messageDesc(file_csi_csi, 22);
 
 /**
  * @generated from message csi.v1.NodeGetInfoResponse
@@ -568,7 +783,7 @@ export type NodeGetInfoResponse = Message<"csi.v1.NodeGetInfoResponse"> & {
  * Use `create(NodeGetInfoResponseSchema)` to create a new message.
  */
 export const NodeGetInfoResponseSchema: GenMessage<NodeGetInfoResponse> = /*@__PURE__*/
-  messageDesc(file_csi_csi, 16);
+  messageDesc(file_csi_csi, 23);
 
 /**
  * @generated from service csi.v1.Identity
@@ -620,6 +835,22 @@ export const Node: GenService<{
     methodKind: "unary";
     input: typeof NodeUnpublishVolumeRequestSchema;
     output: typeof NodeUnpublishVolumeResponseSchema;
+  },
+  /**
+   * @generated from rpc csi.v1.Node.NodeGetVolumeStats
+   */
+  nodeGetVolumeStats: {
+    methodKind: "unary";
+    input: typeof NodeGetVolumeStatsRequestSchema;
+    output: typeof NodeGetVolumeStatsResponseSchema;
+  },
+  /**
+   * @generated from rpc csi.v1.Node.NodeExpandVolume
+   */
+  nodeExpandVolume: {
+    methodKind: "unary";
+    input: typeof NodeExpandVolumeRequestSchema;
+    output: typeof NodeExpandVolumeResponseSchema;
   },
   /**
    * @generated from rpc csi.v1.Node.NodeGetCapabilities

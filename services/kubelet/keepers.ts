@@ -29,6 +29,10 @@ import { statRoutes } from './server/routes/stats.ts';
 import { createKubeletServer } from './server/server.ts';
 import { createPodUsages, type PodUsages } from './stats/pod-usage.ts';
 import { createStats, type Stats } from './stats/stats.ts';
+import { registerVolumeGauges } from './stats/volume-metrics.ts';
+import { createVolumeMeter } from './stats/volume-usage.ts';
+import { claimOf } from './volumes/claims.ts';
+import { csiUsage } from './volumes/csi/usage.ts';
 
 /** Something with a beginning and an end. */
 interface Keeper {
@@ -114,8 +118,10 @@ function prepare(deps: KubeletDeps, core: CoreServices, parts: KubeletParts, lat
     podLogs,
     diskPeriodMs,
   });
+  const meter = makeMeter(deps, core, parts);
   const stats = createStats({
     ...parts,
+    volumes: meter,
     view: core.view,
     usages,
     images: core.images,
@@ -126,6 +132,28 @@ function prepare(deps: KubeletDeps, core: CoreServices, parts: KubeletParts, lat
     bootedAt: parts.machine.bootedAt,
   });
   return { deps, core, parts, late, podLogs, usages, stats };
+}
+
+/** Measures volumes, and counts them where Prometheus looks. */
+function makeMeter(
+  { configuration, paths, clock, logger: log }: KubeletDeps,
+  core: CoreServices,
+  parts: KubeletParts,
+) {
+  const meter = createVolumeMeter({
+    mountsOf: parts.volumes.mountsOf,
+    claimOf(pod, name) {
+      const volume = pod.spec.volumes?.find((each) => each.name === name);
+      return volume === undefined ? undefined : claimOf(pod, volume);
+    },
+    csi: (path) => csiUsage({ kubeletRoot: paths.kubelet, drivers: parts.csi }, path),
+    clock,
+    periodMs: durationMs(configuration.volumeStatsAggPeriod),
+    events: core.events,
+    log,
+  });
+  registerVolumeGauges(core.view.metrics, meter, () => core.active.activePods());
+  return meter;
 }
 
 function makeServer({ deps, core, parts, stats }: Making) {

@@ -28,8 +28,9 @@ import { linuxResources, type ResourceSettings } from './resources/linux-resourc
 import { createPodResources } from './resources/pod-resources.ts';
 import { createVolumeResolver } from './volumes/claims.ts';
 import { contentPlugins } from './volumes/content.ts';
-import { attachedVolumes, csiPlugin } from './volumes/csi/csi.ts';
+import { csiPlugin } from './volumes/csi/csi.ts';
 import { type CsiDrivers, createCsiDrivers } from './volumes/csi/drivers.ts';
+import { attachedVolumes } from './volumes/csi/volume-data.ts';
 import { emptyDirPlugin } from './volumes/empty-dir.ts';
 import { hostPathPlugin } from './volumes/host-path.ts';
 import { imagePlugin } from './volumes/image.ts';
@@ -158,7 +159,15 @@ function makeVolumes({ deps, core, node, objects, csi }: Making) {
       imagePlugin(),
       localPlugin(),
       nfsPlugin(),
-      csiPlugin({ kubeletRoot: paths.kubelet, drivers: csi, objects, api, nodeName: deps.nodeName }),
+      csiPlugin({
+        kubeletRoot: paths.kubelet,
+        drivers: csi,
+        objects,
+        api,
+        nodeName: deps.nodeName,
+        tokens,
+        events: core.events,
+      }),
       ...contentPlugins({ objects, tokens, allocatable: node.allocatable }),
     ],
     resolve: createVolumeResolver(api),

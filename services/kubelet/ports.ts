@@ -61,6 +61,8 @@ export interface VolumeManager {
   hasMounts(podUid: string): Promise<boolean>;
   /** Unique names of attachable volumes in use, for `node.status.volumesInUse`. */
   volumesInUse(): string[];
+  /** What is mounted for a pod now. */
+  mountsOf(podUid: string): Mounts;
 }
 
 // ------------------------------------------------------------------------------ container configuration

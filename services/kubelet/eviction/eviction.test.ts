@@ -231,3 +231,27 @@ test('who exceeds a limit of local storage goes whatever the node has', async ()
   assert.equal(killed[0]?.[0], 'greedy');
   assert.equal(killed[0]?.[1].condition, undefined);
 });
+
+for (const [name, limits, used, wanted] of [
+  ['one of two has a limit', ['1Ki', undefined], 2048, 'total limit of containers 1Ki'],
+  ['within the sum', ['1Ki', '2Ki'], 2048, undefined],
+  ['over the sum', ['1Ki', '1Ki'], 4096, 'total limit of containers 2Ki'],
+  ['nobody has one', [undefined, undefined], 2 ** 40, undefined],
+] as const)
+  test(`local storage of a pod: ${name}`, () => {
+    const pod = {
+      metadata: { name: 'p' },
+      spec: {
+        containers: limits.map((limit, index) => ({
+          name: `c${index}`,
+          image: 'i',
+          resources: limit === undefined ? {} : { limits: { 'ephemeral-storage': limit } },
+        })),
+        volumes: [{ name: 'settings', configMap: {} }],
+      },
+    };
+    const volumes = new Map([['settings', { bytes: used, inodes: 1 }]]);
+    const message = exceededLimit({ pod, volumes, containers: [], sandbox: undefined });
+    if (wanted === undefined) assert.equal(message, undefined);
+    else assert.match(message ?? '', new RegExp(wanted));
+  });

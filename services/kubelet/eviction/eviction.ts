@@ -152,10 +152,8 @@ async function evictForLimits(
 
 function hasStorageLimits(pod: Pod): boolean {
   const sized = (pod.spec.volumes ?? []).some(({ emptyDir }) => emptyDir?.sizeLimit !== undefined);
-  return (
-    sized ||
-    pod.spec.containers.some(({ resources }) => resources?.limits?.['ephemeral-storage'] !== undefined)
-  );
+  const limited = [pod.spec, ...pod.spec.containers, ...(pod.spec.initContainers ?? [])];
+  return sized || limited.some(({ resources }) => resources?.limits?.['ephemeral-storage'] !== undefined);
 }
 
 /** @returns whether the pod was ended; critical ones are not. */

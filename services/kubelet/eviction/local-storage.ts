@@ -1,5 +1,6 @@
 /** Limits of local ephemeral storage: of an emptyDir, a container, a pod. Who exceeds one goes at once. */
 import type { Pod } from '#contracts/kubernetes/types.ts';
+import type { AnyContainer } from '../ports.ts';
 import { amountOf } from '../resources/amounts.ts';
 import { ephemeralStorage, layerUsage, type PodUsage } from '../stats/pod-usage.ts';
 
@@ -20,24 +21,39 @@ function emptyDirProblem({ pod, volumes }: PodUsage): string | undefined {
 
 function podProblem(usage: PodUsage): string | undefined {
   const limit = podLimit(usage.pod);
-  if (limit === undefined || ephemeralStorage(usage).bytes <= limit) return undefined;
-  return `Pod ephemeral local storage usage exceeds the total limit of containers ${limit}. `;
+  if (limit === 0 || ephemeralStorage(usage).bytes <= limit) return undefined;
+  return `Pod ephemeral local storage usage exceeds the total limit of containers ${bytesText(limit)}. `;
 }
 
-/** Only where every container has a limit. */
-function podLimit(pod: Pod): number | undefined {
-  let sum = 0;
-  for (const { resources } of pod.spec.containers) {
-    const limit = resources?.limits?.['ephemeral-storage'];
-    if (limit === undefined) return undefined;
-    sum += amountOf(limit);
+/** What the containers that have a limit may use together, or the pod as a whole; 0 for no limit. */
+function podLimit(pod: Pod): number {
+  const own = pod.spec.resources?.limits?.['ephemeral-storage'];
+  if (own !== undefined) return amountOf(own);
+  const limitOf = ({ resources }: AnyContainer) => amountOf(resources?.limits?.['ephemeral-storage'] ?? 0);
+  let sidecars = 0;
+  let peak = 0;
+  for (const container of pod.spec.initContainers ?? []) {
+    if (container.restartPolicy === 'Always') sidecars += limitOf(container);
+    else peak = Math.max(peak, sidecars + limitOf(container));
   }
-  return sum;
+  return Math.max(
+    peak,
+    pod.spec.containers.reduce((sum, each) => sum + limitOf(each), sidecars),
+  );
+}
+
+/** As the API writes a sum of bytes: `2Gi`, `1500Ki`, `1000`. */
+function bytesText(bytes: number): string {
+  const units = ['', 'Ki', 'Mi', 'Gi', 'Ti', 'Pi'];
+  let power = 0;
+  while (power < units.length - 1 && bytes > 0 && bytes % 1024 ** (power + 1) === 0) power += 1;
+  return `${bytes / 1024 ** power}${units[power]}`;
 }
 
 function containerProblem(usage: PodUsage): string | undefined {
   for (const { name, stats, logs } of usage.containers) {
-    const spec = usage.pod.spec.containers.find((container) => container.name === name);
+    const sidecars = (usage.pod.spec.initContainers ?? []).filter((each) => each.restartPolicy === 'Always');
+    const spec = [...usage.pod.spec.containers, ...sidecars].find((container) => container.name === name);
     const limit = spec?.resources?.limits?.['ephemeral-storage'];
     if (limit === undefined) continue;
     if (layerUsage(stats).bytes + logs.bytes > amountOf(limit))

@@ -148,7 +148,17 @@ export function localPlugin(volume: NonNullable<Pod['spec']['volumes']>[number])
   return volume.projected === undefined ? undefined : 'projected';
 }
 
-/** Bytes and inodes of a pod's local ephemeral storage: writable layers, logs, and emptyDirs on disk. */
+/** Volumes that take the node's disk: the original counts those of the API's own content too, secrets not. */
+function isOnDisk({
+  emptyDir,
+  configMap,
+  downwardAPI,
+}: NonNullable<Pod['spec']['volumes']>[number]): boolean {
+  if (emptyDir !== undefined) return (emptyDir.medium ?? '') === '';
+  return configMap !== undefined || downwardAPI !== undefined;
+}
+
+/** Bytes and inodes of a pod's local ephemeral storage: writable layers, logs, and volumes on disk. */
 export function ephemeralStorage(usage: PodUsage): TreeUsage {
   const total = { bytes: 0, inodes: 0 };
   const add = ({ bytes, inodes }: TreeUsage) => {
@@ -160,8 +170,7 @@ export function ephemeralStorage(usage: PodUsage): TreeUsage {
     add(layerUsage(stats));
   }
   for (const volume of usage.pod.spec.volumes ?? [])
-    if (volume.emptyDir !== undefined && (volume.emptyDir.medium ?? '') === '')
-      add(usage.volumes.get(volume.name) ?? nothing);
+    if (isOnDisk(volume)) add(usage.volumes.get(volume.name) ?? nothing);
   return total;
 }
 

@@ -82,7 +82,12 @@ function setup(cri: Partial<PodUsageDeps['cri']> = {}) {
     podLogs: `${root}/log`,
     diskPeriodMs: 60_000,
   });
+  const volumes = {
+    measure: async () =>
+      new Map([['u', [{ name: 'data', claim: 'c', figures: { used: 7, capacity: 9, problem: '' } }]]]),
+  };
   const stats = createStats({
+    volumes,
     view: { pods: () => [pod, { ...pod, status: { phase: 'Succeeded' } }] },
     usages,
     images: {
@@ -130,6 +135,9 @@ test('the summary: node, pods that run, the newest run of each container, disk',
   assert.equal(at(all, 'pods/0/network/rxBytes'), 9);
   assert.ok(Number(at(all, 'pods/0/containers/0/logs/usedBytes')) >= 8192);
   assert.ok(Number(at(all, 'pods/0/ephemeral-storage/usedBytes')) >= 1000 + 8192 + 4096);
+  assert.equal(at(all, 'pods/0/volume/0/usedBytes'), 7);
+  assert.deepEqual(at(all, 'pods/0/volume/0/pvcRef'), { name: 'c', namespace: 'ns' });
+  assert.deepEqual(at(all, 'pods/0/volume/0/volumeHealthStats'), { abnormal: false });
   const short = await stats.summary({ onlyCpuAndMemory: true });
   assert.equal(at(short, 'node/fs'), undefined);
   assert.equal(at(short, 'pods/0/volume'), undefined);

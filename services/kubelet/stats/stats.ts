@@ -10,11 +10,13 @@ import { type DiskUsage, diskUsage } from './machine-usage.ts';
 import type { PodUsage, PodUsages } from './pod-usage.ts';
 import { createRates } from './rates.ts';
 import { summary } from './summary.ts';
+import type { VolumeMeter } from './volume-usage.ts';
 
 /** What statistics need. */
 export interface StatsSources {
   view: Pick<KubeletView, 'pods'>;
   usages: PodUsages;
+  volumes: VolumeMeter;
   images: Pick<CriClient['images'], 'imageFsInfo'>;
   clock: Clock;
   layout: CgroupLayout;
@@ -62,14 +64,16 @@ export function createStats(sources: StatsSources): Stats {
     disks,
     pods,
     async summary(options) {
-      const [usages, { node, image, imageUsed, imageInodes }] = await Promise.all([
-        pods({ disk: !options.onlyCpuAndMemory }),
+      const brief = options.onlyCpuAndMemory;
+      const [usages, { node, image, imageUsed, imageInodes }, volumes] = await Promise.all([
+        pods({ disk: !brief }),
         disks(),
+        sources.volumes.measure(brief ? [] : running(sources.view.pods())),
       ]);
       const now = new Date(sources.clock.now()).toISOString();
       return summary(
         deps,
-        { usages, nodeDisk: node, imageDisk: image, imageUsed, imageInodes, now },
+        { usages, volumes, nodeDisk: node, imageDisk: image, imageUsed, imageInodes, now },
         options,
       );
     },

@@ -18,12 +18,15 @@ import {
 } from './machine-usage.ts';
 import { ephemeralStorage, layerUsage, type PodUsage } from './pod-usage.ts';
 import type { StatsDeps } from './stats.ts';
+import type { VolumeUsage } from './volume-usage.ts';
 
 type Json = Record<string, unknown>;
 
 /** What a summary is made from. */
 export interface SummaryFacts {
   usages: readonly PodUsage[];
+  /** Volumes by pod UID. */
+  volumes: ReadonlyMap<string, readonly VolumeUsage[]>;
   nodeDisk: DiskUsage;
   imageDisk: DiskUsage;
   imageUsed: number;
@@ -111,13 +114,26 @@ function podStats(
   return {
     ...base,
     network: network(usage.sandbox?.linux?.network),
-    volume: [...usage.volumes].map(([volume, { bytes, inodes }]) => ({
-      name: volume,
-      ...disk(bytes, inodes),
-    })),
+    volume: (facts.volumes.get(uid) ?? []).map((volume) => volumeStats(volume, namespace, now)),
     'ephemeral-storage': disk(ephemeral.bytes, ephemeral.inodes),
     process_stats: { process_count: number(usage.sandbox?.linux?.process?.processCount) },
     swap: { time: now, swapUsageBytes: 0 },
+  };
+}
+
+function volumeStats({ name, figures, claim }: VolumeUsage, namespace: string, now: string): Json {
+  const { available, capacity, used, inodesFree, inodes, inodesUsed, problem } = figures;
+  return {
+    time: now,
+    availableBytes: available,
+    capacityBytes: capacity,
+    usedBytes: used,
+    inodesFree,
+    inodes,
+    inodesUsed,
+    name,
+    pvcRef: claim === undefined ? undefined : { name: claim, namespace },
+    volumeHealthStats: problem === undefined ? undefined : { abnormal: problem !== '' },
   };
 }
 

@@ -49,6 +49,7 @@ export function fakeParts(_: CoreServices): FakeParts {
       unmountAll: async (uid) => void calls.push(`unmount ${uid}`),
       hasMounts: async () => false,
       volumesInUse: () => [],
+      mountsOf: () => new Map(),
     },
     hooks: {
       async postStart({ container }) {

@@ -14,8 +14,9 @@ import { bindMount, mountsBelow, unmount, unmountTree } from '#foundation/linux/
 import { createPluginRegistry } from '../devices/plugin-registry.ts';
 import type { RestRequest } from '../ports.ts';
 import { createVolumeResolver } from './claims.ts';
-import { attachedVolumes, csiPlugin } from './csi/csi.ts';
+import { csiPlugin } from './csi/csi.ts';
 import { createCsiDrivers } from './csi/drivers.ts';
+import { attachedVolumes } from './csi/volume-data.ts';
 import { localPlugin } from './local.ts';
 import { createVolumeManager } from './volumes.ts';
 
@@ -57,6 +58,13 @@ const claimed = { persistentVolumeClaim: { claimName: 'data' } };
 const claimPath = '/api/v1/namespaces/ns/persistentvolumeclaims/data';
 
 async function setup(objects: Record<string, unknown>) {
+  const events: string[] = [];
+  const told = {
+    pod: (_pod: Pod, _type: string, reason: string, message: string) =>
+      void events.push(`${reason}: ${message}`),
+  };
+  const tokens = { token: async (_pod: Pod, { audience }: { audience?: string }) => `token-for-${audience}` };
+  const more = { events: told, tokens };
   const root = mkdtempSync('/tmp/skiff-pv-');
   cleanups.push(() => {
     unmountTree(root);
@@ -70,14 +78,14 @@ async function setup(objects: Record<string, unknown>) {
     kubeletRoot: root,
     plugins: [
       localPlugin(),
-      csiPlugin({ kubeletRoot: root, drivers, objects: objectsOf, api, nodeName: 'n1' }),
+      csiPlugin({ kubeletRoot: root, drivers, objects: objectsOf, api, nodeName: 'n1', ...more }),
     ],
     resolve: createVolumeResolver(api),
     clock: systemClock,
     events: { pod: () => {} },
     log: silentLogger,
   });
-  return { root, api, drivers, manager };
+  return { root, api, drivers, manager, events, more };
 }
 
 /** A driver whose volumes are directories of `store`, bind-mounted. */
@@ -222,7 +230,7 @@ test('CSI: registered, staged once, published to each pod, taken away again', as
 });
 
 test('CSI: a volume that is to be attached waits for it and says which attachment', async () => {
-  const { root, drivers } = await setup({});
+  const { root, drivers, more } = await setup({});
   const api = fakeApi({ '/apis/storage.k8s.io/v1/csidrivers/csi.test': {} });
   const plugin = csiPlugin({
     kubeletRoot: root,
@@ -230,6 +238,7 @@ test('CSI: a volume that is to be attached waits for it and says which attachmen
     objects: { configMap: async () => undefined, secret: async () => undefined },
     api,
     nodeName: 'n1',
+    ...more,
   });
   const volume = { name: 'v', csi: { driver: 'csi.test' } };
   const request = {
@@ -238,6 +247,7 @@ test('CSI: a volume that is to be attached waits for it and says which attachmen
     paths: {} as never,
     directory: `${root}/x`,
     persistent: persistent('pv1', 'c1', { csi: { driver: 'csi.test', volumeHandle: 'handle' } }) as never,
+    claim: undefined,
     readOnly: false,
     signal,
   };

@@ -10,6 +10,7 @@ export interface ResolvedVolume {
   /** The name of its directory: the volume's, or the persistent volume's. */
   name: string;
   persistent: PersistentVolume | undefined;
+  claim: PersistentVolumeClaim | undefined;
   /** `persistentVolumeClaim.readOnly`. */
   readOnly: boolean;
 }
@@ -21,7 +22,8 @@ export type VolumeResolver = (pod: Pod, volume: Volume) => Promise<ResolvedVolum
 export function createVolumeResolver(api: Pick<KubeletApi, 'request'> | undefined): VolumeResolver {
   return async (pod, volume) => {
     const claimName = claimOf(pod, volume);
-    if (claimName === undefined) return { volume, name: volume.name, persistent: undefined, readOnly: false };
+    if (claimName === undefined)
+      return { volume, name: volume.name, persistent: undefined, claim: undefined, readOnly: false };
     if (api === undefined)
       throw new SkiffError(
         'FAILED_PRECONDITION',
@@ -44,12 +46,14 @@ export function createVolumeResolver(api: Pick<KubeletApi, 'request'> | undefine
       volume: { name: volume.name, hostPath, nfs, local, csi: csi && { driver: csi.driver } },
       name: persistent.metadata.name,
       persistent,
+      claim,
       readOnly: volume.persistentVolumeClaim?.readOnly === true,
     };
   };
 }
 
-function claimOf(pod: Pod, volume: Volume): string | undefined {
+/** The claim behind a volume; undefined if there is none. */
+export function claimOf(pod: Pod, volume: Volume): string | undefined {
   if (volume.persistentVolumeClaim !== undefined) return volume.persistentVolumeClaim.claimName;
   return volume.ephemeral === undefined ? undefined : `${pod.metadata.name}-${volume.name}`;
 }

@@ -1,5 +1,12 @@
 /** What a kind of volume must do; each kind is one file of this folder, `volumes.ts` drives them. */
-import type { ConfigMap, PersistentVolume, Pod, Secret, Volume } from '#contracts/kubernetes/types.ts';
+import type {
+  ConfigMap,
+  PersistentVolume,
+  PersistentVolumeClaim,
+  Pod,
+  Secret,
+  Volume,
+} from '#contracts/kubernetes/types.ts';
 import type { MountedVolume } from '../ports.ts';
 import type { PodPaths } from './pod-paths.ts';
 
@@ -12,6 +19,8 @@ export interface VolumeRequest {
   directory: string;
   /** What stands behind a claim; undefined for volumes of the manifest itself. */
   persistent: PersistentVolume | undefined;
+  /** The claim itself; undefined likewise. */
+  claim: PersistentVolumeClaim | undefined;
   /** Whether the claim is for reading only. */
   readOnly: boolean;
   signal: AbortSignal;
@@ -25,6 +34,12 @@ export interface VolumePlugin {
   handles(volume: Volume): boolean;
   /** Whether `mount` is to be called at every sync, because the content follows the API or the pod. */
   readonly refreshes?: boolean;
+  /**
+   * Called at every sync for a volume that is mounted: it may have grown, or its credentials may have to be renewed.
+   *
+   * @throws why it could not; the volume stays as it is and it is tried again at the next sync.
+   */
+  update?(request: VolumeRequest): Promise<void>;
   /** Mounts it, or brings its content up to date; calling it again is safe, also after a crash in the middle. */
   mount(request: VolumeRequest): Promise<MountedVolume>;
   /**

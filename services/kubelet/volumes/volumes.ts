@@ -13,8 +13,8 @@ import type { Logger } from '#foundation/base/log.ts';
 import type { Clock } from '#foundation/base/time.ts';
 import { mountsBelow, shareMount, unmount } from '#foundation/linux/mount.ts';
 import type { EventRecorder, MountedVolume, Mounts, VolumeManager } from '../ports.ts';
-import type { ResolvedVolume, VolumeResolver } from './claims.ts';
-import type { VolumePlugin } from './plugin.ts';
+import { claimOf, type ResolvedVolume, type VolumeResolver } from './claims.ts';
+import type { VolumePlugin, VolumeRequest } from './plugin.ts';
 import { type PodPaths, podPaths, volumeDirectory } from './pod-paths.ts';
 import { entriesOf, removeVolume, unmountBelow } from './remove.ts';
 import { releaseSubPaths } from './sub-path.ts';
@@ -85,6 +85,7 @@ export function createVolumeManager(deps: VolumesDeps): VolumeManager {
     unmountAll,
     hasMounts: async (uid) => leftOnDisk(pathsOf(uid)),
     volumesInUse: () => deps.attached?.() ?? [],
+    mountsOf: (uid) => mounted.get(uid) ?? new Map(),
   };
 }
 
@@ -129,13 +130,10 @@ async function mountMissing(
   const failures: [string, unknown][] = [];
   for (const volume of pod.spec.volumes ?? []) {
     try {
-      // What is mounted stays as it is, except content that follows the API; claims are not asked for again.
-      if (
-        known.has(volume.name) &&
-        !deps.plugins.some((each) => each.refreshes === true && each.handles(volume))
-      )
-        continue;
-      known.set(volume.name, await mountOne(deps, pod, await deps.resolve(pod, volume), signal));
+      // What is mounted stays as it is, except content that follows the API.
+      if (known.has(volume.name) && !refreshes(deps.plugins, volume))
+        await updateOne(deps, pod, volume, signal);
+      else known.set(volume.name, await mountOne(deps, pod, await deps.resolve(pod, volume), signal));
     } catch (error) {
       signal.throwIfAborted();
       failures.push([volume.name, error]);
@@ -146,18 +144,47 @@ async function mountMissing(
   return failures;
 }
 
+function refreshes(plugins: readonly VolumePlugin[], volume: Volume): boolean {
+  return plugins.some((each) => each.refreshes === true && each.handles(volume));
+}
+
 async function mountOne(
   deps: VolumesDeps,
   pod: Pod,
-  { volume, name, persistent, readOnly }: ResolvedVolume,
+  resolved: ResolvedVolume,
   signal: AbortSignal,
 ): Promise<MountedVolume> {
-  const plugin = pluginFor(deps.plugins, volume);
-  const paths = podPaths(deps.kubeletRoot, pod.metadata.uid ?? '');
+  const plugin = pluginFor(deps.plugins, resolved.volume);
+  const request = requestOf(deps, plugin, pod, resolved, signal);
+  mkdirSync(dirname(request.directory), { recursive: true, mode: 0o750 });
+  const mounted = await plugin.mount(request);
+  return resolved.readOnly ? { ...mounted, readOnly: true } : mounted;
+}
+
+/** Lets a mounted volume grow and renew its credentials. Only claims and drivers' own volumes can need it. */
+async function updateOne(deps: VolumesDeps, pod: Pod, volume: Volume, signal: AbortSignal): Promise<void> {
+  if (claimOf(pod, volume) === undefined && volume.csi === undefined) return;
+  try {
+    const resolved = await deps.resolve(pod, volume);
+    const plugin = pluginFor(deps.plugins, resolved.volume);
+    await plugin.update?.(requestOf(deps, plugin, pod, resolved, signal));
+  } catch (error) {
+    signal.throwIfAborted();
+    deps.log.warn({ volume: volume.name, err: error }, 'cannot bring a mounted volume up to date');
+  }
+}
+
+function requestOf(
+  { kubeletRoot }: VolumesDeps,
+  plugin: VolumePlugin,
+  pod: Pod,
+  resolved: ResolvedVolume,
+  signal: AbortSignal,
+): VolumeRequest {
+  const paths = podPaths(kubeletRoot, pod.metadata.uid ?? '');
+  const { volume, name, persistent, claim, readOnly } = resolved;
   const directory = volumeDirectory(paths, plugin.name, name);
-  mkdirSync(dirname(directory), { recursive: true, mode: 0o750 });
-  const mounted = await plugin.mount({ pod, volume, paths, directory, persistent, readOnly, signal });
-  return readOnly ? { ...mounted, readOnly } : mounted;
+  return { pod, volume, paths, directory, persistent, claim, readOnly, signal };
 }
 
 function pluginFor(plugins: readonly VolumePlugin[], volume: Volume): VolumePlugin {

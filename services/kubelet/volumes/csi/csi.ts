@@ -8,40 +8,28 @@
  * pods/UID/volumes/kubernetes.io~csi/NAME/mount                  published
  * ```
  */
-import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, rmdirSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import type { MessageInitShape } from '@bufbuild/protobuf';
-import {
-  VolumeCapability_AccessMode_Mode as Mode,
-  type VolumeCapabilitySchema,
-} from '#contracts/csi/csi_pb.ts';
-import { replaceFileSync } from '#foundation/base/files.ts';
+import type { Pod } from '#contracts/kubernetes/types.ts';
 import { keyedLocks } from '#foundation/base/locks.ts';
 import { mountsBelow } from '#foundation/linux/mount.ts';
+import type { EventRecorder } from '../../ports.ts';
 import { setOwnership } from '../ownership.ts';
 import type { VolumePlugin, VolumeRequest } from '../plugin.ts';
-import { entriesOf, removeVolume } from '../remove.ts';
+import { removeVolume } from '../remove.ts';
+import { capability } from './capability.ts';
 import type { CsiDriver, CsiDrivers } from './drivers.ts';
+import { expandVolume } from './expand.ts';
 import { type CsiSource, type CsiSourceDeps, csiSource } from './source.ts';
+import { dataFile, readData, stagingPath, usedElsewhere, type VolumeData, writeData } from './volume-data.ts';
 
 const callMs = 120_000;
-const dataFile = 'vol_data.json';
-
-/** vol_data.json; the original's fields. */
-interface VolumeData {
-  driverName: string;
-  volumeHandle: string;
-  specVolID: string;
-  nodeName: string;
-  volumeLifecycleMode: 'Persistent' | 'Ephemeral';
-  attachmentID: string;
-}
 
 /** What the plugin needs. */
 export interface CsiDeps extends CsiSourceDeps {
   kubeletRoot: string;
   drivers: Pick<CsiDrivers, 'get'>;
+  events: Pick<EventRecorder, 'pod'>;
 }
 
 /** Makes the csi plugin. */
@@ -55,7 +43,24 @@ export function csiPlugin(deps: CsiDeps): VolumePlugin {
       const source = await csiSource(deps, request.pod, request.volume, request.persistent);
       const driver = deps.drivers.get(source.driver);
       const key = `${source.driver}^${source.handle}`;
-      return volumes.run(key, () => mountVolume(deps, driver, source, request), request.signal);
+      return volumes.run(
+        key,
+        async () => {
+          const mounted = await mountVolume(deps, driver, source, request);
+          await expandVolume(deps, driver, source, request);
+          return mounted;
+        },
+        request.signal,
+      );
+    },
+    async update(request) {
+      const source = await csiSource(deps, request.pod, request.volume, request.persistent);
+      const driver = deps.drivers.get(source.driver);
+      const work = async () => {
+        if (source.republish) await publish(deps, driver, source, request);
+        await expandVolume(deps, driver, source, request);
+      };
+      await volumes.run(`${source.driver}^${source.handle}`, work, request.signal);
     },
     async unmount(directory, _paths, signal) {
       const data = readData(directory);
@@ -84,27 +89,51 @@ async function mountVolume(deps: CsiDeps, driver: CsiDriver, source: CsiSource, 
     volumeLifecycleMode: source.ephemeral ? 'Ephemeral' : 'Persistent',
     attachmentID: source.attachment?.id ?? '',
   };
-  replaceFileSync(join(directory, dataFile), JSON.stringify(data));
-  const staging = source.ephemeral || !driver.stages ? '' : stagingPath(deps.kubeletRoot, data);
-  const common = {
-    volumeId: source.handle,
-    publishContext: source.attachment?.context ?? {},
-    stagingTargetPath: staging,
-    volumeCapability: capability(source),
-    volumeContext: source.attributes,
-  };
-  const options = { signal, timeoutMs: callMs };
+  writeData(directory, data);
+  const staging = stagingOf(deps, driver, source);
   if (staging !== '') {
     mkdirSync(staging, { recursive: true, mode: 0o750 });
-    await driver.node.nodeStageVolume({ ...common, secrets: source.stageSecrets }, options);
+    const stage = { ...commonOf(deps, driver, source, pod), secrets: source.stageSecrets };
+    await driver.node.nodeStageVolume(stage, { signal, timeoutMs: callMs });
   }
+  await publish(deps, driver, source, request);
   const readonly = source.readOnly || request.readOnly;
-  const publish = { ...common, targetPath: target, readonly, secrets: source.publishSecrets };
-  await driver.node.nodePublishVolume(publish, options);
   const group = pod.spec.securityContext?.fsGroup;
-  if (group !== undefined && !readonly && ownsFiles(source))
+  if (group !== undefined && !readonly && !driver.setsGroup && ownsFiles(source))
     setOwnership(target, { group, readOnly: false, policy: pod.spec.securityContext?.fsGroupChangePolicy });
   return { hostPath: target, readOnly: readonly, block: source.block ? true : undefined };
+}
+
+/** Publishes it for the pod; safe to call again, which drivers with short-lived credentials want. */
+async function publish(
+  deps: CsiDeps,
+  driver: CsiDriver,
+  source: CsiSource,
+  { directory, readOnly, signal, pod }: VolumeRequest,
+): Promise<void> {
+  const request = {
+    ...commonOf(deps, driver, source, pod),
+    targetPath: join(directory, 'mount'),
+    readonly: source.readOnly || readOnly,
+    secrets: source.publishSecrets,
+  };
+  await driver.node.nodePublishVolume(request, { signal, timeoutMs: callMs });
+}
+
+/** What staging and publishing tell the driver. */
+function commonOf(deps: CsiDeps, driver: CsiDriver, source: CsiSource, pod: Pod) {
+  return {
+    volumeId: source.handle,
+    publishContext: source.attachment?.context ?? {},
+    stagingTargetPath: stagingOf(deps, driver, source),
+    volumeCapability: capability(driver, source, pod.spec.securityContext?.fsGroup),
+    volumeContext: source.attributes,
+  };
+}
+
+function stagingOf({ kubeletRoot }: CsiDeps, driver: CsiDriver, source: CsiSource): string {
+  if (source.ephemeral || !driver.stages) return '';
+  return stagingPath(kubeletRoot, { driverName: source.driver, volumeHandle: source.handle });
 }
 
 /** CSIDriver.spec.fsGroupPolicy: whether the kubelet is to change owners. */
@@ -112,22 +141,6 @@ function ownsFiles({ fsGroupPolicy, fsType, accessModes, block }: CsiSource): bo
   if (block || fsGroupPolicy === 'None') return false;
   if (fsGroupPolicy === 'File') return true;
   return fsType !== '' && accessModes.some((mode) => mode === 'ReadWriteOnce' || mode === 'ReadWriteOncePod');
-}
-
-function capability(source: CsiSource): MessageInitShape<typeof VolumeCapabilitySchema> {
-  const { block, fsType, mountFlags, accessModes } = source;
-  const accessMode = { mode: widestMode(accessModes) };
-  if (block) return { accessMode, accessType: { case: 'block', value: {} } };
-  return { accessMode, accessType: { case: 'mount', value: { fsType, mountFlags } } };
-}
-
-/** The widest mode that the volume has, in the driver's words. */
-function widestMode(modes: readonly string[]): Mode {
-  if (modes.includes('ReadWriteMany')) return Mode.MULTI_NODE_MULTI_WRITER;
-  if (modes.includes('ReadOnlyMany')) {
-    return modes.includes('ReadWriteOnce') ? Mode.MULTI_NODE_SINGLE_WRITER : Mode.MULTI_NODE_READER_ONLY;
-  }
-  return Mode.SINGLE_NODE_WRITER;
 }
 
 async function unmountVolume(
@@ -155,42 +168,4 @@ async function unmountVolume(
   }
   rmSync(join(directory, dataFile), { force: true });
   rmdirSync(directory);
-}
-
-/** Whether another pod of this node has the volume too. */
-function usedElsewhere(kubeletRoot: string, data: VolumeData, except: string): boolean {
-  const pods = join(kubeletRoot, 'pods');
-  return entriesOf(pods).some((uid) => {
-    const volumes = join(pods, uid, 'volumes', 'kubernetes.io~csi');
-    return entriesOf(volumes).some((name) => {
-      const directory = join(volumes, name);
-      const other = directory === except ? undefined : readData(directory);
-      return other?.volumeHandle === data.volumeHandle && other.driverName === data.driverName;
-    });
-  });
-}
-
-/** Unique names of the attached volumes of all pods, as `node.status.volumesInUse` lists them. */
-export function attachedVolumes(kubeletRoot: string): string[] {
-  const pods = join(kubeletRoot, 'pods');
-  const names = entriesOf(pods).flatMap((uid) => {
-    const volumes = join(pods, uid, 'volumes', 'kubernetes.io~csi');
-    return (existsSync(volumes) ? readdirSync(volumes) : []).flatMap((name) => {
-      const data = readData(join(volumes, name));
-      return data === undefined || data.attachmentID === ''
-        ? []
-        : [`kubernetes.io/csi/${data.driverName}^${data.volumeHandle}`];
-    });
-  });
-  return [...new Set(names)];
-}
-
-function stagingPath(kubeletRoot: string, { driverName, volumeHandle }: VolumeData): string {
-  const digest = createHash('sha256').update(volumeHandle).digest('hex');
-  return join(kubeletRoot, 'plugins', 'kubernetes.io', 'csi', driverName, digest, 'globalmount');
-}
-
-function readData(directory: string): VolumeData | undefined {
-  const path = join(directory, dataFile);
-  return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as VolumeData) : undefined;
 }

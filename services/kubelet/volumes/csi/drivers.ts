@@ -1,5 +1,5 @@
 /** The CSI drivers that registered on this node, and the CSINode object that tells the cluster of them. */
-import { Node, NodeServiceCapability_RPC_Type } from '#contracts/csi/csi_pb.ts';
+import { NodeServiceCapability_RPC_Type as Capability, Node } from '#contracts/csi/csi_pb.ts';
 import { isSkiffError, SkiffError } from '#foundation/base/errors.ts';
 import { type Channel, type Client, openChannel } from '#foundation/grpc/client.ts';
 import type { PluginFound, PluginHandler } from '../../devices/plugin-registry.ts';
@@ -11,6 +11,14 @@ export interface CsiDriver {
   node: Client<typeof Node>;
   /** Whether volumes are staged once for the node before pods get them. */
   stages: boolean;
+  /** Whether it measures volumes, says whether they are well, and lets them grow while they are mounted. */
+  measures: boolean;
+  examines: boolean;
+  expands: boolean;
+  /** Whether it tells one writer of a node from several. */
+  tellsWriters: boolean;
+  /** Whether it sees to the group of a volume's files itself. */
+  setsGroup: boolean;
 }
 
 /** The drivers. */
@@ -66,11 +74,19 @@ async function connect({ name, endpoint }: PluginFound): Promise<Entry> {
   try {
     const node = channel.client(Node);
     const { capabilities } = await node.nodeGetCapabilities({}, { timeoutMs: 30_000 });
-    const stages = capabilities.some(
-      ({ type }) =>
-        type.case === 'rpc' && type.value.type === NodeServiceCapability_RPC_Type.STAGE_UNSTAGE_VOLUME,
-    );
-    return { name, node, channel, stages };
+    const can = (wanted: Capability) =>
+      capabilities.some(({ type }) => type.case === 'rpc' && type.value.type === wanted);
+    return {
+      name,
+      node,
+      channel,
+      stages: can(Capability.STAGE_UNSTAGE_VOLUME),
+      measures: can(Capability.GET_VOLUME_STATS),
+      examines: can(Capability.VOLUME_CONDITION),
+      expands: can(Capability.EXPAND_VOLUME),
+      tellsWriters: can(Capability.SINGLE_NODE_MULTI_WRITER),
+      setsGroup: can(Capability.VOLUME_MOUNT_GROUP),
+    };
   } catch (error) {
     channel.close();
     throw error;

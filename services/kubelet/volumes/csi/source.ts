@@ -5,6 +5,7 @@ import { isSkiffError, SkiffError } from '#foundation/base/errors.ts';
 import type { KubeletApi } from '../../ports.ts';
 import { secretData } from '../payload.ts';
 import type { ObjectSource } from '../plugin.ts';
+import type { TokenSource } from '../projected.ts';
 
 /** A volume in the driver's terms. */
 export interface CsiSource {
@@ -19,9 +20,12 @@ export interface CsiSource {
   attributes: Record<string, string>;
   stageSecrets: Record<string, string>;
   publishSecrets: Record<string, string>;
+  expandSecrets: Record<string, string>;
   /** Where it was attached; undefined for drivers that attach nothing. */
   attachment: { id: string; context: Record<string, string> } | undefined;
   fsGroupPolicy: string;
+  /** Whether the driver wants to publish again at every sync (CSIDriver.spec.requiresRepublish). */
+  republish: boolean;
 }
 
 /** What sources are read from. */
@@ -29,10 +33,22 @@ export interface CsiSourceDeps {
   objects: ObjectSource;
   api: Pick<KubeletApi, 'request'> | undefined;
   nodeName: string;
+  /** Tokens of the pod's service account for drivers that ask for them; undefined without an API server. */
+  tokens: TokenSource | undefined;
 }
 
+/** What the volume itself says; the rest comes from the driver's object. */
+type Described = Omit<CsiSource, 'fsGroupPolicy' | 'republish'>;
+
 interface CsiDriverObject {
-  spec?: { attachRequired?: boolean; podInfoOnMount?: boolean; fsGroupPolicy?: string };
+  spec?: {
+    attachRequired?: boolean;
+    podInfoOnMount?: boolean;
+    fsGroupPolicy?: string;
+    requiresRepublish?: boolean;
+    tokenRequests?: { audience?: string; expirationSeconds?: number }[];
+    volumeLifecycleModes?: string[];
+  };
 }
 
 /** Reads a volume's source. @throws SkiffError if it is not attached yet, or a secret is missing. */
@@ -46,10 +62,13 @@ export async function csiSource(
   const driver = await driverObject(deps.api, name);
   const source =
     persistent === undefined ? await inline(deps, pod, volume) : await bound(deps, persistent, driver);
+  checkLifecycle(name, driver, source.ephemeral);
   const info = driver?.spec?.podInfoOnMount === true ? podInfo(pod, source.ephemeral) : {};
+  const tokens = await podTokens(deps, pod, driver);
   return {
     ...source,
-    attributes: { ...source.attributes, ...info },
+    attributes: { ...source.attributes, ...info, ...tokens },
+    republish: driver?.spec?.requiresRepublish === true,
     fsGroupPolicy: driver?.spec?.fsGroupPolicy ?? 'ReadWriteOnceWithFSType',
   };
 }
@@ -66,6 +85,50 @@ async function driverObject(api: CsiSourceDeps['api'], name: string): Promise<Cs
   }
 }
 
+/** A driver must say that it can make volumes that live and end with a pod (inline), or that outlive it. */
+function checkLifecycle(name: string, driver: CsiDriverObject | undefined, ephemeral: boolean): void {
+  const mode = ephemeral ? 'Ephemeral' : 'Persistent';
+  // Without a CSIDriver object, and by default, a driver has persistent volumes only.
+  const modes = driver?.spec?.volumeLifecycleModes ?? ['Persistent'];
+  if (modes.includes(mode)) return;
+  throw new SkiffError(
+    'FAILED_PRECONDITION',
+    `volume mode "${mode}" not supported by driver ${name} (only supports ${modes.join(', ')})`,
+  );
+}
+
+/** `tokenRequests`: tokens by audience, as one attribute. */
+async function podTokens(
+  { tokens }: CsiSourceDeps,
+  pod: Pod,
+  driver: CsiDriverObject | undefined,
+): Promise<Record<string, string>> {
+  const wanted = driver?.spec?.tokenRequests ?? [];
+  if (wanted.length === 0 || tokens === undefined) return {};
+  const entries = await Promise.all(
+    wanted.map(async ({ audience, expirationSeconds }) => {
+      const token = await tokens.token(pod, { audience: audience || undefined, expirationSeconds });
+      // The driver must know when to ask again: the token itself says.
+      return [audience ?? '', { token, expirationTimestamp: expiryOf(token) }];
+    }),
+  );
+  return { 'csi.storage.k8s.io/serviceAccount.tokens': JSON.stringify(Object.fromEntries(entries)) };
+}
+
+/** The expiry that a JSON web token (RFC 7519) states; undefined for what is none. */
+function expiryOf(token: string): string | undefined {
+  try {
+    const payload = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as {
+      exp?: number;
+    };
+    return payload.exp === undefined
+      ? undefined
+      : `${new Date(payload.exp * 1000).toISOString().slice(0, 19)}Z`;
+  } catch {
+    return undefined;
+  }
+}
+
 function podInfo(pod: Pod, ephemeral: boolean): Record<string, string> {
   const { name, namespace = 'default', uid = '' } = pod.metadata;
   return {
@@ -77,11 +140,7 @@ function podInfo(pod: Pod, ephemeral: boolean): Record<string, string> {
   };
 }
 
-async function inline(
-  deps: CsiSourceDeps,
-  pod: Pod,
-  volume: Volume,
-): Promise<Omit<CsiSource, 'fsGroupPolicy'>> {
+async function inline(deps: CsiSourceDeps, pod: Pod, volume: Volume): Promise<Described> {
   const {
     driver = '',
     readOnly = false,
@@ -103,6 +162,7 @@ async function inline(
     attributes: volumeAttributes,
     stageSecrets: {},
     publishSecrets: await secrets(deps.objects, namespace, nodePublishSecretRef?.name),
+    expandSecrets: {},
     attachment: undefined,
   };
 }
@@ -111,7 +171,7 @@ async function bound(
   deps: CsiSourceDeps,
   persistent: PersistentVolume,
   driver: CsiDriverObject | undefined,
-): Promise<Omit<CsiSource, 'fsGroupPolicy'>> {
+): Promise<Described> {
   const { csi, mountOptions = [], accessModes = [], volumeMode } = persistent.spec ?? {};
   if (csi === undefined)
     throw new SkiffError(
@@ -132,6 +192,7 @@ async function bound(
     attributes: csi.volumeAttributes ?? {},
     stageSecrets: await secretOf(csi.nodeStageSecretRef),
     publishSecrets: await secretOf(csi.nodePublishSecretRef),
+    expandSecrets: await secretOf(csi.nodeExpandSecretRef),
     attachment:
       driver?.spec?.attachRequired === false
         ? undefined
