@@ -112,7 +112,7 @@ test('dropping leaves the interfaces as they were, also when the taps went with 
   await withNamespace(async (netns) => {
     const before = look(netns);
     const network = await carryNetwork(netns);
-    assert.equal(look(netns)['eth0'], true);
+    assert.equal(look(netns).eth0, true);
     network.closeTaps();
     assert.deepEqual(look(netns), { lo: false, eth0: true, far: true });
     dropNetwork(netns);
@@ -129,7 +129,7 @@ test('what fails half-way leaves nothing, and a namespace that is carried alread
   await withNamespace(async (netns) => {
     const network = await carryNetwork(netns);
     await assert.rejects(carryNetwork(netns), /carry the network .* has an ingress filter already/);
-    assert.equal(look(netns)['eth0'], true, 'the first one goes on');
+    assert.equal(look(netns).eth0, true, 'the first one goes on');
     network.closeTaps();
     dropNetwork(netns);
     // Ten interfaces are too many.
