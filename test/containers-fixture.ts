@@ -2,6 +2,7 @@
  * A containers part on a temporary root for tests: a fake image store whose roots are copies of busybox, fake
  * sandboxes with real pinned namespaces, and the real conmon and OCI runtime.
  */
+import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -113,6 +114,14 @@ export function fakeImages(directory: string, config: ImageConfig = {}): ImageSo
     },
     removeRoot: async (key) => rmSync(pathOf(key), { recursive: true, force: true }),
     rootUsage: async () => ({ bytes: 1234n, inodes: 5n }),
+    saveChanges: async (_key, archive) => {
+      writeFileSync(archive, '');
+      return { deleted: [] };
+    },
+    layOut: async (archive, target) => {
+      mkdirSync(target);
+      execFileSync('tar', ['-xf', archive, '-C', target]);
+    },
     recoverRoots: async () => {},
   };
   return images;

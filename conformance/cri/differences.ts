@@ -25,6 +25,7 @@ export const differences: readonly Difference[] = [
     'containers: the status gives the id that PullImage answered as image_id',
     "lifecycle: the request's stop_signal goes before the image's",
     'volumes: an image volume shows the image, read-only but executable',
+    'volumes: the status of an image volume tells which image it is',
     'volumes: an image volume can be a directory of the image, which must exist and stay inside',
     'security: ContainerStatus tells the user that the container runs as',
     'resources: UpdatePodSandboxResources of a sandbox succeeds, of an unknown one it fails',

@@ -71,7 +71,10 @@ export interface RuntimeDriver {
   pause(id: string): Promise<void>;
   resume(id: string): Promise<void>;
   /** Dumps a running container with CRIU; it goes on unless told. */
-  checkpoint(id: string, to: { imageDirectory: string; workDirectory: string }): Promise<void>;
+  checkpoint(
+    id: string,
+    to: { imageDirectory: string; workDirectory: string; timeoutMs?: number },
+  ): Promise<void>;
 }
 
 /** What a runtime can do here: runtime versions and kernels differ. */
@@ -82,6 +85,8 @@ export interface RuntimeFeatures {
   userNamespaces: boolean;
   /** Id-mapped mounts of the runtime's own: `uidMappings` of a mount. */
   idMappedMounts: boolean;
+  /** Checkpoints and restores with CRIU, where that is installed and works. */
+  checkpoint: boolean;
   /** Takes a compiled filter from the annotation `run.oci.seccomp_bpf_data`. */
   compiledSeccomp: boolean;
 }

@@ -31,6 +31,8 @@ export interface RootRequest {
   readOnly?: boolean;
   /** For a pod with a user namespace; the same at every request for a key. */
   idMap?: RootIdMap;
+  /** A layer's archive that a new root begins with, as `saveChanges` writes it. */
+  changes?: string;
 }
 
 /** Whose the files of a root are: the image's id N is the host's `uid + N`, so that it is N in the namespace. */
@@ -54,6 +56,14 @@ export interface ImageSource {
   removeRoot(key: string): Promise<void>;
   /** What a root's upper layer takes on disk. */
   rootUsage(key: string): Promise<{ bytes: bigint; inodes: bigint }>;
+  /**
+   * Writes what was changed in a root as a layer's archive.
+   *
+   * @returns the paths that were deleted. @throws FAILED_PRECONDITION where roots are copies.
+   */
+  saveChanges(key: string, archive: string): Promise<{ deleted: string[] }>;
+  /** Lays out an archive from anywhere in a new directory, and nothing outside of it. */
+  layOut(archive: string, directory: string): Promise<void>;
   /** After a start: remounts the roots of `keep` that a reboot unmounted, removes all others. */
   recoverRoots(keep: ReadonlySet<string>): Promise<void>;
 }

@@ -173,6 +173,15 @@ export const volumes = area('volumes', (rule) => {
     assert.notEqual((await t.sh(id, 'touch /image/f')).exitCode, 0);
   });
 
+  rule('the status of an image volume tells which image it is', async (t) => {
+    const image = { image: t.images.layered ?? '' };
+    const { id } = await t.running({ mounts: [{ containerPath: '/image', image, readonly: true }] });
+    const found = await t.cri.images.imageStatus({ image });
+    const [mount] = (await t.status(id)).mounts;
+    assert.equal(mount?.image?.image, image.image);
+    assert.equal(mount?.image?.imageRef, found.image?.id);
+  });
+
   rule('an image volume can be a directory of the image, which must exist and stay inside', async (t) => {
     const image = { image: t.images.layered ?? '' };
     const mount = { containerPath: '/image', image, readonly: true };

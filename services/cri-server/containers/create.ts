@@ -22,7 +22,9 @@ import { removeEmptyCgroup } from '#foundation/linux/cgroups.ts';
 import { identify } from '#foundation/linux/process.ts';
 import type { LocalImage, SandboxView } from '../ports.ts';
 import { attachName } from '../runtimes/conmon.ts';
+import { type OpenCheckpoint, openCheckpoint } from './checkpoint/restore.ts';
 import type { Core } from './deps.ts';
+import { canStart } from './lifecycle.ts';
 import { bindMappedMounts } from './mapped-mounts.ts';
 import {
   bundleOf,
@@ -44,13 +46,14 @@ import { validateConfig } from './validate.ts';
 export async function createContainer(core: Core, request: CreateContainerRequest): Promise<string> {
   const what = `Cannot create container "${request.config?.metadata?.name ?? ''}" in sandbox "${request.podSandboxId}"`;
   try {
-    const { config, sandbox, image } = validateConfig(core, request);
+    using checkpoint = await openCheckpoint(core, request);
+    const { config, sandbox, image } = validateConfig(core, request, checkpoint?.image);
     const name = nameOf(config.metadata, sandbox.config.metadata ?? emptyPod);
     const underWay = core.creating.get(name);
     if (underWay !== undefined) return await underWay.id;
     const existing = core.table.byName(name);
     if (existing !== undefined) return sameContainer(existing, config);
-    const creation = makeContainer(core, name, config, sandbox, image);
+    const creation = makeContainer(core, name, config, { sandbox, image, checkpoint });
     core.creating.set(name, { sandboxId: sandbox.id, id: creation });
     try {
       return await creation;
@@ -66,35 +69,48 @@ const emptyPod = { name: '', namespace: '', uid: '', attempt: 0 };
 
 function sameContainer(existing: Container, config: ContainerConfig): string {
   const { record } = existing;
-  if (record.life.phase === 'created' && record.config === encodeConfig(config)) return existing.id;
+  if (canStart(record.life) && record.config === encodeConfig(config)) return existing.id;
   throw new SkiffError(
     'ALREADY_EXISTS',
     `container ${existing.id} (${record.life.phase}) has this name and attempt; remove it or raise the attempt`,
   );
 }
 
+/** Where a container comes from. */
+interface Origin {
+  sandbox: SandboxView;
+  image: LocalImage;
+  checkpoint: OpenCheckpoint | undefined;
+}
+
 async function makeContainer(
   core: Core,
   name: string,
   config: ContainerConfig,
-  sandbox: SandboxView,
-  image: LocalImage,
+  origin: Origin,
 ): Promise<string> {
+  const { sandbox, image, checkpoint } = origin;
   await using undo = undoStack();
   using _warm = core.warmth.hold();
   const id = randomBytes(32).toString('hex');
   const record = newRecord(core, id, name, config, sandbox, image);
   const container = core.table.add(record);
   undo.defer('forget the container', () => core.table.remove(id));
-  const root = await prepareRoots(core, id, config, { sandbox, image }, undo);
+  const root = await prepareRoots(core, id, config, origin, undo);
   makeBundle(core, id, undo);
   const { spec, user, release } = await makeSpec(core, container, sandbox, image, root, undo);
   makeLogDirectory(record.logPath);
-  const { pid } = await createInRuntime(core, container, spec, undo);
+  const known = { user, ...(root.imageVolumes.size === 0 ? {} : { volumeImages: root.volumeImages }) };
+  if (checkpoint === undefined) {
+    const { pid } = await createInRuntime(core, container, spec, undo);
+    const process = identify(pid) ?? { pid, startTime: 0 };
+    core.table.change(container, { ...known, life: { phase: 'created', process } });
+    core.exits.watch(id, process);
+  } else {
+    checkpoint.give(bundleOf(core.paths, id));
+    core.table.change(container, { ...known, life: { phase: 'restorable' } });
+  }
   release();
-  const process = identify(pid) ?? { pid, startTime: 0 };
-  core.table.change(container, { user, life: { phase: 'created', process } });
-  core.exits.watch(id, process);
   undo.commit();
   core.emit('created', container);
   await core.hooks.created(container);
@@ -138,20 +154,28 @@ function newRecord(
 interface Roots {
   path: string;
   imageVolumes: Map<number, string>;
+  /** Their images' ids. */
+  volumeImages: Record<number, string>;
 }
 
 async function prepareRoots(
   core: Core,
   id: string,
   config: ContainerConfig,
-  { sandbox, image }: { sandbox: SandboxView; image: LocalImage },
+  { sandbox, image, checkpoint }: Origin,
   undo: UndoStack,
 ): Promise<Roots> {
   const map = idMapOf(sandbox);
   const owners = map === undefined ? {} : { idMap: map };
   undo.defer('remove the root', () => core.images.removeRoot(id));
-  const { path } = await core.images.prepareRoot({ key: id, imageId: image.id, ...owners });
+  const { path } = await core.images.prepareRoot({
+    key: id,
+    imageId: image.id,
+    ...owners,
+    ...(checkpoint?.changes === undefined ? {} : { changes: checkpoint.changes }),
+  });
   const imageVolumes = new Map<number, string>();
+  const volumeImages: Record<number, string> = {};
   for (const [index, mount] of config.mounts.entries()) {
     const reference = mount.image?.image ?? '';
     if (reference === '') continue;
@@ -163,12 +187,13 @@ async function prepareRoots(
       );
     const key = imageVolumeKey(id, index);
     undo.defer(`remove image volume ${index}`, () => core.images.removeRoot(key));
+    volumeImages[index] = source.id;
     imageVolumes.set(
       index,
       (await core.images.prepareRoot({ key, imageId: source.id, readOnly: true, ...owners })).path,
     );
   }
-  return { path, imageVolumes };
+  return { path, imageVolumes, volumeImages };
 }
 
 function makeBundle(core: Core, id: string, undo: UndoStack): void {

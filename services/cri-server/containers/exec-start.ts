@@ -7,7 +7,7 @@ import { SkiffError } from '#foundation/base/errors.ts';
 import { identify, killProcessTree } from '#foundation/linux/process.ts';
 import type { Core } from './deps.ts';
 import { isRunning } from './lifecycle.ts';
-import { specOf } from './start.ts';
+import { specOf } from './places.ts';
 
 /** Milliseconds within which a runtime moves a command's process into the container's cgroup. */
 const execStartMs = 40;

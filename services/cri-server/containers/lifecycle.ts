@@ -9,7 +9,8 @@
  *                  |   or start failed                |
  *                  +----------------------------------+
  * ```
- * `creating` and `removing` are never shown to clients: a restart of the server takes the first back and
+ * `restorable` is a container that was made of a checkpoint, before its start: it is created for clients, and has no
+ * process yet. `creating` and `removing` are never shown to clients: a restart of the server takes the first back and
  * finishes the second.
  */
 import { ContainerState } from '#contracts/cri/runtime_pb.ts';
@@ -19,6 +20,7 @@ import type { ProcessIdentity } from '#foundation/linux/process.ts';
 export type Lifecycle =
   | { phase: 'creating' }
   | { phase: 'created'; process: ProcessIdentity }
+  | { phase: 'restorable' }
   | { phase: 'running'; process: ProcessIdentity; startedAt: bigint }
   | Exited
   | { phase: 'removing'; exited?: Exited };
@@ -39,8 +41,8 @@ export interface Exited {
 export type ExitReason = 'Completed' | 'Error' | 'OOMKilled' | 'StartError' | 'Unknown';
 
 /** Whether StartContainer may be called. */
-export function canStart(life: Lifecycle): life is Lifecycle & { phase: 'created' } {
-  return life.phase === 'created';
+export function canStart(life: Lifecycle): life is Lifecycle & { phase: 'created' | 'restorable' } {
+  return life.phase === 'created' || life.phase === 'restorable';
 }
 
 /** Whether commands can run in it and its log can be reopened. */
@@ -67,6 +69,7 @@ export function isVisible(life: Lifecycle): boolean {
 export function criState(life: Lifecycle): ContainerState {
   switch (life.phase) {
     case 'created':
+    case 'restorable':
       return ContainerState.CONTAINER_CREATED;
     case 'running':
       return ContainerState.CONTAINER_RUNNING;

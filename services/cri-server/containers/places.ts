@@ -1,6 +1,7 @@
 /** Where a container's files are. */
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import type { RuntimeSpec } from '#contracts/oci/runtime.ts';
 import type { MonitorPaths } from '#contracts/oci/runtime-driver.ts';
 import { makeDirectories } from '#foundation/base/directories.ts';
 import { SkiffError } from '#foundation/base/errors.ts';
@@ -10,6 +11,11 @@ import type { HostFacts } from './spec/host.ts';
 /** The OCI bundle: config.json, conmon's control files, and the exit code that survives a reboot. */
 export function bundleOf(paths: Pick<Paths, 'lib'>, id: string): string {
   return join(paths.lib, 'containers', id);
+}
+
+/** The config.json that the container was made with. */
+export function specOf({ paths }: { paths: Pick<Paths, 'lib'> }, { id }: { id: string }): RuntimeSpec {
+  return JSON.parse(readFileSync(join(bundleOf(paths, id), 'config.json'), 'utf8'));
 }
 
 /** Directories for the image's VOLUMEs. */

@@ -19,6 +19,8 @@ export interface ContainerRecord {
   runtime: string;
   /** The image as it was called when the container was made; it may be gone since. */
   image: { id: string; ref: string; name: string };
+  /** Ids of the images of its image volumes, by their index in `config.mounts`. */
+  volumeImages?: Record<number, string>;
   /** Nanoseconds since the epoch. */
   createdAt: bigint;
   /** Absolute; empty for none. */

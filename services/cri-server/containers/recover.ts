@@ -7,6 +7,7 @@ import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { isRunning } from '#foundation/linux/process.ts';
 import { attachName, killMonitor } from '../runtimes/conmon.ts';
+import { recoverCheckpoints } from './checkpoint/checkpoint.ts';
 import type { Core } from './deps.ts';
 import { applyExit } from './exit.ts';
 import { type ObservedExit, readExit } from './exits.ts';
@@ -19,6 +20,7 @@ import type { Container } from './table.ts';
 /** Recovers all containers. Sandboxes are recovered before. */
 export async function recoverContainers(core: Core): Promise<void> {
   recoverMappedMounts(core.paths);
+  recoverCheckpoints(core.paths);
   for (const container of core.table.all()) {
     if (isKept(core, container)) recoverState(core, container);
     else await discard(core, container);
@@ -36,6 +38,7 @@ function isKept(core: Core, { record }: Container): boolean {
 
 function recoverState(core: Core, container: Container): void {
   const { life } = container.record;
+  if (life.phase === 'restorable') return;
   if (!hasProcess(life)) {
     container.ended.resolve();
     return;

@@ -3,6 +3,7 @@
 import type { RuntimeService } from '#contracts/cri/runtime_pb.ts';
 import { encodedMessage } from '#foundation/grpc/encoded.ts';
 import type { Handlers } from '#foundation/grpc/server.ts';
+import { checkpointContainer } from './checkpoint/checkpoint.ts';
 import { createContainer } from './create.ts';
 import type { Core } from './deps.ts';
 import { execSync } from './exec-sync.ts';
@@ -41,6 +42,10 @@ export function containerHandlers(core: Core): Handlers<typeof RuntimeService> {
     containerStatus: async ({ containerId, verbose }) => statusResponse(core, containerId, verbose),
     updateContainerResources: async ({ containerId, linux, annotations }, { signal }) => {
       await updateResources(core, containerId, linux, annotations, signal);
+      return {};
+    },
+    checkpointContainer: async (request, { signal }) => {
+      await checkpointContainer(core, request, signal);
       return {};
     },
     reopenContainerLog: async ({ containerId }, { signal }) => {

@@ -1,12 +1,10 @@
-/** StartContainer: lets the process that waits in a created container go on to the container's program. */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import type { RuntimeSpec } from '#contracts/oci/runtime.ts';
+/** StartContainer: lets the process that waits in a created container go on to its program, or restores a checkpoint. */
 import { messageOf, SkiffError, wrapError } from '#foundation/base/errors.ts';
 import { nowNanos } from '#foundation/base/time.ts';
+import { restoreProcess } from './checkpoint/restore.ts';
 import type { Core } from './deps.ts';
 import { canStart } from './lifecycle.ts';
-import { bundleOf } from './places.ts';
+import { specOf } from './places.ts';
 import type { Container } from './table.ts';
 
 /** Starts a created container. @throws SkiffError FAILED_PRECONDITION in any other state. */
@@ -31,8 +29,11 @@ async function startLocked(core: Core, container: Container): Promise<void> {
   try {
     await core.hooks.start(container);
     const startedAt = nowNanos();
-    await core.runtimes.driver(container.record.runtime).start(container.id, specOf(core, container));
-    core.table.advance(container, { phase: 'running', process: life.process, startedAt });
+    const process = life.phase === 'created' ? life.process : await restoreProcess(core, container);
+    if (life.phase === 'created')
+      await core.runtimes.driver(container.record.runtime).start(container.id, specOf(core, container));
+    core.table.advance(container, { phase: 'running', process, startedAt });
+    if (life.phase === 'restorable') core.exits.watch(container.id, process);
     core.emit('started', container);
     await core.hooks.started(container);
   } catch (error) {
@@ -48,11 +49,6 @@ async function startLocked(core: Core, container: Container): Promise<void> {
 function requireSandbox(core: Core, { record }: Container): void {
   if (core.sandboxes.find(record.sandboxId)?.ready === true) return;
   throw new SkiffError('FAILED_PRECONDITION', `its sandbox ${record.sandboxId} is not ready`);
-}
-
-/** The config.json that the container was made with. */
-export function specOf(core: Pick<Core, 'paths'>, { id }: Pick<Container, 'id'>): RuntimeSpec {
-  return JSON.parse(readFileSync(join(bundleOf(core.paths, id), 'config.json'), 'utf8'));
 }
 
 /** A container that could not be started ends as one whose program failed with 128. */

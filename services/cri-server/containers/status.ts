@@ -1,17 +1,20 @@
 /** Containers as the CRI tells of them: in lists and, in full, in status. */
 import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import {
+  type ContainerConfig,
   type ContainerFilter,
   ContainerSchema,
   type ContainerStatusResponseSchema,
   type ContainerStatusSchema,
   ListContainersResponseSchema,
+  type Mount,
 } from '#contracts/cri/runtime_pb.ts';
 import { encodedElement } from '#foundation/grpc/encoded.ts';
 import type { Core } from './deps.ts';
 import { criState } from './lifecycle.ts';
+import { specOf } from './places.ts';
+import type { ContainerRecord } from './record.ts';
 import { criSignal } from './signals.ts';
-import { specOf } from './start.ts';
 import type { Container } from './table.ts';
 
 /**
@@ -83,7 +86,7 @@ export function statusOf({ id, record, config }: Container): MessageInitShape<ty
     imageId: image.id,
     labels: config.labels,
     annotations: config.annotations,
-    mounts: config.mounts,
+    mounts: mountsOf(record, config),
     logPath: record.logPath,
     resources: { linux: config.linux?.resources },
     user: {
@@ -91,6 +94,16 @@ export function statusOf({ id, record, config }: Container): MessageInitShape<ty
     },
     stopSignal: criSignal(record.stopSignal),
   };
+}
+
+/** As in the request; an image volume also tells which image it is (KEP-5365). */
+function mountsOf({ volumeImages }: ContainerRecord, { mounts }: ContainerConfig): Mount[] {
+  if (volumeImages === undefined) return mounts;
+  return mounts.map((mount, index) => {
+    const imageRef = volumeImages[index];
+    if (imageRef === undefined || mount.image === undefined) return mount;
+    return { ...mount, image: { ...mount.image, imageRef } };
+  });
 }
 
 /** What ContainerStatus answers; `verbose` adds process id and config.json under `info`, as JSON. */

@@ -16,10 +16,14 @@ export interface ValidRequest {
   image: LocalImage;
 }
 
-/** @throws SkiffError INVALID_ARGUMENT, NOT_FOUND or FAILED_PRECONDITION. */
+/**
+ * @param checkpointed the image of a checkpoint that the request names instead of one.
+ * @throws SkiffError INVALID_ARGUMENT, NOT_FOUND or FAILED_PRECONDITION.
+ */
 export function validateConfig(
   core: Pick<Core, 'sandboxes' | 'images'>,
   request: CreateContainerRequest,
+  checkpointed?: LocalImage,
 ): ValidRequest {
   const { config } = request;
   if (config === undefined) throw invalid('the request has no config');
@@ -32,7 +36,7 @@ export function validateConfig(
   const sandbox = core.sandboxes.find(request.podSandboxId);
   if (sandbox === undefined) throw new SkiffError('NOT_FOUND', 'there is no such sandbox');
   if (!sandbox.ready) throw new SkiffError('FAILED_PRECONDITION', 'the sandbox is not ready: it was stopped');
-  const image = core.images.find(reference);
+  const image = checkpointed ?? core.images.find(reference);
   if (image === undefined)
     throw new SkiffError('NOT_FOUND', `the image "${reference}" is not on this machine; pull it first`);
   return { config: { ...config, metadata }, sandbox, image };

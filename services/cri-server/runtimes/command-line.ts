@@ -31,6 +31,9 @@ export interface CommandLineDeps extends ConmonDeps {
   globalArgs?: readonly string[];
 }
 
+/** Milliseconds that CRIU may take unless told. */
+const checkpointMs = 600_000;
+
 /** Makes the driver of one runtime. */
 export function commandLineDriver(deps: CommandLineDeps): RuntimeDriver {
   const globalArgs = [`--root=${deps.stateDirectory}`, ...(deps.globalArgs ?? [])];
@@ -94,7 +97,7 @@ export function commandLineDriver(deps: CommandLineDeps): RuntimeDriver {
           to.workDirectory,
           id,
         ],
-        600_000,
+        to.timeoutMs ?? checkpointMs,
       )),
   };
 }

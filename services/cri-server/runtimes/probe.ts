@@ -80,11 +80,18 @@ async function probeOne(
     };
   let version: string | undefined;
   try {
-    version = (await runnerOf(deps, path)(['--version'])).stdout.split('\n')[0]?.trim() || undefined;
+    const about = (await runnerOf(deps, path)(['--version'])).stdout;
+    version = about.split('\n')[0]?.trim() || undefined;
     if (version === undefined) throw new SkiffError('FAILED_PRECONDITION', 'it does not tell its version');
     if (conmon === undefined) throw new SkiffError('FAILED_PRECONDITION', 'conmon is not installed');
     const program = await workingProgram(deps, name, path);
-    return { name, path, usable: true, version, driver: driverOf(deps, name, program, version, conmon) };
+    return {
+      name,
+      path,
+      usable: true,
+      version,
+      driver: driverOf(deps, { name, path: program, version, about }, conmon),
+    };
   } catch (error) {
     const reason = messageOf(error);
     return { name, path, usable: false, version, reason, remedy: remedyFor(name, reason) };
@@ -137,11 +144,19 @@ async function tryProgram(deps: ProbeDeps, name: string, program: string): Promi
 /** What crun 1.8 says where version 2 controllers stand beside version 1 hierarchies. */
 const hybridRefusal = /hybrid mode not supported/;
 
-function driverOf(deps: ProbeDeps, name: string, path: string, version: string, conmon: string) {
+/** A runtime that works, with all that `--version` says. */
+interface Found {
+  name: string;
+  path: string;
+  version: string;
+  about: string;
+}
+
+function driverOf(deps: ProbeDeps, { name, path, version, about }: Found, conmon: string) {
   const stateDirectory = join(deps.stateRoot, name);
   mkdirSync(stateDirectory, { recursive: true, mode: 0o700 });
   const { spawner, paths, timeoutMs = 120_000 } = deps;
-  const features = featuresOf(name, version, deps.mappedRoots === true);
+  const features = featuresOf(name, about, deps.mappedRoots === true);
   return commandLineDriver({
     spawner,
     paths,
@@ -195,8 +210,8 @@ function trialSpec(cgroupsPath: string): RuntimeSpec {
   };
 }
 
-function featuresOf(name: string, version: string, mappedRoots: boolean): RuntimeFeatures {
-  const [major = 0, minor = 0] = (/(\d+)\.(\d+)/.exec(version) ?? []).slice(1).map(Number);
+function featuresOf(name: string, about: string, mappedRoots: boolean): RuntimeFeatures {
+  const [major = 0, minor = 0] = (/(\d+)\.(\d+)/.exec(about) ?? []).slice(1).map(Number);
   const atLeast = (a: number, b: number) => major > a || (major === a && minor >= b);
   const known = name === 'crun' ? atLeast(1, 4) : name === 'runc' && atLeast(1, 1);
   return {
@@ -205,6 +220,8 @@ function featuresOf(name: string, version: string, mappedRoots: boolean): Runtim
     userNamespaces: known && mappedRoots,
     idMappedMounts:
       kernelAtLeast(5, 12) && (name === 'crun' ? atLeast(1, 5) : name === 'runc' && atLeast(1, 2)),
+    // crun can be built without: Debian's is.
+    checkpoint: name === 'runc' || /\+CRIU\b/.test(about),
     compiledSeccomp: name === 'crun' && atLeast(1, 5),
   };
 }

@@ -1,6 +1,18 @@
 /** Roots: both ways to make them give the same, and a failure leaves nothing or everything. */
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chownSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { test } from 'node:test';
 import { isSkiffError } from '#foundation/base/errors.ts';
 import { mountsBelow, unmountTree } from '#foundation/linux/mount.ts';
@@ -115,4 +127,50 @@ test('a root for a user namespace has its owners; it is remade while the namespa
   assert.deepEqual(mountsBelow(it.directory), []);
   await assert.rejects(it.images.prepareRoot({ key: 'd', imageId: many, idMap }), /Cannot make the root "d"/);
   assert.deepEqual(readdirSync(`${it.directory}/roots`), ['c']);
+});
+
+test('what a container changed goes into an archive, and a new root can begin with it', async () => {
+  using place = temporaryDirectory();
+  await using registry = await startRegistry(place.path);
+  await using it = await openTestImages();
+  const file = (name: string) => ({ name, content: name });
+  const folder = (name: string) => ({ name, type: '5' as const, mode: 0o755 });
+  const content = tar(
+    folder('./'),
+    file('gone'),
+    file('kept'),
+    folder('d/'),
+    file('d/gone'),
+    folder('o/'),
+    file('o/old'),
+  );
+  await pushImage(registry.host, 'app', 'v1', { layers: [{ tar: content }] });
+  const { id } = await it.images.pull({ reference: `${registry.host}/app:v1` });
+  const { path } = await it.images.prepareRoot({ key: 'a', imageId: id });
+  rmSync(`${path}/gone`);
+  rmSync(`${path}/d/gone`);
+  rmSync(`${path}/o`, { recursive: true });
+  mkdirSync(`${path}/o`);
+  writeFileSync(`${path}/o/new`, 'new');
+  writeFileSync(`${path}/ümläut \n name`, 'odd');
+  chownSync(`${path}/kept`, 12, 34);
+  linkSync(`${path}/o/new`, `${path}/hard`);
+  symlinkSync('/etc/passwd', `${path}/link`);
+  const archive = `${place.path}/changes.tar`;
+  const { deleted } = await it.images.saveChanges('a', archive);
+  assert.deepEqual(deleted.sort(), ['d/gone', 'gone']);
+  const again = await it.images.prepareRoot({ key: 'b', imageId: id, changes: archive });
+  assert.deepEqual(describeTree(again.path), describeTree(path));
+  assert.equal(existsSync(`${again.path}/o/old`), false);
+  assert.deepEqual(
+    readdirSync(place.path).filter((name) => name.startsWith('changes.tar-')),
+    [],
+  );
+
+  await using copies = await openTestImages({ roots: 'copy' });
+  const copied = await copies.images.pull({ reference: `${registry.host}/app:v1` });
+  await copies.images.prepareRoot({ key: 'a', imageId: copied.id });
+  await assert.rejects(copies.images.saveChanges('a', archive), (error) =>
+    isSkiffError(error, 'FAILED_PRECONDITION'),
+  );
 });

@@ -11,12 +11,16 @@ import type { ImageParts } from '../deps.ts';
 import { discard } from '../pull/fetch-layer.ts';
 import type { LayerRecord, RootRecord } from '../store/model.ts';
 import { copyRootAttributes } from './attributes.ts';
+import { requireOverlay, saveChanges } from './changes.ts';
 import { type RootLayout, type RootPaths, rootLayout } from './layout.ts';
 import { mountRoot } from './mount-root.ts';
 
 /** Roots, and which layers they hold. */
 export interface Roots
-  extends Pick<ImageSource, 'prepareRoot' | 'removeRoot' | 'rootUsage' | 'recoverRoots'> {
+  extends Pick<
+    ImageSource,
+    'prepareRoot' | 'removeRoot' | 'rootUsage' | 'recoverRoots' | 'saveChanges' | 'layOut'
+  > {
   /** Every root there is. */
   all(): RootRecord[];
 }
@@ -46,7 +50,7 @@ export function openRoots(parts: ImageParts, store: Store): Roots {
         // One that was there before holds what a container wrote: it stays, whatever happens.
         if (there === undefined) undo.defer('remove the root', () => remove(request.key));
         if (there === undefined) records.put(request.key, record);
-        await makeRoot(parts, layout, request.key, record);
+        await makeRoot(parts, layout, request.key, record, request.changes);
         undo.commit();
         return { path: merged };
       }),
@@ -55,6 +59,13 @@ export function openRoots(parts: ImageParts, store: Store): Roots {
       const { upper, merged } = layout.paths(key);
       const { bytes, inodes } = await parts.pool.run('usage', parts.overlay ? upper : merged);
       return { bytes: BigInt(bytes), inodes: BigInt(inodes) };
+    },
+    saveChanges: async (key, archive) => {
+      requireOverlay(parts.overlay, parts.directory);
+      return saveChanges(layout.paths(key).upper, archive);
+    },
+    layOut: async (archive, target) => {
+      await parts.pool.run('layOut', { archive, target, limits: parts.limits });
     },
     recoverRoots: async (keep) => {
       for (const [key, record] of [...roots]) {
@@ -101,11 +112,13 @@ async function makeRoot(
   layout: RootLayout,
   key: string,
   record: RootRecord,
+  changes?: string,
 ): Promise<void> {
   try {
     const paths = layout.paths(key);
     const layers = visibleLayers(parts, record);
     mkdirSync(paths.directory, { recursive: true, mode: 0o711 });
+    if (changes !== undefined && !existsSync(paths.upper)) await layOutChanges(parts, paths, layers, changes);
     if (parts.overlay) overlayRoot(parts, paths, layers, record);
     else await copyRoot(parts, paths, layers, record.readOnly);
   } catch (error) {
@@ -135,6 +148,21 @@ function overlayRoot(
     readOnly,
     ...(idMap === undefined || lower.length === 0 ? {} : { userNamespace: idMap.userNamespace }),
   });
+}
+
+/** An upper directory that is not empty: the changes of a container that was checkpointed. */
+async function layOutChanges(
+  parts: ImageParts,
+  { upper, top }: RootPaths,
+  layers: LayerRecord[],
+  archive: string,
+): Promise<void> {
+  requireOverlay(parts.overlay, parts.directory);
+  await parts.pool.run('remove', top);
+  const { hasRoot } = await parts.pool.run('layOut', { archive, target: top, limits: parts.limits });
+  const rooted = hasRoot ? undefined : layers.findLast((layer) => layer.hasRoot);
+  if (rooted !== undefined) copyRootAttributes(parts.layers.path(rooted), top);
+  renameSync(top, upper);
 }
 
 /** Makes a directory of the root's own; it is root's in the namespace. */

@@ -2,7 +2,7 @@
 import { closeSync, mkdirSync, openSync, readSync } from 'node:fs';
 import { openRoot } from '#foundation/linux/at.ts';
 import { decompress } from './decompress.ts';
-import { extract } from './extract.ts';
+import { type Extracted, extract } from './extract.ts';
 import { tarReader } from './tar-reader.ts';
 import { tarStream, type UnpackLimits } from './tar-stream.ts';
 import { boundBytes } from './unpack-layer.ts';
@@ -18,7 +18,7 @@ export interface LayOutJob {
 const readBytes = 256 * 1024;
 
 /** @throws SkiffError DATA_LOSS, INVALID_ARGUMENT and RESOURCE_EXHAUSTED as `extract` does. */
-export function layOut(job: LayOutJob): void {
+export function layOut(job: LayOutJob): Pick<Extracted, 'hasRoot'> {
   mkdirSync(job.target, { mode: 0o700 });
   const fd = openSync(job.archive, 'r');
   const buffer = Buffer.allocUnsafe(readBytes);
@@ -31,7 +31,8 @@ export function layOut(job: LayOutJob): void {
     using source = decompress({ next });
     // Blobs in an archive are compressed already: no ratio is to be feared, only size.
     const stream = tarStream(source, 'sha256', boundBytes(job.limits.maxBytes, job.target, job.limits));
-    extract(tarReader(stream), root.fd, job.limits.maxEntries);
+    const { hasRoot } = extract(tarReader(stream), root.fd, job.limits.maxEntries);
+    return { hasRoot };
   } finally {
     closeSync(fd);
   }

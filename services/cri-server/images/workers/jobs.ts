@@ -27,8 +27,8 @@ export interface Jobs {
   digest(file: BlobFile): string;
   /** Gives folders that came without an entry what the layers below have for them. */
   adopt(job: AdoptJob): void;
-  /** Lays out an archive of images. */
-  layOut(job: LayOutJob): void;
+  /** Lays out an archive of images. @returns whether it says what the folder itself is like. */
+  layOut(job: LayOutJob): { hasRoot: boolean };
   /** The path of the first difference between two trees; undefined if they are alike. */
   compare(job: CompareJob): string | undefined;
   /** Puts layers together by copying. */
