@@ -182,3 +182,31 @@ test('docker-registry: killed and started again in the middle of a blob', async 
   await registry.start();
   assert.equal(sha256(await readAll(stream)), layer.digest);
 });
+
+test('docker-registry: killed twice in the middle of an upload, which goes on in pieces', async (t) => {
+  const { registry } = await set(t);
+  const client = createRegistryClient({ limits: { ...limits, attempts: 8, chunkBytes: 1_000_000 } });
+  t.after(() => client.close());
+  const reference = parseReference(`${registry.address}/team/app:v1`);
+  const content = randomBytes(20_000_000);
+  const layer = { mediaType: 'application/octet-stream', digest: sha256(content), size: content.length };
+  const kills = [5_000_000, 15_000_000];
+  let sent = 0;
+  let restarting = Promise.resolve();
+  const restart = () => registry.kill().then(registry.start);
+  const ranges: string[] = [];
+  const open = ({ start, end } = { start: 0, end: content.length - 1 }) => {
+    ranges.push(`${start}-${end}`);
+    return streamOf(content.subarray(start, end + 1));
+  };
+  const onProgress = (bytes: number) => {
+    sent += bytes;
+    if (sent < (kills[0] ?? Number.POSITIVE_INFINITY)) return;
+    kills.shift();
+    restarting = restarting.then(restart);
+  };
+  assert.equal(await client.pushBlob(reference, layer, open, { onProgress }), 'pushed');
+  await restarting;
+  assert.ok(sha256(await readAll(await client.openBlob(reference, layer))) === layer.digest);
+  assert.ok(ranges.length > 15, ranges.join(' '));
+});

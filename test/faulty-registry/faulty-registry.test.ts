@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { type FaultCase, play } from './case.ts';
 import { blobFaults } from './faults/blobs.ts';
 import { cancellationFaults } from './faults/cancellations.ts';
+import { chunkFaults } from './faults/chunks.ts';
 import { loginFaults } from './faults/logins.ts';
 import { manifestFaults } from './faults/manifests.ts';
 import { mirrorFaults } from './faults/mirrors.ts';
@@ -21,6 +22,7 @@ const tables: Record<string, FaultCase[]> = {
   logins: loginFaults,
   mirrors: mirrorFaults,
   pushes: pushFaults,
+  chunks: chunkFaults,
   tls: tlsFaults,
 };
 

@@ -42,6 +42,8 @@ export interface FaultyRegistry extends AsyncDisposable {
   url: string;
   image: SampleImage;
   hits: Hit[];
+  /** What has arrived of uploads, by session. */
+  sessions: Map<string, Buffer>;
   fault: Fault | undefined;
 }
 
@@ -80,6 +82,7 @@ export async function startFaultyRegistry(options: FaultyOptions = {}): Promise<
     url: `${tls === undefined ? 'http' : 'https'}://${address}`,
     image,
     hits: [],
+    sessions: new Map(),
     fault: options.fault,
     async [Symbol.asyncDispose]() {
       for (const socket of sockets) socket.destroy();
@@ -151,19 +154,38 @@ async function storeManifest({ request, response, registry, hit }: FaultContext)
   response.writeHead(201, { 'docker-content-digest': sha256(body) }).end();
 }
 
+/** An upload session: POST opens it, PATCH adds to it, GET tells how far it is, PUT ends it. */
 async function serveUpload({ request, response, registry, hit }: FaultContext): Promise<void> {
+  const { sessions } = registry;
   if (request.method === 'POST') {
-    response
-      .writeHead(202, { location: `/v2/app/blobs/uploads/session?_state=x`, 'content-length': 0 })
-      .end();
+    const id = `session-${sessions.size}`;
+    sessions.set(id, Buffer.alloc(0));
+    response.writeHead(202, { location: `/v2/app/blobs/uploads/${id}?_state=x`, 'content-length': 0 }).end();
     return;
   }
+  const id = /\/uploads\/([^?]+)/.exec(hit.path)?.[1] ?? '';
+  const stored = sessions.get(id) ?? Buffer.alloc(0);
+  const start = Number(/^(\d+)-/.exec(request.headers['content-range'] ?? '')?.[1] ?? stored.length);
   const body = await readRequest(request);
+  const whole = Buffer.concat([stored, body]);
+  const state = (bytes: Buffer) => ({
+    location: `/v2/app/blobs/uploads/${id}?_state=${bytes.length}`,
+    range: `0-${Math.max(0, bytes.length - 1)}`,
+    'content-length': 0,
+  });
+  if (request.method === 'PATCH' && start !== stored.length)
+    return void response.writeHead(416, state(stored)).end();
+  if (request.method === 'PATCH' || request.method === 'GET') {
+    sessions.set(id, whole);
+    response.writeHead(request.method === 'PATCH' ? 202 : 204, state(whole)).end();
+    return;
+  }
   if (request.method === 'PUT') {
     const digest = new URL(hit.path, 'http://x').searchParams.get('digest') ?? '';
-    if (sha256(body) !== digest) return sendJson(response, 400, { errors: [{ code: 'DIGEST_INVALID' }] });
-    registry.image.blobs.set(digest, body);
+    if (sha256(whole) !== digest) return sendJson(response, 400, { errors: [{ code: 'DIGEST_INVALID' }] });
+    registry.image.blobs.set(digest, whole);
   }
+  sessions.delete(id);
   response.writeHead(request.method === 'PUT' ? 201 : 204, { 'content-length': 0 }).end();
 }
 

@@ -14,6 +14,8 @@ export const defaultLimits: Limits = {
   maxBackoffMs: 30_000,
   // The distribution spec asks registries to accept 4 MiB; nobody may rely on more.
   maxManifestBytes: 4 * 1024 * 1024,
+  // Proxies before registries commonly take 100 MB in one request; broken connections repeat one piece at the most.
+  chunkBytes: 16 * 1024 * 1024,
 };
 
 /** Bytes of an error, token or upload answer that are read. */

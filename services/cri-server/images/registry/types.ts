@@ -48,6 +48,9 @@ export interface PushOptions extends CallOptions {
   mountFrom?: readonly string[];
 }
 
+/** Opens a blob of this machine: all of it, or from one byte to another, both included. */
+export type OpenBlob = (range?: { start: number; end: number }) => Readable;
+
 /** How a blob came to be in the registry. */
 export type PushOutcome = 'existing' | 'mounted' | 'pushed';
 
@@ -72,11 +75,11 @@ export interface RegistryClient {
   openBlob(reference: Reference, descriptor: Descriptor, options?: BlobOptions): Promise<Readable>;
   /** Whether the registry has a blob. */
   hasBlob(reference: Reference, descriptor: Descriptor, options?: CallOptions): Promise<boolean>;
-  /** Puts a blob into the registry unless it is there; `open` may be called again to retry. */
+  /** Puts a blob into the registry unless it is there; `open` may be called again to retry, or for a part. */
   pushBlob(
     reference: Reference,
     descriptor: Descriptor,
-    open: () => Readable,
+    open: OpenBlob,
     options?: PushOptions,
   ): Promise<PushOutcome>;
   /** Puts a manifest under the reference's tag, or its digest if it has no tag. */
@@ -119,6 +122,8 @@ export interface Limits {
   maxBackoffMs: number;
   /** Bytes of a manifest or index. */
   maxManifestBytes: number;
+  /** Bytes of one piece of an upload, where a blob cannot be sent at once. */
+  chunkBytes: number;
 }
 
 /** What the client is made from. Files are read at every call, so changes count at once. */

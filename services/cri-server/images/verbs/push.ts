@@ -65,7 +65,7 @@ export async function pushImage(
         done += bytes;
         request.onProgress?.({ digest, done, total });
       };
-      const open = () => createReadStream(content.path(digest));
+      const open = (range?: { start: number; end: number }) => createReadStream(content.path(digest), range);
       const outcome = await registry.pushBlob(reference, descriptor, open, {
         ...options,
         mountFrom,

@@ -35,14 +35,19 @@ export function readBlob(what: string, blob: LocalBlob, events: ReaderEvents): B
   };
   async function* read(): AsyncGenerator<Uint8Array> {
     let size = 0;
+    // While a chunk is out, an error that arrives here is the connection's: streams throw it into their source.
+    let isOut = false;
     try {
       for await (const chunk of blob.open() as AsyncIterable<Buffer>) {
         size += chunk.length;
         if (size > blob.size) break;
+        isOut = true;
         yield chunk;
+        isOut = false;
         events.taken(chunk.length);
       }
     } catch (error) {
+      if (isOut) throw error;
       fail(wrapError(error, `Cannot ${what}: the blob here cannot be read`));
     }
     if (size !== blob.size)

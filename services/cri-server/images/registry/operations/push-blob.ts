@@ -1,24 +1,22 @@
 /**
- * Pushes a blob, by the distribution spec's single upload: POST opens a session (or mounts the blob from
- * another repository), PUT brings all bytes. A failed PUT starts again with a new session.
+ * Pushes a blob, by the distribution spec: POST opens a session (or mounts the blob from another repository), PUT
+ * brings all bytes, or PATCH some at a time.
  */
-import type { Readable } from 'node:stream';
 import type { Descriptor } from '#contracts/oci/image.ts';
-import { type LocalBlob, readBlob } from '../blob/local.ts';
-import { watchStalls } from '../blob/stall.ts';
-import { headerOf, throwIfAborted, unavailable, unfit, type WireFailure } from '../errors.ts';
-import type { Answer } from '../http/exchange.ts';
 import { isRetryableStatus, retryAfterMs, withRetries } from '../http/retry.ts';
 import { discard } from '../http/send.ts';
-import type { PushOptions, PushOutcome } from '../types.ts';
+import type { OpenBlob, PushOptions, PushOutcome } from '../types.ts';
 import { hasBlobAt } from './has-blob.ts';
-import { askOnce, askPlace, failedAnswer, type Operation, overHosts, type Place } from './operation.ts';
+import { askOnce, failedAnswer, type Operation, overHosts, type Place } from './operation.ts';
+import { sendBytes } from './send-bytes.ts';
+import { uploadInChunks } from './upload-chunks.ts';
+import { cancelSession, openSession, withDigest } from './upload-session.ts';
 
 /** Puts a blob into the registry unless it is there. */
 export async function pushBlob(
   operation: Operation & { options: PushOptions },
   descriptor: Descriptor,
-  open: () => Readable,
+  open: OpenBlob,
 ): Promise<PushOutcome> {
   return overHosts(operation, 'push', async (place) => {
     if (await hasBlobAt(operation, place, descriptor)) return 'existing';
@@ -53,27 +51,24 @@ async function mountBlob(
   return answer.status === 201;
 }
 
-/** The registry opened a session instead of mounting; it is given back. */
-async function cancelSession(operation: Operation, place: Place, opened: Answer): Promise<void> {
-  const target = locationOf(operation, opened);
-  const answer = await askOnce(operation, place, { method: 'DELETE', target, actions: 'pull,push' });
-  if (!('error' in answer)) await discard(answer.body);
-}
-
-function upload(
-  operation: Operation,
-  place: Place,
-  descriptor: Descriptor,
-  open: () => Readable,
-): Promise<void> {
+/**
+ * All bytes in one request, which every registry takes. When that breaks, or is too much for a proxy on the way, a
+ * blob of more than one piece goes on in pieces, so that what has arrived need not be sent again.
+ */
+function upload(operation: Operation, place: Place, descriptor: Descriptor, open: OpenBlob): Promise<void> {
   const { deps, what, options } = operation;
   const { clock, limits } = deps;
   const policy = { what, clock, limits, attempts: place.attempts, signal: options.signal };
+  let inPieces = false;
   return withRetries(policy, async () => {
-    const target = await openSession(operation, place, descriptor);
-    const answer = await put(operation, place, target, { size: descriptor.size, open });
+    if (inPieces && (await uploadInChunks(operation, place, descriptor, open))) return { done: undefined };
+    const { location } = await openSession(operation, place);
+    const target = withDigest(location, descriptor.digest);
+    const blob = { size: descriptor.size, open };
+    const answer = await sendBytes(operation, place, { method: 'PUT', target }, blob);
     if ('error' in answer) {
       if (!answer.retryable) throw answer.error;
+      inPieces = descriptor.size > limits.chunkBytes;
       return { retry: answer.error };
     }
     if (answer.status === 201 || answer.status === 204) {
@@ -81,69 +76,10 @@ function upload(
       return { done: undefined };
     }
     const error = await failedAnswer(what, answer);
+    inPieces =
+      descriptor.size > limits.chunkBytes && (answer.status === 413 || isRetryableStatus(answer.status));
     // 404 and 416: the session is gone, as after a restart of the registry.
-    if (!isRetryableStatus(answer.status) && answer.status !== 404 && answer.status !== 416) throw error;
+    if (!inPieces && !isRetryableStatus(answer.status) && ![404, 416].includes(answer.status)) throw error;
     return { retry: error, afterMs: retryAfterMs(answer.headers, clock) };
   });
-}
-
-function openSession(operation: Operation, place: Place, { digest }: Descriptor): Promise<URL> {
-  const ask = {
-    method: 'POST',
-    target: `${place.repository}/blobs/uploads/`,
-    headers: { 'content-length': '0' },
-    actions: 'pull,push',
-  } as const;
-  return askPlace(operation, place, ask, async (answer) => {
-    if (answer.status !== 202) throw await failedAnswer(operation.what, answer);
-    await discard(answer.body);
-    const location = locationOf(operation, answer);
-    location.searchParams.set('digest', digest);
-    return { done: location };
-  });
-}
-
-function locationOf({ what }: Operation, answer: Answer): URL {
-  const location = headerOf(answer.headers, 'location');
-  if (location === undefined || !URL.canParse(location, answer.url))
-    throw unfit(what, `${answer.url.host} opened an upload without saying where (no valid Location)`);
-  return new URL(location, answer.url);
-}
-
-/** Sends all bytes; a registry that stops taking them counts as a broken connection. */
-async function put(
-  operation: Operation,
-  place: Place,
-  target: URL,
-  blob: LocalBlob,
-): Promise<Answer | WireFailure> {
-  const { deps, what, options } = operation;
-  const stalled = new AbortController();
-  let silence: string | undefined;
-  const watch = watchStalls(deps.limits, deps.clock, (why) => {
-    silence = why.replace('sent', 'took');
-    stalled.abort();
-  });
-  const signal = options.signal ? AbortSignal.any([options.signal, stalled.signal]) : stalled.signal;
-  const reader = readBlob(what, blob, {
-    taken(bytes) {
-      watch.add(bytes);
-      options.onProgress?.(bytes);
-    },
-    ended: () => watch.stop(),
-  });
-  const body = { open: reader.open, length: blob.size };
-  const headers = { 'content-type': 'application/octet-stream' };
-  try {
-    const ask = { method: 'PUT', target, headers, body, actions: 'pull,push' } as const;
-    const answer = await askOnce({ ...operation, options: { ...options, signal } }, place, ask);
-    if ('error' in answer && reader.failure() !== undefined) throw reader.failure();
-    return answer;
-  } catch (error) {
-    throwIfAborted(what, options.signal);
-    if (silence === undefined) throw error;
-    return { error: unavailable(what, `${target.host} ${silence}`), retryable: true, notTls: false };
-  } finally {
-    watch.stop();
-  }
 }
