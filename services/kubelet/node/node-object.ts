@@ -91,7 +91,8 @@ function nodeStatus(facts: NodeFacts): NodeStatus {
       kubeProxyVersion: '',
       operatingSystem: 'linux',
       architecture: machine.architecture,
-      swap: { capacity: machine.swap },
+      // The API refuses a capacity of 0.
+      ...(machine.swap > 0 && { swap: { capacity: machine.swap } }),
     },
     images: topImages(facts.images, configuration.nodeStatusMaxImages),
     volumesInUse: facts.volumesInUse.length > 0 ? [...facts.volumesInUse].sort() : undefined,
