@@ -49,10 +49,9 @@ export interface Share {
   release(): void;
 }
 
-/** A read-only file-system image to build of a directory. */
+/** A read-only file-system image (erofs) to build of a directory. */
 export interface ImageRequest {
   source: string;
   /** The image's path; written beside it first, then renamed. */
   target: string;
-  format: 'erofs' | 'ext4';
 }

@@ -4,10 +4,9 @@
  */
 import { createHash } from 'node:crypto';
 import { closeSync, openSync, statSync } from 'node:fs';
-import { join } from 'node:path';
 import { SkiffError } from '#foundation/base/errors.ts';
 import { type UndoStack, undoStack } from '#foundation/base/undo.ts';
-import { cgroupDirectories, cgroupLayout } from '#foundation/linux/cgroups.ts';
+import { confinedCommand } from '#foundation/linux/confined.ts';
 import { inNewNamespaces } from '#foundation/linux/namespaces.ts';
 import { identify, type ProcessIdentity } from '#foundation/linux/process.ts';
 import { type ExitStatus, openPipe, pipeStream, type Spawner } from '#foundation/linux/spawn.ts';
@@ -121,11 +120,7 @@ function collectFds(
 
 /** Joins the cgroup, forbids core files (they would hold the guest's memory), and gives up root. */
 function wrapper({ privileged }: LaunchDeps, { cgroup, machine }: Launch): string[] {
-  const groups = cgroup === undefined ? [] : cgroupDirectories(cgroupLayout(), cgroup);
-  const members = groups.map((directory) => join(directory, 'cgroup.procs'));
-  const script =
-    'ulimit -c 0; while [ "$1" != -- ]; do echo $$ >"$1" || exit 97; shift; done; shift; exec "$@"';
-  const shell = ['/bin/sh', '-c', script, 'sh', ...members, '--'];
+  const shell = confinedCommand(cgroup);
   if (privileged === true) return shell;
   const user = String(userOf(machine.directory));
   // The device of KVM is its group's, as Debian sets it up.

@@ -1,0 +1,85 @@
+/** Entries of a share: what of the host is shown in the guest, each under a name of its own. */
+import {
+  closeSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  rmdirSync,
+  statSync,
+  unlinkSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { errnoOf, SkiffError, wrapError } from '#foundation/base/errors.ts';
+import { listMounts, MountFlag, mount, unmount } from '#foundation/linux/mount.ts';
+import { guestShareDirectory, type ShareEntry } from './types.ts';
+
+/** Shows something. See `Share.add`. */
+export function addEntry(root: string, entry: ShareEntry): string {
+  const { name, source } = entry;
+  const target = join(root, checkedName(name));
+  try {
+    makeTarget(target, statSync(source).isDirectory());
+  } catch (error) {
+    throw wrapError(error, `Cannot share "${source}" as "${name}"`);
+  }
+  try {
+    mount({ source, target, flags: MountFlag.bind | (entry.recursive === false ? 0 : MountFlag.recursive) });
+    // It follows what is mounted in the source later, and nothing that happens to it reaches the source.
+    mount({ source: 'none', target, flags: MountFlag.slave | MountFlag.recursive });
+    if (entry.readOnly === true)
+      mount({ source, target, flags: MountFlag.bind | MountFlag.remount | MountFlag.readOnly });
+    return join(guestShareDirectory, name);
+  } catch (error) {
+    removeEntry(root, name);
+    throw wrapError(error, `Cannot share "${source}" as "${name}"`);
+  }
+}
+
+/** Takes it away. See `Share.remove`. */
+export function removeEntry(root: string, name: string): void {
+  const target = join(root, checkedName(name));
+  unmountAll(target);
+  const found = lstatSync(target, { throwIfNoEntry: false });
+  if (found === undefined) return;
+  // Never recursive: what lies here is an empty mount point of ours, or something that is not ours to remove.
+  if (found.isDirectory()) rmdirSync(target);
+  else unlinkSync(target);
+}
+
+/** Takes every entry away. */
+export function clearEntries(root: string): void {
+  let names: string[];
+  try {
+    names = readdirSync(root);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return;
+    throw error;
+  }
+  for (const name of names) unmountAll(join(root, name));
+  const below = listMounts().filter((entry) => entry.target.startsWith(`${root}/`));
+  for (const entry of below.reverse()) unmount(entry.target, { lazy: true });
+  for (const name of names) removeEntry(root, name);
+}
+
+/** Everything on top at `target`, with what is mounted below each. */
+function unmountAll(target: string): void {
+  for (let left = 64; left > 0 && isMounted(target); left -= 1) unmount(target, { lazy: true });
+  if (isMounted(target))
+    throw new SkiffError('FAILED_PRECONDITION', `Cannot take "${target}" away: it stays mounted`);
+}
+
+function isMounted(target: string): boolean {
+  return listMounts().some((entry) => entry.target === target);
+}
+
+function makeTarget(target: string, isDirectory: boolean): void {
+  if (isDirectory) mkdirSync(target, { mode: 0o755 });
+  else closeSync(openSync(target, 'wx', 0o644));
+}
+
+/** @throws SkiffError INVALID_ARGUMENT unless it is the name of one entry. */
+function checkedName(name: string): string {
+  if (/^[^/\0]{1,200}$/.test(name) && name !== '.' && name !== '..') return name;
+  throw new SkiffError('INVALID_ARGUMENT', `"${name}" is no name for an entry of a share`);
+}
