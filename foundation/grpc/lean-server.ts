@@ -63,7 +63,7 @@ export function createLeanServer(): RpcServer {
       for (const session of sessions) session.close();
       const force = setTimeout(() => {
         for (const session of sessions) session.destroy();
-      }, 50);
+      }, 1000);
       await closed;
       clearTimeout(force);
     },

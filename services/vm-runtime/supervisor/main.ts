@@ -27,13 +27,9 @@ async function main(): Promise<number | undefined> {
   if (config === undefined) return 0;
   const say = openLog(paths.log);
   const factory = podFactory({ cache, say });
-  const supervisor = await startSupervisor({
-    paths,
-    config,
-    factory,
-    say,
-    onOver: () => setTimeout(end, 100),
-  });
+  // The last answers are on their way to their clients.
+  const onOver = () => void supervisor.close().finally(() => process.exit(0));
+  const supervisor = await startSupervisor({ paths, config, factory, say, onOver });
   for (const signal of ['SIGTERM', 'SIGINT'] as const)
     process.on(signal, () => void supervisor.end(`the supervisor was told to end by ${signal}`));
   // What nobody foresaw must not end the pod's containers; the next supervisor takes over from a clean state.
@@ -42,11 +38,6 @@ async function main(): Promise<number | undefined> {
     process.exit(70);
   });
   return undefined;
-}
-
-/** The last answers are on their way to their clients. */
-function end(): void {
-  process.exit(0);
 }
 
 try {

@@ -5,13 +5,13 @@
  *     skiff-vm, CRI server --gRPC--> service --> containers/* --> agent in the guest
  *     shims --io.sock--> links --> streams of the guest's processes
  */
-import { chmodSync, rmSync } from 'node:fs';
 import { Supervisor } from '#contracts/vm/supervisor_pb.ts';
 import { keyedLocks } from '#foundation/base/locks.ts';
 import { createLeanServer } from '#foundation/grpc/lean-server.ts';
 import { endIfLast } from './containers/remove.ts';
 import type { Core, SupervisorDeps } from './core.ts';
 import { openEvents } from './events.ts';
+import { listenAt } from './io/listen-at.ts';
 import { serveShims } from './io/server.ts';
 import { acceptShim } from './links.ts';
 import { bootMachine, endMachine, readyMachine } from './machine.ts';
@@ -47,9 +47,7 @@ export async function startSupervisor(deps: SupervisorDeps): Promise<RunningSupe
   const server = createLeanServer();
   server.add(Supervisor, supervisorHandlers(core));
   const known = await recover(core);
-  rmSync(deps.paths.socket, { force: true });
-  await server.listen(`unix://${deps.paths.socket}`);
-  chmodSync(deps.paths.socket, 0o600);
+  await listenAt(deps.paths.socket, (path) => server.listen(`unix://${path}`));
   if (known) await endIfLast(core);
   else if (!deps.config.deferred) void bootMachine(core);
   const idle = setTimeout(() => void endIfLast(core), deps.idleMs ?? 60_000).unref();
@@ -62,7 +60,7 @@ export async function startSupervisor(deps: SupervisorDeps): Promise<RunningSupe
       // From now on the end of a connection is ours, not the shim's.
       core.life = { phase: 'ended', reason: 'this supervisor has ended' };
       core.events.close();
-      await server.close(50);
+      await server.close(2000);
       await shims[Symbol.asyncDispose]();
       if (life.phase !== 'ready') return;
       life.pod.agent.close();

@@ -2,9 +2,9 @@
  * The socket that shims connect to, one connection for each stream and one for control. ../../shim/shim.c says what
  * is spoken.
  */
-import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { SkiffError } from '#foundation/base/errors.ts';
+import { listenAt } from './listen-at.ts';
 
 /** What a shim connected for. */
 export interface ShimConnection {
@@ -38,9 +38,7 @@ export async function serveShims(
       accept(connection, socket);
     });
   });
-  rmSync(path, { force: true });
-  await listen(server, path);
-  chmodSync(path, 0o600);
+  await listenAt(path, (at) => listen(server, at));
   return {
     [Symbol.asyncDispose]: () =>
       new Promise((resolve) => {
