@@ -14,6 +14,9 @@ export interface CgroupLimits {
   cpuPeriod?: number;
   /** Bytes; 0 for no limit. */
   memory?: number;
+  /** Bytes that are kept from being reclaimed, in any case or as far as possible; version 2 only. */
+  memoryMin?: number;
+  memoryLow?: number;
   /** Processes and threads; 0 for no limit. */
   pids?: number;
   /** Bytes by the kernel's page size: `2MB`. */
@@ -115,7 +118,8 @@ function legacyFiles({ cpuShares, cpuQuota, cpuPeriod, memory, pids, hugePages }
   return files;
 }
 
-function unifiedFiles({ cpuShares, cpuQuota, cpuPeriod, memory, pids, hugePages }: CgroupLimits): Setting[] {
+function unifiedFiles(limits: CgroupLimits): Setting[] {
+  const { cpuShares, cpuQuota, cpuPeriod, memory, memoryMin, memoryLow, pids, hugePages } = limits;
   const files: Setting[] = [];
   if (cpuShares !== undefined) files.push(['cpu', 'cpu.weight', String(weightOf(cpuShares))]);
   if (cpuQuota !== undefined) {
@@ -123,6 +127,8 @@ function unifiedFiles({ cpuShares, cpuQuota, cpuPeriod, memory, pids, hugePages 
     files.push(['cpu', 'cpu.max', `${cpuQuota === 0 ? 'max' : cpuQuota} ${period}`]);
   }
   if (memory !== undefined) files.push(['memory', 'memory.max', memory === 0 ? 'max' : String(memory)]);
+  if (memoryMin !== undefined) files.push(['memory', 'memory.min', String(memoryMin)]);
+  if (memoryLow !== undefined) files.push(['memory', 'memory.low', String(memoryLow)]);
   if (pids !== undefined) files.push(['pids', 'pids.max', pids === 0 ? 'max' : String(pids)]);
   for (const [size, bytes] of hugePages ?? []) files.push(['hugetlb', `hugetlb.${size}.max`, String(bytes)]);
   return files;

@@ -24,6 +24,7 @@ import { createShutdownDelay, wantsGracefulShutdown } from './node/shutdown.ts';
 import type { KubeletParts, LateFacts } from './parts.ts';
 import { amountOf } from './resources/amounts.ts';
 import { reconcileCpus } from './resources/cpu-reconcile.ts';
+import { healthResults } from './server/routes/health.ts';
 import { metricRoutes } from './server/routes/metrics.ts';
 import { statRoutes } from './server/routes/stats.ts';
 import { createKubeletServer } from './server/server.ts';
@@ -169,7 +170,10 @@ function makeServer({ deps, core, parts, stats }: Making) {
     view: core.view,
     node: parts.node,
     cri: core.runtime,
-    statRoutes: [...metricRoutes(core.view.metrics), ...statRoutes(stats, figures)],
+    statRoutes: [
+      ...metricRoutes(core.view.metrics, () => healthResults({ configuration, health: core.view.health })),
+      ...statRoutes(stats, figures),
+    ],
     api,
     clock,
     log,
@@ -205,6 +209,7 @@ function rotation({ deps, core }: Making) {
     log,
     maxSize: amountOf(configuration.containerLogMaxSize),
     maxFiles: configuration.containerLogMaxFiles,
+    workers: configuration.containerLogMaxWorkers,
     intervalMs: durationMs(configuration.containerLogMonitorInterval),
   };
 }

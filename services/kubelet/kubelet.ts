@@ -15,6 +15,7 @@ import { keepNode } from './api/node-keeper.ts';
 import { decodePod, decodePods } from './config/decode.ts';
 import type { KubeletConfiguration } from './configuration/defaults.ts';
 import { durationMs } from './configuration/duration.ts';
+import { withoutEffect } from './configuration/without-effect.ts';
 import { createCore } from './core.ts';
 import {
   type CoreServices,
@@ -72,6 +73,8 @@ const driverTries = 50;
 
 export function createKubelet(deps: KubeletDeps): Kubelet {
   const { configuration, paths, clock } = deps;
+  for (const field of withoutEffect(configuration))
+    deps.logger.warn({ field }, 'a field of the configuration has no effect here');
   const late: LateFacts = {
     driver: configuration.cgroupDriver,
     pressure: () => ({ memory: false, disk: false, pid: false }),

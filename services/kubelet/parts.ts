@@ -10,11 +10,13 @@ import { createContainerConfigBuilder } from './container-config/builder.ts';
 import { findMaskedPaths } from './container-config/proc-mount.ts';
 import { namespaceOptions } from './container-config/security.ts';
 import { createUserNamespaces } from './container-config/user-namespaces.ts';
+import { userRange } from './container-config/user-range.ts';
 import type { CoreServices, Parts } from './core-deps.ts';
 import { type Givers, makeGivers } from './givers.ts';
 import { createHookRunner } from './hooks/hooks.ts';
 import type { KubeletDeps } from './kubelet.ts';
 import { podsLimit } from './node/capacity.ts';
+import { checkKernel } from './node/kernel-defaults.ts';
 import { type Machine, readMachine } from './node/machine.ts';
 import { createNodeInfo, type NodeFactsView } from './node/node-info.ts';
 import type { Pressure } from './ports.ts';
@@ -26,6 +28,7 @@ import { type CgroupDriver, type CgroupName, cgroupPath, podCgroup } from './res
 import { createGates } from './resources/gates.ts';
 import { linuxResources, type ResourceSettings } from './resources/linux-resources.ts';
 import { createPodResources } from './resources/pod-resources.ts';
+import { limitReservedGroups } from './resources/reserved-groups.ts';
 import { createVolumeResolver } from './volumes/claims.ts';
 import { contentPlugins } from './volumes/content.ts';
 import { csiPlugin } from './volumes/csi/csi.ts';
@@ -78,6 +81,7 @@ interface Making extends Givers {
 export function makeParts(deps: KubeletDeps, core: CoreServices, late: LateFacts): KubeletParts {
   const { configuration, clock, paths, api } = deps;
   const machine = readMachine();
+  checkKernel(configuration, deps.logger);
   const layout = cgroupLayout();
   const givers = makeGivers(deps, machine);
   const csi = createCsiDrivers({ api, nodeName: deps.nodeName });
@@ -107,7 +111,10 @@ export function makeParts(deps: KubeletDeps, core: CoreServices, late: LateFacts
     node,
     layout,
     root: podsRoot(configuration, paths.root, paths.tag),
-    settings: resourceSettings(configuration, machine, layout.mode === 'unified' ? 2 : 1),
+    settings: resourceSettings(configuration, machine, {
+      cgroupVersion: layout.mode === 'unified' ? 2 : 1,
+      allocatable: () => node.allocatable().memory,
+    }),
     objects: api ?? { configMap: async () => undefined, secret: async () => undefined },
   };
   const volumes = makeVolumes(making);
@@ -188,6 +195,7 @@ function makeBuilder({ deps, core, late, node, root, settings, objects, ...giver
   };
   const users = createUserNamespaces({
     kubeletRoot: paths.kubelet,
+    range: userRange(configuration),
     supported: (pod) => handlerOf(pod)?.userNamespaces === true,
   });
   return createContainerConfigBuilder({
@@ -230,12 +238,14 @@ function makeResources({ deps, late, node, layout, root, settings }: Making) {
     layout,
     driver: () => late.driver,
     root,
-    failCgroupV1: deps.failCgroupV1 ?? false,
+    failCgroupV1: deps.failCgroupV1 ?? deps.configuration.failCgroupV1,
     nodeLimits: () => podsLimit(node.capacity(), deps.configuration),
     enforceCpuLimits: settings.enforceCpuLimits,
     cpuPeriod: settings.cpuPeriod,
     podPids: Math.max(0, deps.configuration.podPidsLimit),
     hugePageSizes: settings.hugePageSizes,
+    memoryQos: settings.memoryQos,
+    limitReserved: () => limitReservedGroups(deps.configuration, layout, late.driver),
     log: deps.logger,
   });
 }
@@ -249,7 +259,7 @@ function podsRoot({ cgroupRoot }: KubeletConfiguration, root: string, tag: strin
 function resourceSettings(
   configuration: KubeletConfiguration,
   machine: ReturnType<typeof readMachine>,
-  cgroupVersion: 1 | 2,
+  { cgroupVersion, allocatable }: { cgroupVersion: 1 | 2; allocatable: () => number },
 ): ResourceSettings {
   return {
     memoryCapacity: machine.memory,
@@ -260,6 +270,14 @@ function resourceSettings(
     swapBehavior: configuration.memorySwap?.swapBehavior === 'LimitedSwap' ? 'LimitedSwap' : 'NoSwap',
     singleProcessOomKill: configuration.singleProcessOOMKill === true,
     hugePageSizes: [...machine.hugePages.keys()],
+    memoryQos:
+      configuration.featureGates.MemoryQoS === true && cgroupVersion === 2
+        ? {
+            throttling: configuration.memoryThrottlingFactor,
+            reserves: configuration.memoryReservationPolicy === 'TieredReservation',
+            allocatable,
+          }
+        : undefined,
   };
 }
 

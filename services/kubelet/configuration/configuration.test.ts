@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { afterEach, test } from 'node:test';
 import { durationMs } from './duration.ts';
 import { loadConfiguration } from './load.ts';
+import { kubeletConfigurationSchema } from './schema.ts';
+import { withoutEffect } from './without-effect.ts';
 
 const roots: string[] = [];
 afterEach(() => {
@@ -96,6 +98,23 @@ for (const [text, wanted] of [
   ['clusterDNS: [nowhere]', /not an IP address/],
   ['kubeReserved: { disk: 1Gi }', /must be one of/],
   ['crashLoopBackOff: { maxContainerRestartPeriod: 10m }', /between 1s and 300s/],
+  ['cpuManagerPolicyOptions: { full-pcpus-only: "true" }', /need cpuManagerPolicy static/],
+  [
+    'cpuManagerPolicy: static\ncpuManagerPolicyOptions: { align-by-socket: "true" }',
+    /align-by-socket: not supported; known are/,
+  ],
+  [
+    'cpuManagerPolicy: static\ncpuManagerPolicyOptions: { full-pcpus-only: "yes" }',
+    /must be "true" or "false"/,
+  ],
+  ['topologyManagerPolicyOptions: { max-allowable-numa-nodes: "many" }', /is not a value for it/],
+  ['memoryManagerPolicy: BestEffort', /is for Windows/],
+  ['reservedMemory: [{ numaNode: 0, limits: { cpu: 1 } }]', /must be memory or hugepages-SIZE/],
+  ['tlsCurvePreferences: [CurveX]', /"CurveX" is not a curve/],
+  ['enforceNodeAllocatable: [pods, kube-reserved]', /kubeReservedCgroup: must be set/],
+  ['enforceNodeAllocatable: [none, pods]', /cannot stand beside/],
+  ['userNamespaces: { idsPerPod: 70000 }', /multiple of 65536/],
+  ['failSwapOn: true\nmemorySwap: { swapBehavior: LimitedSwap }', /needs failSwapOn: false/],
 ] as const)
   test(`refused: ${text.replace('\n', ' ')}`, () => assert.throws(() => load(text), wanted));
 
@@ -113,3 +132,32 @@ for (const [text, wanted] of [
   ['-1s', -1000],
 ] as const)
   test(`duration ${text}`, () => assert.equal(durationMs(text), wanted));
+
+test('what cannot be followed is named, what has its default is not', () => {
+  assert.deepEqual(withoutEffect(loadConfiguration({})), []);
+  const said = withoutEffect(
+    load(`
+kubeAPIQPS: 50
+kubeAPIBurst: 7
+logging: { verbosity: 4 }
+featureGates: { MemoryQoS: true, SidecarTelepathy: true }
+`),
+  );
+  assert.deepEqual(
+    said.map((line) => line.split(':')[0]),
+    ['kubeAPIBurst', 'logging', 'featureGates.SidecarTelepathy'],
+  );
+});
+
+test('every field is followed by some part of the kubelet, or named as without effect', () => {
+  const code = globSync('services/kubelet/**/*.ts')
+    .filter((file) => !file.endsWith('.test.ts') && !/configuration\/(schema|defaults)\.ts$/.test(file))
+    .map((file) => readFileSync(file, 'utf8'))
+    .join('\n');
+  // The command line follows these: it opens the connection to the runtime.
+  const elsewhere = ['containerRuntimeEndpoint', 'imageServiceEndpoint', 'mergeDefaultEvictionSettings'];
+  const forgotten = Object.keys(kubeletConfigurationSchema.shape).filter(
+    (field) => !elsewhere.includes(field) && !new RegExp(`\\b${field}\\b`).test(code),
+  );
+  assert.deepEqual(forgotten, []);
+});

@@ -1,4 +1,4 @@
-/** The values of fields that a configuration leaves out: the original's, two of Skiff's own (said below). */
+/** The values of fields that a configuration leaves out: the original's, but for three of Skiff's own (said below). */
 import type { KubeletFields } from './schema.ts';
 
 const defaults = {
@@ -70,7 +70,8 @@ const defaults = {
   podPidsLimit: -1,
   oomScoreAdj: -999,
   maxOpenFiles: 1_000_000,
-  failSwapOn: true,
+  /** The original refuses machines with swap (true). Skiff serves them: pods get none of it unless they may. */
+  failSwapOn: false,
   memorySwap: {},
   memoryThrottlingFactor: 0.9,
   memoryReservationPolicy: 'None',

@@ -2,6 +2,7 @@
 import { isIP } from 'node:net';
 import { quantity } from '#contracts/kubernetes/quantity.ts';
 import { messageOf } from '#foundation/base/errors.ts';
+import { isCurve } from '../server/tls.ts';
 import type { KubeletConfiguration } from './defaults.ts';
 import { durationMs } from './duration.ts';
 
@@ -25,6 +26,7 @@ export function validate(configuration: KubeletConfiguration): string[] {
     ...evictionProblems(configuration),
     ...resourceProblems(configuration),
     ...nodeProblems(configuration),
+    ...managerProblems(configuration),
   ];
 }
 
@@ -102,5 +104,64 @@ function nodeProblems(configuration: KubeletConfiguration): string[] {
   if (configuration.maxParallelImagePulls !== undefined && configuration.maxParallelImagePulls !== null)
     if (configuration.serializeImagePulls && configuration.maxParallelImagePulls > 1)
       problems.push('maxParallelImagePulls: cannot be more than 1 while serializeImagePulls is true');
+  return problems;
+}
+
+/** Options of the managers by name, with the values that are taken. */
+const cpuOptions = ['full-pcpus-only', 'strict-cpu-reservation'];
+const topologyOptions = ['prefer-closest-numa-nodes', 'max-allowable-numa-nodes'];
+
+function managerProblems(configuration: KubeletConfiguration): string[] {
+  const { cpuManagerPolicyOptions: cpus = {}, topologyManagerPolicyOptions: topology = {} } = configuration;
+  const problems: string[] = [];
+  for (const [name, value] of Object.entries(cpus))
+    if (!cpuOptions.includes(name))
+      problems.push(`cpuManagerPolicyOptions.${name}: not supported; known are ${cpuOptions.join(', ')}`);
+    else if (value !== 'true' && value !== 'false')
+      problems.push(`cpuManagerPolicyOptions.${name}: "${value}" must be "true" or "false"`);
+  if (Object.keys(cpus).length > 0 && configuration.cpuManagerPolicy !== 'static')
+    problems.push('cpuManagerPolicyOptions: need cpuManagerPolicy static');
+  for (const [name, value] of Object.entries(topology))
+    if (!topologyOptions.includes(name))
+      problems.push(
+        `topologyManagerPolicyOptions.${name}: not supported; known are ${topologyOptions.join(', ')}`,
+      );
+    else if (!(name.startsWith('max') ? /^[1-9]\d?$/ : /^(true|false)$/).test(value))
+      problems.push(`topologyManagerPolicyOptions.${name}: "${value}" is not a value for it`);
+  if (configuration.memoryManagerPolicy === 'BestEffort')
+    problems.push('memoryManagerPolicy: BestEffort is for Windows; use None or Static');
+  for (const [index, { limits }] of (configuration.reservedMemory ?? []).entries())
+    for (const [name, value] of Object.entries(limits)) {
+      if (name !== 'memory' && !name.startsWith('hugepages-'))
+        problems.push(`reservedMemory.${index}.limits.${name}: must be memory or hugepages-SIZE`);
+      const problem = quantityProblem(value);
+      if (problem !== undefined) problems.push(`reservedMemory.${index}.limits.${name}: ${problem}`);
+    }
+  for (const curve of configuration.tlsCurvePreferences ?? [])
+    if (!isCurve(curve)) problems.push(`tlsCurvePreferences: "${curve}" is not a curve`);
+  return [...problems, ...enforcementProblems(configuration), ...userProblems(configuration)];
+}
+
+function enforcementProblems(configuration: KubeletConfiguration): string[] {
+  const wanted = configuration.enforceNodeAllocatable;
+  const groups = [
+    ['system-reserved', 'systemReservedCgroup', configuration.systemReservedCgroup],
+    ['kube-reserved', 'kubeReservedCgroup', configuration.kubeReservedCgroup],
+  ] as const;
+  const problems = groups.flatMap(([name, field, group = '']) => {
+    const asked = wanted.includes(name) || wanted.includes(`${name}-compressible`);
+    return asked && group === '' ? [`${field}: must be set to enforce ${name}`] : [];
+  });
+  if (wanted.includes('none') && wanted.length > 1)
+    problems.push('enforceNodeAllocatable: "none" cannot stand beside others');
+  return problems;
+}
+
+function userProblems({ userNamespaces, memorySwap, failSwapOn }: KubeletConfiguration): string[] {
+  const problems: string[] = [];
+  if ((userNamespaces.idsPerPod ?? 0) % 65_536 !== 0)
+    problems.push('userNamespaces.idsPerPod: must be a multiple of 65536');
+  if (memorySwap.swapBehavior === 'LimitedSwap' && failSwapOn)
+    problems.push('memorySwap.swapBehavior: LimitedSwap needs failSwapOn: false');
   return problems;
 }

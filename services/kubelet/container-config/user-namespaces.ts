@@ -1,5 +1,5 @@
 /**
- * User namespaces of pods with `hostUsers: false` (KEP-127): each gets 65536 ids of the host for itself, written down
+ * User namespaces of pods with `hostUsers: false` (KEP-127): each gets ids of the host for itself, 65536 unless told, written down
  * beside the pod, so that a restart of the kubelet gives the same ones and no two pods ever share any.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
@@ -9,12 +9,7 @@ import { NamespaceMode, type UserNamespaceSchema } from '#contracts/cri/runtime_
 import type { Pod } from '#contracts/kubernetes/types.ts';
 import { SkiffError } from '#foundation/base/errors.ts';
 import { replaceFileSync } from '#foundation/base/files.ts';
-
-/** Ids of one pod, and the first id that is given: those below belong to the host. */
-const idsPerPod = 65_536;
-const firstId = 65_536;
-/** Ranges below 2^31, so that no tool that counts signed stumbles. */
-const maxRanges = Math.floor((2 ** 31 - firstId) / idsPerPod);
+import type { UserRange } from './user-range.ts';
 
 /** A mapping as it stands on disk and in the CRI. */
 interface Mapping {
@@ -42,6 +37,7 @@ export interface UserNamespaces {
 /** @param supported whether the handler that the pod asks for makes user namespaces. */
 export function createUserNamespaces(deps: {
   kubeletRoot: string;
+  range: UserRange;
   supported: (pod: Pod) => boolean;
 }): UserNamespaces {
   const pods = join(deps.kubeletRoot, 'pods');
@@ -54,27 +50,27 @@ export function createUserNamespaces(deps: {
           `RuntimeClass handler "${pod.spec.runtimeClassName ?? ''}" does not support user namespaces`,
         );
       const uid = pod.metadata.uid ?? '';
-      const file = read(join(pods, uid, 'userns')) ?? allocate(pods, uid);
+      const file = read(join(pods, uid, 'userns')) ?? allocate(pods, uid, deps.range);
       return { mode: NamespaceMode.POD, uids: file.uidMappings, gids: file.gidMappings };
     },
   };
 }
 
 /** Takes the lowest free range and writes it down before anybody uses it. */
-function allocate(pods: string, uid: string): UserNamespaceFile {
+function allocate(pods: string, uid: string, range: UserRange): UserNamespaceFile {
   const taken = new Set<number>();
   for (const other of existsSync(pods) ? readdirSync(pods) : [])
     for (const { hostId } of read(join(pods, other, 'userns'))?.uidMappings ?? []) taken.add(hostId);
-  for (let index = 0; index < maxRanges; index++) {
-    const hostId = firstId + index * idsPerPod;
+  for (let index = 0; index < range.pods; index++) {
+    const hostId = range.first + index * range.perPod;
     if (taken.has(hostId)) continue;
-    const mapping = { hostId, containerId: 0, length: idsPerPod };
+    const mapping = { hostId, containerId: 0, length: range.perPod };
     const file = { uidMappings: [mapping], gidMappings: [mapping] };
     mkdirSync(join(pods, uid), { recursive: true, mode: 0o750 });
     replaceFileSync(join(pods, uid, 'userns'), JSON.stringify(file));
     return file;
   }
-  throw new SkiffError('RESOURCE_EXHAUSTED', `no range of ${idsPerPod} user ids is free for another pod`);
+  throw new SkiffError('RESOURCE_EXHAUSTED', `no range of ${range.perPod} user ids is free for another pod`);
 }
 
 function read(path: string): UserNamespaceFile | undefined {

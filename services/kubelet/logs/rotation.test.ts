@@ -26,6 +26,7 @@ function setup(reopen: (path: string) => void) {
     log: silentLogger,
     maxSize: 10,
     maxFiles: 3,
+    workers: 2,
     intervalMs: 10_000,
   };
   const round = () => rotateAll(deps, new Map(), new AbortController().signal);

@@ -29,6 +29,8 @@ export interface RotationDeps {
   maxSize: number;
   /** Files of a container with the one being written: at least 2. */
   maxFiles: number;
+  /** How many logs are rotated at the same time: `containerLogMaxWorkers`. */
+  workers: number;
   /** Milliseconds between looks. */
   intervalMs: number;
 }
@@ -56,15 +58,26 @@ export async function rotateAll(
   const { containers } = await deps.cri.listContainers({ filter }, { signal });
   const ids = new Set(containers.map(({ id }) => id));
   for (const id of paths.keys()) if (!ids.has(id)) paths.delete(id);
-  for (const id of ids) {
-    if (signal.aborted) return;
-    try {
-      const path = paths.get(id) ?? (await logPathOf(deps, id, signal));
-      paths.set(id, path);
-      if (path !== '' && (await sizeOf(path)) >= deps.maxSize) await rotateLog(deps, id, path);
-    } catch (error) {
-      deps.log.warn({ containerId: id, err: error }, 'cannot rotate the log of a container');
-    }
+  const waiting = [...ids];
+  const work = async () => {
+    for (let id = waiting.shift(); id !== undefined && !signal.aborted; id = waiting.shift())
+      await rotateIfLarge(deps, paths, id, signal);
+  };
+  await Promise.all(Array.from({ length: deps.workers }, work));
+}
+
+async function rotateIfLarge(
+  deps: RotationDeps,
+  paths: Map<string, string>,
+  id: string,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    const path = paths.get(id) ?? (await logPathOf(deps, id, signal));
+    paths.set(id, path);
+    if (path !== '' && (await sizeOf(path)) >= deps.maxSize) await rotateLog(deps, id, path);
+  } catch (error) {
+    deps.log.warn({ containerId: id, err: error }, 'cannot rotate the log of a container');
   }
 }
 

@@ -4,6 +4,7 @@ import type { LinuxContainerResourcesSchema } from '#contracts/cri/runtime_pb.ts
 import type { Pod, ResourceRequirements } from '#contracts/kubernetes/types.ts';
 import type { AnyContainer } from '../ports.ts';
 import { amountOf, milliCpuOf } from './amounts.ts';
+import { containerMemoryQos, type MemoryQos } from './memory-qos.ts';
 import { isCritical, oomScoreAdj, qosOf } from './qos.ts';
 
 /** cpu.shares: bounds of the kernel, and a whole CPU. */
@@ -29,6 +30,8 @@ export interface ResourceSettings {
   singleProcessOomKill: boolean;
   /** Sizes the kernel offers, as Kubernetes writes them: `2Mi`. */
   hugePageSizes: readonly string[];
+  /** MemoryQoS; undefined for off. */
+  memoryQos?: MemoryQos;
 }
 
 /** cpu.shares for thousandths of a CPU. */
@@ -56,6 +59,8 @@ export function linuxResources(
   const v2 = settings.cgroupVersion === 2;
   const unified: Record<string, string> = {};
   if (v2 && !settings.singleProcessOomKill) unified['memory.oom.group'] = '1';
+  if (v2 && settings.memoryQos !== undefined)
+    Object.assign(unified, containerMemoryQos(pod, container, settings.memoryQos));
   return {
     cpuPeriod: settings.enforceCpuLimits ? BigInt(settings.cpuPeriod) : 0n,
     cpuQuota: settings.enforceCpuLimits ? BigInt(quotaFor(cpuLimit, settings.cpuPeriod)) : 0n,

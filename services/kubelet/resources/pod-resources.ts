@@ -31,6 +31,7 @@ import {
   qosCgroup,
 } from './cgroup-names.ts';
 import { kernelPageSize, podTotals, quotaFor, sharesFor } from './linux-resources.ts';
+import { type MemoryQos, podReservation } from './memory-qos.ts';
 import { type QosClass, qosOf } from './qos.ts';
 
 /** What pod cgroups need. */
@@ -51,6 +52,10 @@ export interface PodResourcesDeps {
   podPids: number;
   /** As Kubernetes writes them: `2Mi`. */
   hugePageSizes: readonly string[];
+  /** MemoryQoS; undefined for off. */
+  memoryQos?: MemoryQos;
+  /** Limits the cgroups of the system to what is reserved for it, if that is to be enforced. @throws SkiffError. */
+  limitReserved?: () => void;
   log: Logger;
 }
 
@@ -68,6 +73,7 @@ export function createPodResources(deps: PodResourcesDeps): PodResources {
   return {
     async start() {
       checkVersion(deps);
+      deps.limitReserved?.();
       makeCgroup(layout, pathOf(root));
       const { milliCpu, memory, pids } = deps.nodeLimits();
       setCgroupLimits(layout, pathOf(root), { cpuShares: sharesFor(milliCpu), memory, pids });
@@ -107,6 +113,7 @@ export function createPodResources(deps: PodResourcesDeps): PodResources {
       const milliCpu = burstable.reduce((sum, pod) => sum + podTotals(pod).milliCpuRequest, 0);
       const path = pathOf(qosCgroup(root, 'Burstable'));
       if (cgroupExists(layout, path)) setCgroupLimits(layout, path, { cpuShares: sharesFor(milliCpu) });
+      reserveMemory(deps, pathOf, pods);
     },
     memoryUsage(uid) {
       const [path] = existing(uid);
@@ -132,10 +139,28 @@ function checkVersion({ layout, failCgroupV1, log }: PodResourcesDeps): void {
   );
 }
 
+/** What pods keep when the machine runs short, their common groups must keep too. */
+function reserveMemory(
+  { layout, root, memoryQos }: PodResourcesDeps,
+  pathOf: (name: CgroupName) => string,
+  pods: readonly Pod[],
+): void {
+  if (memoryQos?.reserves !== true) return;
+  const sum = (qos: QosClass) =>
+    pods.reduce((bytes, pod) => bytes + (qosOf(pod) === qos ? podTotals(pod).memoryRequest : 0), 0);
+  const memoryLow = sum('Burstable');
+  setCgroupLimits(layout, pathOf(root), { memoryMin: sum('Guaranteed'), memoryLow });
+  const burstable = pathOf(qosCgroup(root, 'Burstable'));
+  if (cgroupExists(layout, burstable)) setCgroupLimits(layout, burstable, { memoryLow });
+}
+
 /** The limits of a pod's cgroup. A Burstable pod is limited only if every container is. */
 export function podLimits(
   pod: Pod,
-  settings: Pick<PodResourcesDeps, 'enforceCpuLimits' | 'cpuPeriod' | 'podPids' | 'hugePageSizes'>,
+  settings: Pick<
+    PodResourcesDeps,
+    'enforceCpuLimits' | 'cpuPeriod' | 'podPids' | 'hugePageSizes' | 'memoryQos'
+  >,
 ): CgroupLimits {
   const totals = podTotals(pod);
   const bestEffort = qosOf(pod) === 'BestEffort';
@@ -144,6 +169,7 @@ export function podLimits(
     cpuPeriod: settings.enforceCpuLimits ? settings.cpuPeriod : undefined,
     cpuQuota: settings.enforceCpuLimits ? quotaFor(totals.milliCpuLimit, settings.cpuPeriod) : undefined,
     memory: totals.memoryLimit,
+    ...podReservation(pod, totals.memoryRequest, settings.memoryQos),
     pids: settings.podPids,
     hugePages: new Map(settings.hugePageSizes.map((size) => [kernelPageSize(size), hugePagesOf(pod, size)])),
   };

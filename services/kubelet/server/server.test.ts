@@ -5,10 +5,11 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, wr
 import http from 'node:http';
 import https from 'node:https';
 import { afterEach, test } from 'node:test';
+import { type ConnectionOptions, connect } from 'node:tls';
 import { BasicConstraintsExtension, PemConverter, X509CertificateGenerator } from '@peculiar/x509';
 import type { Pod } from '#contracts/kubernetes/types.ts';
 import { SkiffError } from '#foundation/base/errors.ts';
-import { silentLogger } from '#foundation/base/log.ts';
+import { createLogger, silentLogger } from '#foundation/base/log.ts';
 import { createRegistry } from '#foundation/base/metrics.ts';
 import { systemClock } from '#foundation/base/time.ts';
 import { type KubeletConfiguration, withDefaults } from '../configuration/defaults.ts';
@@ -95,7 +96,7 @@ interface Answer {
   body: string;
 }
 
-function send(options: https.RequestOptions): Promise<Answer> {
+function send(options: https.RequestOptions, sent?: string): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const client = options.socketPath === undefined && options.protocol !== 'http:' ? https : http;
     const request = client.request({ agent: false, rejectUnauthorized: false, ...options }, (response) => {
@@ -106,7 +107,7 @@ function send(options: https.RequestOptions): Promise<Answer> {
       response.on('end', () => resolve({ status: response.statusCode ?? 0, body }));
     });
     request.on('error', reject);
-    request.end();
+    request.end(sent);
   });
 }
 
@@ -146,6 +147,48 @@ test('logs, commands and the node’s files', async () => {
   assert.equal((await overSocket(served, '/logs/out')).status, 403);
   assert.notEqual((await overSocket(served, '/logs/..%2f..%2fetc/passwd')).status, 200);
   assert.equal((await overSocket(served, '/none')).status, 404);
+});
+
+test('pages for people: status, flags, profiles, verbosity', async () => {
+  const log = createLogger('info', { write: () => {} });
+  const served = await setup({}, undefined, { log });
+  assert.match(
+    (await overSocket(served, '/statusz')).body,
+    /^Up: 00 hr 00 min 0\d sec$[\s\S]*^Paths:.* \/pods /m,
+  );
+  assert.match((await overSocket(served, '/flagz')).body, /^hostname-override=node-a$[\s\S]*^maxPods=110$/m);
+  const { nodes } = JSON.parse((await overSocket(served, '/debug/pprof/profile?seconds=1')).body);
+  assert.ok(nodes.length > 1);
+  const both = ['/debug/pprof/heap?seconds=1', '/debug/pprof/profile?seconds=1'].map((path) =>
+    overSocket(served, path),
+  );
+  assert.deepEqual((await Promise.all(both)).map(({ status }) => status).sort(), [200, 429]);
+  assert.match((await overSocket(served, '/debug/pprof/cmdline')).body, /node/);
+  assert.equal((await overSocket(served, '/debug/pprof/profile?seconds=9999')).status, 400);
+  const put = (body: string) =>
+    send({ socketPath: `${served.root}/k.sock`, path: '/debug/flags/v', method: 'PUT' }, body);
+  assert.equal((await put('5')).status, 200);
+  assert.equal(log.level, 'debug');
+  assert.equal((await put('much')).status, 400);
+  const closed = await setup({ enableProfilingHandler: false, enableDebugFlagsHandler: false });
+  assert.equal((await overSocket(closed, '/debug/pprof/profile')).status, 404);
+  assert.equal((await overSocket(closed, '/debug/flags/v', 'PUT')).status, 404);
+});
+
+test('curves and versions of TLS are those that were asked for', async () => {
+  const served = await setup({ tlsMinVersion: 'VersionTLS13', tlsCurvePreferences: ['CurveP384', 29] });
+  const port = served.server.ports().get('secure');
+  const connects = (options: ConnectionOptions) =>
+    new Promise<boolean>((resolve) => {
+      const socket = connect({ host: '127.0.0.1', port, rejectUnauthorized: false, ...options });
+      socket.once('secureConnect', () => resolve(true));
+      socket.once('error', () => resolve(false));
+      socket.once('secureConnect', () => socket.destroy());
+    });
+  assert.equal(await connects({ ecdhCurve: 'P-384' }), true);
+  assert.equal(await connects({ ecdhCurve: 'X25519' }), true);
+  assert.equal(await connects({ ecdhCurve: 'P-256' }), false);
+  assert.equal(await connects({ maxVersion: 'TLSv1.2' }), false);
 });
 
 test('without credentials nothing is told over the network', async () => {
@@ -271,6 +314,19 @@ for (const [method, path, wanted] of [
   ['POST', '/checkpoint/a/b/c', 'create checkpoint'],
   ['GET', '/configz', 'get configz,get proxy'],
   ['GET', '/podsx', 'get proxy'],
+  ['GET', '/metrics', 'get metrics'],
+  ['GET', '/metrics/slis', 'get metrics'],
+  ['GET', '/healthz/syncloop', 'get healthz,get proxy'],
+  ['GET', '/statusz', 'get statusz'],
+  ['GET', '/flagz', 'get configz'],
+  ['GET', '/containerLogs/a/b/c', 'get proxy'],
+  ['POST', '/run/a/b/c', 'create proxy'],
+  ['GET', '/attach/a/b/c', 'get proxy'],
+  ['POST', '/portForward/a/b', 'create proxy'],
+  ['GET', '/debug/pprof/profile', 'get proxy'],
+  ['PUT', '/debug/flags/v', 'update proxy'],
+  ['PATCH', '/pods', 'patch pods,patch proxy'],
+  ['DELETE', '/pods', 'delete pods,delete proxy'],
 ] as const)
   test(`access to ${method} ${path} is ${wanted}`, () =>
     assert.equal(

@@ -4,13 +4,13 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { SecureVersion } from 'node:tls';
 import type { CriClient } from '#contracts/cri/client.ts';
 import type { Logger } from '#foundation/base/log.ts';
 import { Counter } from '#foundation/base/metrics.ts';
 import type { Clock } from '#foundation/base/time.ts';
 import { undoStack } from '#foundation/base/undo.ts';
 import type { KubeletConfiguration } from '../configuration/defaults.ts';
+import { durationMs } from '../configuration/duration.ts';
 import type { KubeletApi, KubeletView, NodeInfo } from '../ports.ts';
 import { createAuthenticator } from './auth/authenticate.ts';
 import { createAuthorizer } from './auth/authorize.ts';
@@ -22,8 +22,11 @@ import { containerLogRoutes } from './routes/container-logs.ts';
 import { healthRoutes } from './routes/health.ts';
 import { nodeLogRoutes } from './routes/node-logs.ts';
 import { podRoutes } from './routes/pods.ts';
+import { profilingRoutes, verbosityRoute } from './routes/profiling.ts';
 import { runRoutes } from './routes/run.ts';
 import { streamingRoutes } from './routes/streaming.ts';
+import { zpageRoutes } from './routes/zpages.ts';
+import { tlsOptions } from './tls.ts';
 
 /** What the server needs. */
 export interface ServerDeps {
@@ -93,7 +96,8 @@ function listeners(deps: ServerDeps): [string, () => Promise<Listening>][] {
   const health = healthRoutes({ configuration, health: deps.view.health });
   const pods = podRoutes(deps.view);
   const debugging = debuggingRoutes(deps);
-  const all = [...health, ...pods, ...deps.statRoutes];
+  const zpages = zpageRoutes({ ...deps, paths: () => [...all, ...debugging].map(({ path }) => path) });
+  const all: Route[] = [...health, ...pods, ...deps.statRoutes, ...zpages];
   const list: [string, () => Promise<Listening>][] = [];
   if (deps.socket !== '')
     list.push([
@@ -138,11 +142,14 @@ function listeners(deps: ServerDeps): [string, () => Promise<Listening>][] {
 }
 
 function debuggingRoutes(deps: ServerDeps): Route[] {
+  const { enableSystemLogHandler, enableProfilingHandler, enableDebugFlagsHandler } = deps.configuration;
   return [
     ...containerLogRoutes(deps),
     ...runRoutes(deps),
-    ...streamingRoutes(deps),
-    ...(deps.configuration.enableSystemLogHandler ? nodeLogRoutes(deps.logRoot) : []),
+    ...streamingRoutes({ ...deps, idleMs: durationMs(deps.configuration.streamingConnectionIdleTimeout) }),
+    ...(enableSystemLogHandler ? nodeLogRoutes(deps.logRoot) : []),
+    ...(enableProfilingHandler ? profilingRoutes(deps) : []),
+    ...(enableDebugFlagsHandler ? [verbosityRoute(deps)] : []),
   ];
 }
 
@@ -170,33 +177,11 @@ async function listenSecure(
   };
   const tls = {
     ...certificate,
-    minVersion: minVersion(configuration.tlsMinVersion),
-    ciphers: ciphers(configuration.tlsCipherSuites),
+    ...tlsOptions(configuration),
     // Certificates are asked for, not required: tokens come too. What is not verified does not count.
     requestCert: clientCAFile !== '',
     rejectUnauthorized: false,
     ca: clientCAFile === '' ? undefined : readFileSync(clientCAFile),
   };
   return listenTcp({ host: configuration.address, port: configuration.port }, dispatch(guard), tls);
-}
-
-function minVersion(name: string | undefined): SecureVersion {
-  return name === 'VersionTLS13' ? 'TLSv1.3' : 'TLSv1.2';
-}
-
-/** Go's names of cipher suites are IANA's; OpenSSL takes those of TLS 1.3 as they are, the others by its own. */
-function ciphers(names: readonly string[] | undefined): string | undefined {
-  if (names === undefined || names.length === 0) return undefined;
-  const openssl = names.map((name) =>
-    name.startsWith('TLS_AES') || name.startsWith('TLS_CHACHA20_POLY1305_SHA256')
-      ? name
-      : name
-          .replace(/^TLS_/, '')
-          .replace(/^RSA_WITH_|_WITH_/, (found) => (found === '_WITH_' ? '_' : ''))
-          .replace('_CBC', '')
-          .replace(/AES_(\d+)/, 'AES$1')
-          .replace(/_SHA256$/, (suffix) => (name.includes('CHACHA20') ? '' : suffix))
-          .replaceAll('_', '-'),
-  );
-  return openssl.join(':');
 }

@@ -35,6 +35,11 @@ export function healthRoutes(deps: HealthDeps): Route[] {
   ];
 }
 
+/** Which checks pass, by name. */
+export function healthResults(deps: HealthDeps): Record<string, boolean> {
+  return Object.fromEntries(Object.entries(checks(deps)).map(([name, check]) => [name, check() === '']));
+}
+
 type Response = Parameters<typeof sendText>[0];
 
 /** Each check by name: what is wrong, empty for nothing. */

@@ -1,5 +1,6 @@
 /** /exec, /attach, /portForward: the kubelet asks the runtime for a URL and passes the client's connection on to it. */
 import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { CriClient } from '#contracts/cri/client.ts';
 import { SkiffError } from '#foundation/base/errors.ts';
@@ -13,6 +14,8 @@ import { podOf, runningContainer } from './find.ts';
 export interface StreamingDeps {
   view: Pick<KubeletView, 'find' | 'containerId' | 'sandboxId'>;
   cri: Pick<CriClient['runtime'], 'exec' | 'attach' | 'portForward'>;
+  /** Milliseconds without a byte after which a connection is cut: `streamingConnectionIdleTimeout`; 0 for never. */
+  idleMs: number;
 }
 
 /** An upgrade request on its way. */
@@ -37,7 +40,11 @@ export function streamingRoutes(deps: StreamingDeps): UpgradeRoute[] {
   const row = (path: string, upgrade: UpgradeHandler): UpgradeRoute => ({
     methods: ['GET', 'POST'],
     path,
-    upgrade,
+    upgrade: (exchange) => {
+      exchange.socket.once('timeout', () => exchange.socket.destroy());
+      if ('setTimeout' in exchange.socket) (exchange.socket as Socket).setTimeout(deps.idleMs);
+      return upgrade(exchange);
+    },
     handle: async () => {
       throw new SkiffError(
         'INVALID_ARGUMENT',
