@@ -69,6 +69,8 @@ async function readAll(
       if (pod !== undefined) pods.push(pod);
       complained.delete(path);
     } catch (error) {
+      // Removed since it was listed; so is its pod.
+      if (errnoOf(error) === 'ENOENT') continue;
       // A file that is being written must not end its pod: what it held last counts until the next full read.
       const last = known.get(path)?.pod;
       if (justWritten && last !== undefined) pods.push(last);

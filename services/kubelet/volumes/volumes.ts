@@ -3,7 +3,7 @@
  * plugin; this file drives them: it waits and tries again for a pod that starts, refreshes content at every
  * sync, and takes away what no pod wants, reading what there is from the disk, so that a crash leaves nothing.
  */
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Pod, Volume } from '#contracts/kubernetes/types.ts';
@@ -58,12 +58,19 @@ export function createVolumeManager(deps: VolumesDeps): VolumeManager {
       },
       signal,
     );
-  const collect = async () => {
-    for (const uid of entriesOf(join(deps.kubeletRoot, 'pods'))) {
-      if (wanted === undefined || wanted.has(uid) || !leftOnDisk(pathsOf(uid))) continue;
-      await unmountAll(uid, stopping.signal).catch((error: unknown) =>
-        deps.log.warn({ podUid: uid, err: error }, 'cannot remove the volumes of a pod that is gone'),
-      );
+  const removing = new Set<string>();
+  /** Pods whose volumes are being removed are left alone: one that hangs must not keep the others. */
+  const collect = () => {
+    const pods = join(deps.kubeletRoot, 'pods');
+    const uids = entriesOf(pods).filter((uid) => wanted?.has(uid) === false && !removing.has(uid));
+    const mounts = uids.length === 0 ? [] : mountsBelow(pods);
+    for (const uid of uids.filter((each) => leftOnDisk(pathsOf(each), mounts))) {
+      removing.add(uid);
+      void unmountAll(uid, stopping.signal)
+        .catch((error: unknown) =>
+          deps.log.warn({ podUid: uid, err: error }, 'cannot remove the volumes of a pod that is gone'),
+        )
+        .finally(() => removing.delete(uid));
     }
   };
   return {
@@ -79,7 +86,7 @@ export function createVolumeManager(deps: VolumesDeps): VolumeManager {
     },
     reconcile(pods) {
       wanted = new Set(pods.map((pod) => pod.metadata.uid ?? ''));
-      void collect();
+      collect();
     },
     waitForMounts: (pod, signal) => waitForMounts(deps, locks, mounted, pod, signal),
     unmountAll,
@@ -214,15 +221,15 @@ async function removeAll(
     await rmdir(join(paths.volumes, kind)).catch(() => {}); // Not empty: reported by the check that follows.
   }
   unmountBelow(paths.volumes);
-  if (entriesOf(paths.volumes).length === 0) return removeVolume(paths.volumes);
+  if (entriesOf(paths.volumes).length === 0) return rmSync(paths.volumes, { recursive: true, force: true });
   throw new SkiffError('FAILED_PRECONDITION', `Cannot remove "${paths.volumes}": something is left in it`);
 }
 
 /** Whether the disk or the mount table holds anything of a pod's volumes. */
-function leftOnDisk(paths: PodPaths): boolean {
+function leftOnDisk(paths: PodPaths, mounts = mountsBelow(paths.root)): boolean {
   return (
     entriesOf(paths.volumes).length > 0 ||
     entriesOf(paths.subpaths).length > 0 ||
-    mountsBelow(paths.root).length > 0
+    mounts.some(({ target }) => target.startsWith(`${paths.root}/`))
   );
 }

@@ -1,0 +1,81 @@
+/**
+ * Skiff's kubelet and CRI server in one process, as `skiff node` has them, without an API: `node-process.ts ROOT
+ * CNI_CONFIG_DIRECTORY`. Static pods come from ROOT/manifests. Asked by message how many pods must run, it answers
+ * with the time when they did; it ends when it is disconnected or told `stop`.
+ */
+import { join } from 'node:path';
+import { connectCri } from '#contracts/cri/client.ts';
+import { createLogger } from '#foundation/base/log.ts';
+import { pathsUnder } from '#foundation/base/paths.ts';
+import { systemClock } from '#foundation/base/time.ts';
+import { removeCgroup } from '#foundation/linux/cgroups.ts';
+import { createCriServer } from '#services/cri-server/server.ts';
+import { loadConfiguration } from '#services/kubelet/configuration/load.ts';
+import { createKubelet } from '#services/kubelet/kubelet.ts';
+import { pluginDirectory } from '../peers/network.ts';
+
+const [, , root = '', configDir = ''] = process.argv;
+const paths = pathsUnder(root);
+const log = createLogger('warn');
+const server = createCriServer({
+  paths,
+  version: '0.0.0-bench',
+  log,
+  cni: { configDir, binDirs: [pluginDirectory], writeDefault: false },
+});
+await server.listen();
+const cri = connectCri(`unix://${paths.criSocket}`);
+const overrides = {
+  staticPodPath: join(root, 'manifests'),
+  address: '127.0.0.1',
+  port: 0,
+  healthzPort: 0,
+  readOnlyPort: 0,
+  failCgroupV1: false,
+  maxPods: 200,
+};
+const kubelet = createKubelet({
+  paths,
+  cri,
+  configuration: loadConfiguration({ overrides }),
+  clock: systemClock,
+  logger: log,
+  nodeName: 'node1',
+});
+await kubelet.start();
+
+function counted(): { running: number; known: number } {
+  const pods = kubelet.services.view.pods();
+  const running = pods.filter(
+    ({ status }) =>
+      status?.phase === 'Running' &&
+      status.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True'),
+  ).length;
+  return {
+    running,
+    known: pods.length + (pods.length === 0 ? kubelet.services.view.runningPods().length : 0),
+  };
+}
+
+/** Looks every 2 ms, which costs little for so few pods. */
+function wait(wanted: number): void {
+  const { running, known } = counted();
+  const done = wanted === 0 ? known === 0 : running >= wanted;
+  if (done) process.send?.({ at: performance.timeOrigin + performance.now() });
+  else setTimeout(() => wait(wanted), 2);
+}
+
+async function stop(): Promise<void> {
+  await kubelet.stop();
+  await removeCgroup(kubelet.parts.layout, kubelet.parts.podsCgroup());
+  cri.close();
+  await server.close();
+  process.exit(0);
+}
+
+process.on('message', (message: { pods?: number; stop?: boolean }) => {
+  if (message.stop === true) void stop();
+  else wait(message.pods ?? 0);
+});
+process.once('disconnect', () => void stop());
+process.send?.({ ready: true });

@@ -1,0 +1,111 @@
+/** Starts the node of `node-process.ts` and writes pods for it. */
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { killContainersBelow } from '../peers/leftovers.ts';
+import { writePeerNetwork } from '../peers/network.ts';
+import { commandLines, proportionalSetSize } from '../peers/peer.ts';
+import { unmountBelow } from '../peers/unmount.ts';
+
+const program = new URL('./node-process.ts', import.meta.url).pathname;
+
+export interface BenchNode extends AsyncDisposable {
+  readonly pid: number;
+  /** Writes manifests of pods of this name, all at once. @returns milliseconds until all are Running and Ready. */
+  run(name: string, count: number, spec: (index: number) => object): Promise<number>;
+  /** Takes all manifests away and waits for the end of the pods. */
+  clear(): Promise<void>;
+  /** Processor milliseconds of the node and of what it started, all that ended included. */
+  cpuMs(): number;
+  /** Bytes: the node's process, and its helpers (conmon) together. */
+  memory(): { node: number; helpers: number };
+}
+
+/** @param cpuProfile a directory for V8's profile of the node, written when it ends. */
+export async function startNode(cpuProfile?: string): Promise<BenchNode> {
+  const directory = mkdtempSync('/tmp/skiff-bp-');
+  chmodSync(directory, 0o711);
+  const network = writePeerNetwork(directory, 'skiff');
+  const root = join(directory, 'root');
+  const manifests = join(root, 'manifests');
+  mkdirSync(manifests, { recursive: true });
+  const profile = cpuProfile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${cpuProfile}`];
+  const child = fork(program, [root, network.configDir], {
+    execArgv: profile,
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
+  const pid = child.pid ?? 0;
+  await answer(child);
+  return {
+    pid,
+    async run(name, count, spec) {
+      const texts = Array.from({ length: count }, (_, index) => manifest(`${name}-${index}`, spec(index)));
+      const wanted = readdirSync(manifests).length + count;
+      const start = performance.timeOrigin + performance.now();
+      for (const [index, text] of texts.entries()) {
+        writeFileSync(join(manifests, `.${name}-${index}`), text);
+        renameSync(join(manifests, `.${name}-${index}`), join(manifests, `${name}-${index}.json`));
+      }
+      child.send({ pods: wanted });
+      return (await answer(child)).at - start;
+    },
+    async clear() {
+      for (const each of readdirSync(manifests)) rmSync(join(manifests, each));
+      child.send({ pods: 0 });
+      await answer(child);
+      await sleep(500);
+    },
+    cpuMs: () => processorMs(pid),
+    memory: () => ({
+      node: proportionalSetSize(pid),
+      helpers: helpersOf(directory, pid).reduce((sum, each) => sum + proportionalSetSize(each), 0),
+    }),
+    async [Symbol.asyncDispose]() {
+      const ended = once(child, 'exit');
+      child.send({ stop: true });
+      await Promise.race([ended, sleep(20_000).then(() => child.kill('SIGKILL'))]);
+      for (const helper of helpersOf(directory, pid)) process.kill(helper, 'SIGKILL');
+      await killContainersBelow(directory);
+      unmountBelow(directory);
+      network.remove();
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** The next message. @throws Error if the node ends instead. */
+async function answer(child: ChildProcess): Promise<{ at: number }> {
+  const done = new AbortController();
+  const { signal } = done;
+  const ended = once(child, 'exit', { signal }).then(() => Promise.reject(new Error('the node has ended')));
+  ended.catch(() => {});
+  const [message] = (await Promise.race([once(child, 'message', { signal }), ended])) as [{ at: number }];
+  done.abort();
+  return message;
+}
+
+function manifest(name: string, spec: object): string {
+  return JSON.stringify({ apiVersion: 'v1', kind: 'Pod', metadata: { name }, spec });
+}
+
+/** conmon names the root on its command line. */
+function helpersOf(directory: string, pid: number): number[] {
+  return [...commandLines()].filter(([id, line]) => id !== pid && line.includes(directory)).map(([id]) => id);
+}
+
+/** utime, stime, and those of waited-for children (proc_pid_stat(5)), of 100 ticks a second. */
+function processorMs(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+  return [11, 12, 13, 14].reduce((sum, at) => sum + Number(fields[at]), 0) * 10;
+}
