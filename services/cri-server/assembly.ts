@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import { isSkiffError } from '#foundation/base/errors.ts';
+import type { Registry } from '#foundation/base/metrics.ts';
 import { removeEmptyCgroup } from '#foundation/linux/cgroups.ts';
 import { createSpawner, type Spawner } from '#foundation/linux/spawn.ts';
 import { type Containers, createContainers, readHostFacts } from './containers/index.ts';
@@ -13,6 +14,7 @@ import { createEvents, type Events } from './events/index.ts';
 import { createImages, type Images } from './images/index.ts';
 import { createShortNames } from './images/reference-short-names.ts';
 import { createRegistryClient } from './images/registry/client.ts';
+import { collectMetrics, type ServerMetrics } from './metrics/collect.ts';
 import { createExecutingRunner } from './network/cni/execute.ts';
 import { removeDefaultBridge } from './network/default-bridge.ts';
 import { writeDefaultConfig } from './network/default-config.ts';
@@ -52,9 +54,14 @@ export interface Assembly {
 /**
  * Opens and recovers all parts.
  *
+ * @param registry gets the server's metrics.
  * @param undo gets what closes them; sandboxes and containers live on.
  */
-export async function assemble(config: CriServerConfig, undo: AsyncDisposableStack): Promise<Assembly> {
+export async function assemble(
+  config: CriServerConfig,
+  registry: Registry,
+  undo: AsyncDisposableStack,
+): Promise<Assembly> {
   const { paths, log } = config;
   const store = undo.use(openStore(join(paths.lib, 'cri.db')));
   const spawner = undo.use(createSpawner());
@@ -83,6 +90,7 @@ export async function assemble(config: CriServerConfig, undo: AsyncDisposableSta
   });
   undo.defer(() => sandboxes.close());
   undo.defer(() => removeUnusedNetwork(config, sandboxes));
+  const metrics = undo.use(openMetrics(registry, sandboxes, () => containers, images));
   const containers: Containers = createContainers({
     store,
     paths,
@@ -95,7 +103,9 @@ export async function assemble(config: CriServerConfig, undo: AsyncDisposableSta
     hooks: containerHooks(() => containers.core, nri),
     onEvent: (event, container) => {
       events.containerEvent(event, container);
-      if (event === 'stopped') tellStopped(containers.core, nri, container);
+      if (event !== 'stopped') return;
+      metrics.stopped(container);
+      tellStopped(containers.core, nri, container);
     },
     ...(config.cdiDirectories === undefined ? {} : { cdiDirectories: config.cdiDirectories }),
   });
@@ -132,6 +142,21 @@ function openImages(
   });
   undo.defer(() => images.close());
   return images;
+}
+
+function openMetrics(
+  registry: Registry,
+  sandboxes: SandboxService,
+  containers: () => Containers,
+  images: Images,
+): ServerMetrics {
+  return collectMetrics({
+    registry,
+    sandboxes: () => sandboxes.list(),
+    containers: () => containers().core.table.list(),
+    images: () => images.list(),
+    pulls: images.board,
+  });
 }
 
 async function openStreaming(

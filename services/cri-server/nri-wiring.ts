@@ -36,6 +36,7 @@ export interface NriWiring {
 export function nriSettings(paths: Paths, settings: Partial<NriSettings> = {}): NriSettings {
   const own = paths.root === '/';
   return {
+    enabled: true,
     socket: own ? '/var/run/nri/nri.sock' : join(paths.run, 'nri.sock'),
     pluginDirectory: own ? '/opt/nri/plugins' : join(paths.lib, 'nri', 'plugins'),
     configDirectory: own ? '/etc/nri/conf.d' : join(paths.etc, 'nri', 'conf.d'),

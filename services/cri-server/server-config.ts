@@ -2,6 +2,7 @@
 import type { Logger } from '#foundation/base/log.ts';
 import type { Paths } from '#foundation/base/paths.ts';
 import type { RegistryClientDeps } from './images/registry/types.ts';
+import type { MetricsAddress } from './metrics/serve.ts';
 import type { NriSettings } from './nri/index.ts';
 import type { RuntimeCandidate } from './runtimes/probe.ts';
 
@@ -19,6 +20,8 @@ export interface CriServerConfig {
   streaming?: StreamingConfig;
   /** Where plugins of the Node Resource Interface are; the custom places unless told. */
   nri?: Partial<NriSettings>;
+  /** Where the server's own metrics are served; nowhere unless told. */
+  metrics?: MetricsAddress;
   /** Where CDI specs lie; `/etc/cdi` and `/var/run/cdi` unless told. */
   cdiDirectories?: readonly string[];
 }

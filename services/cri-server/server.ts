@@ -14,6 +14,7 @@ import { prepareNamespaces } from '#foundation/linux/namespaces.ts';
 import { type Assembly, assemble, runtimeProblem } from './assembly.ts';
 import { adminHandlers } from './images/admin.ts';
 import { imageHandlers } from './images/rpc.ts';
+import { serveMetrics } from './metrics/serve.ts';
 import { createCallObserver } from './rpc/observe.ts';
 import { runtimeHandlers } from './rpc/runtime.ts';
 import { sandboxHandlers } from './rpc/sandboxes.ts';
@@ -46,7 +47,7 @@ export function createCriServer(config: CriServerConfig): CriServer {
     async listen() {
       if (stop !== undefined) throw new SkiffError('FAILED_PRECONDITION', 'The CRI server listens already');
       await using undo = new AsyncDisposableStack();
-      await start(config, createRpcServer(observer), endpoint, undo);
+      await start(config, createRpcServer(observer), metrics, undo);
       const running = undo.move();
       stop = () => running.disposeAsync();
     },
@@ -61,7 +62,7 @@ export function createCriServer(config: CriServerConfig): CriServer {
 async function start(
   config: CriServerConfig,
   rpc: RpcServer,
-  endpoint: string,
+  metrics: Registry,
   undo: AsyncDisposableStack,
 ): Promise<void> {
   const { paths } = config;
@@ -69,11 +70,15 @@ async function start(
   mkdirSync(paths.lib, { recursive: true, mode: 0o711 });
   undo.use(lockFile(join(paths.run, 'cri.lock'), `A CRI server of ${paths.root}`));
   await prepareNamespaces();
-  addServices(rpc, config, await assemble(config, undo));
+  addServices(rpc, config, await assemble(config, metrics, undo));
+  if (config.metrics !== undefined) {
+    const { url } = undo.use(await serveMetrics(metrics, config.metrics));
+    config.log.info({ url }, 'metrics are served');
+  }
   rmSync(paths.criSocket, { force: true }); // Of a killed run: nobody else can hold the lock now.
   undo.defer(() => rmSync(paths.criSocket, { force: true }));
   undo.defer(() => rpc.close());
-  await rpc.listen(endpoint);
+  await rpc.listen(`unix://${paths.criSocket}`);
   chmodSync(paths.criSocket, 0o660);
 }
 
@@ -91,7 +96,7 @@ function addServices(rpc: RpcServer, { version, paths }: CriServerConfig, parts:
       runtimeProblem: () => runtimeProblem(runtimes),
       configuration: { stateDir: paths.run, rootDir: paths.lib },
     }),
-    ...sandboxHandlers(sandboxes),
+    ...sandboxHandlers(sandboxes, (id) => containers.statusesIn(id)),
     ...containers.handlers,
     ...events.handlers,
     ...stats.handlers,

@@ -8,6 +8,19 @@ const runtime = z.strictObject({
   path: z.string(),
 });
 
+/** The Node Resource Interface: plugins that adjust containers. */
+const nri = z.strictObject({
+  enabled: z.boolean().default(true),
+  /** Where plugins register; `/var/run/nri/nri.sock` unless told. */
+  socket: z.string().optional(),
+  /** Plugins that are started with the server; `/opt/nri/plugins` unless told. */
+  pluginDirectory: z.string().optional(),
+  /** Their configuration; `/etc/nri/conf.d` unless told. */
+  configDirectory: z.string().optional(),
+  registrationTimeoutMs: z.number().int().positive().optional(),
+  requestTimeoutMs: z.number().int().positive().optional(),
+});
+
 const cri = z.strictObject({
   /** The runtime handler that pods without a RuntimeClass get; `auto` takes crun where it runs, else runc. */
   defaultRuntime: z.string().default('auto'),
@@ -23,6 +36,15 @@ const cri = z.strictObject({
   registryHostsDirectory: z.string().optional(),
   streamingAddress: z.string().default('127.0.0.1'),
   streamingPort: port.default(0),
+  /** PEM files with which exec, attach and port-forward are served over TLS. */
+  streamingCertificateFile: z.string().optional(),
+  streamingKeyFile: z.string().optional(),
+  /** Serves the CRI server's own metrics (Prometheus) on this port; 0 takes a free one. Not served unless set. */
+  metricsPort: port.optional(),
+  metricsAddress: z.string().default('127.0.0.1'),
+  /** Directories with specs of devices (Container Device Interface). */
+  cdiDirectories: z.array(z.string()).optional(),
+  nri: nri.prefault({}),
 });
 
 const kubelet = z.strictObject({

@@ -1,5 +1,7 @@
 /** The CRI server as a service of this process. */
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { SkiffError, wrapError } from '#foundation/base/errors.ts';
 import type { Logger } from '#foundation/base/log.ts';
 import type { Paths } from '#foundation/base/paths.ts';
 import { type CriServerConfig, createCriServer } from '#services/cri-server/server.ts';
@@ -16,7 +18,8 @@ export function criService(paths: Paths, config: Config, log: Logger): Service {
 /** OCI runtimes that are looked for on PATH besides those that the configuration names. */
 const knownRuntimes = [{ name: 'crun' }, { name: 'runc' }];
 
-function serverConfig(paths: Paths, cri: Config['cri'], log: Logger): CriServerConfig {
+/** The configuration of the CRI server; what the file leaves out has the server's defaults. */
+export function serverConfig(paths: Paths, cri: Config['cri'], log: Logger): CriServerConfig {
   const named = Object.entries(cri.runtimes).map(([name, { path }]) => ({ name, path }));
   const unnamed = knownRuntimes.filter((each) => cri.runtimes[each.name] === undefined);
   return {
@@ -33,8 +36,37 @@ function serverConfig(paths: Paths, cri: Config['cri'], log: Logger): CriServerC
       ...(cri.defaultRuntime === 'auto' ? {} : { preferred: cri.defaultRuntime }),
     },
     registry: registryConfig(paths, cri),
-    streaming: { address: cri.streamingAddress, port: cri.streamingPort },
+    streaming: { address: cri.streamingAddress, port: cri.streamingPort, ...streamingTls(cri) },
+    nri: given(cri.nri),
+    ...(cri.metricsPort === undefined
+      ? {}
+      : { metrics: { address: cri.metricsAddress, port: cri.metricsPort } }),
+    ...(cri.cdiDirectories === undefined ? {} : { cdiDirectories: cri.cdiDirectories }),
   };
+}
+
+/** What the configuration says nothing of is left out, so that it does not hide a default. */
+function given<T extends object>(settings: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  const entries = Object.entries(settings).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries) as { [K in keyof T]?: Exclude<T[K], undefined> };
+}
+
+function streamingTls(cri: Config['cri']): { tls?: { key: string; cert: string } } {
+  const { streamingCertificateFile: cert, streamingKeyFile: key } = cri;
+  if (cert === undefined && key === undefined) return {};
+  if (cert === undefined || key === undefined)
+    throw new SkiffError(
+      'INVALID_ARGUMENT',
+      'cri.streamingCertificateFile and cri.streamingKeyFile belong together: set both or none',
+    );
+  const read = (path: string) => {
+    try {
+      return readFileSync(path, 'utf8');
+    } catch (error) {
+      throw wrapError(error, 'Cannot serve streaming over TLS');
+    }
+  };
+  return { tls: { key: read(key), cert: read(cert) } };
 }
 
 /** Where containerd's and Docker's users already keep their registry settings. */
@@ -46,6 +78,7 @@ function registryConfig(paths: Paths, cri: Config['cri']): CriServerConfig['regi
   return {
     certsDirs: [own, ...customaryCertsDirs],
     dockerConfigs: [join(paths.etc, 'registry-auth.json'), '/root/.docker/config.json'],
+    namespaceConfigs: join(paths.etc, 'registry-auth.d'),
     proxy: { httpProxy: env('HTTP_PROXY'), httpsProxy: env('HTTPS_PROXY'), noProxy: env('NO_PROXY') },
   };
 }

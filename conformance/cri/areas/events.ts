@@ -1,6 +1,10 @@
 /** GetContainerEvents. */
 import assert from 'node:assert/strict';
-import { type ContainerEventResponse, ContainerEventType as Type } from '#contracts/cri/runtime_pb.ts';
+import {
+  type ContainerEventResponse,
+  ContainerState,
+  ContainerEventType as Type,
+} from '#contracts/cri/runtime_pb.ts';
 import type { Context } from '../context.ts';
 import { area } from '../rule.ts';
 
@@ -82,5 +86,17 @@ export const events = area('events', (rule) => {
         () => seen.filter((each) => each.containerId === id).length >= 2 || undefined,
       );
     }
+  });
+
+  rule('PodSandboxStatus with a time tells of the containers, too, as ContainerStatus does', async (t) => {
+    const { pod, id } = await t.running();
+    const { timestamp, containersStatuses } = await t.cri.runtime.podSandboxStatus({ podSandboxId: pod.id });
+    if (timestamp === 0n) t.skip('the runtime sets no time');
+    assert.ok(Math.abs(Number(timestamp / 1_000_000n) - Date.now()) < 60_000);
+    assert.deepEqual(containersStatuses, [await t.status(id)]);
+    await t.cri.runtime.stopContainer({ containerId: id, timeout: 0n });
+    const later = await t.cri.runtime.podSandboxStatus({ podSandboxId: pod.id });
+    assert.equal(later.containersStatuses[0]?.state, ContainerState.CONTAINER_EXITED);
+    assert.ok(later.timestamp > timestamp);
   });
 });

@@ -13,6 +13,7 @@ import type { ContainersDeps, Core } from './deps.ts';
 import { recoverContainers } from './recover.ts';
 import { containerHandlers } from './rpc.ts';
 import { sandboxContainers } from './sandbox-containers.ts';
+import { statusOf } from './status.ts';
 import { streamingRuntime } from './streams/index.ts';
 
 export type { ContainerEvent, ContainersDeps, RuntimeTable } from './deps.ts';
@@ -21,6 +22,8 @@ export { readHostFacts } from './spec/host.ts';
 /** All that is done with containers. */
 export interface Containers extends Disposable {
   handlers: Handlers<typeof RuntimeService>;
+  /** The statuses of a sandbox's containers, oldest first. */
+  statusesIn(sandboxId: string): ReturnType<typeof statusOf>[];
   /** For sandboxes: end or remove all containers of one. */
   ofSandboxes: SandboxContainers;
   /** For the streaming server: exec, attach and port-forward. */
@@ -37,6 +40,11 @@ export function createContainers(deps: ContainersDeps): Containers {
   return {
     core,
     handlers: containerHandlers(core),
+    statusesIn: (id) =>
+      core.table
+        .list()
+        .filter(({ record }) => record.sandboxId === id)
+        .map(statusOf),
     ofSandboxes: sandboxContainers(core),
     streaming: streamingRuntime(core),
     recover: () => recoverContainers(core),

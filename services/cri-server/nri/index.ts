@@ -80,6 +80,7 @@ export function createNri(deps: NriDeps): Nri {
     containerHooks: containerHooks(deps, set, containers),
     plugins: () => set.all.map(({ label }) => label),
     async start() {
+      if (!deps.settings.enabled) return;
       for (const installed of installedPlugins(deps)) {
         const plugin = await launchPlugin(deps, pluginDeps, installed);
         if (plugin !== undefined) await join(plugin);

@@ -57,6 +57,7 @@ async function open(t: TestContext, live: NriContainer[] = [], settings: Partial
       socket: join(directory, 'nri.sock'),
       pluginDirectory: join(directory, 'plugins'),
       configDirectory: join(directory, 'conf'),
+      enabled: true,
       registrationTimeoutMs: 5_000,
       requestTimeoutMs: 10_000,
       ...settings,

@@ -31,6 +31,8 @@ export interface NriContainer {
 
 /** Where plugins are found, and how long they may take. */
 export interface NriSettings {
+  /** Whether plugins take part at all. */
+  enabled: boolean;
   /** The socket where plugins register: `/var/run/nri/nri.sock`. */
   socket: string;
   /** Plugins to start, named `<two digits>-<name>`: `/opt/nri/plugins`. */
