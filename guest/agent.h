@@ -107,7 +107,7 @@ void tick_in(int ms);
 
 /* setup.c */
 void set_up_machine(void);
-void probe_slots(void);
+void find_new_devices(void);
 bool load_modules(const char *group, struct failure *failure);
 
 /* port.c */
@@ -160,6 +160,7 @@ void child_free(struct child *child);
 bool child_start(struct child *child, struct stdio *stdio, const char *const *arguments, struct failure *failure);
 bool child_ended(pid_t pid, int status);
 bool children_run(void);
+bool children_work_on(const char *id);
 int console_listen(struct child *child, char *path, size_t size, struct failure *failure);
 int console_take(struct child *child);
 pid_t pid_from_file(const char *path);

@@ -19,6 +19,13 @@ static unsigned serial;
 
 bool children_run(void) { return children != NULL; }
 
+/* Whether crun works on the container: what it will tell of must not be forgotten before. */
+bool children_work_on(const char *id) {
+  for (struct child *each = children; each != NULL; each = each->next)
+    if (strcmp(each->id, id) == 0) return true;
+  return false;
+}
+
 /* Makes the three ends that a process gets, and opens the streams of ours. A terminal's come later. */
 bool stdio_open(struct process *process, bool terminal, bool no_input, struct stdio *stdio, struct failure *failure) {
   *stdio = (struct stdio){{-1, -1, -1}, terminal};

@@ -111,7 +111,6 @@ void call_configure(uint32_t call, struct span body) {
   static struct configure wish;
   struct failure failure = {0}, ignored;
   bool fine = READ(body, configure_rules, &wish) || fail(&failure, EINVAL, "not a configuration");
-  if (wish.links.count > 0) probe_slots();
   fine = fine && seed(wish.entropy, &failure) && set_clock(wish.time, &failure) && set_names(&wish, &failure) &&
          configure_network(&wish.links, &wish.routes, &failure);
   for (size_t i = 0; fine && i < wish.sysctls.count; i++) fine = set_sysctl(wish.sysctls.items[i], &failure);

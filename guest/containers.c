@@ -371,7 +371,7 @@ static bool is_reached(const struct container *container) {
   const struct process *main = container->main;
   if (container->wait == WAIT_FROZEN) return cgroup_event_is(container, "frozen", '1');
   if (container->wait == WAIT_THAWED) return cgroup_event_is(container, "frozen", '0');
-  if (main != NULL && main->pid > 0 && !main->exited) return false;
+  if (children_work_on(container->id) || (main != NULL && main->pid > 0 && !main->exited)) return false;
   return container->cgroup[0] == 0 || cgroup_remove(container->cgroup);
 }
 

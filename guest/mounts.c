@@ -130,7 +130,6 @@ static bool mount_steps(const struct mount_call *call, const char *source, unsig
 static void load_what_it_needs(const struct mount_call *call) {
   static const char *const groups[] = {"virtiofs", "overlay", "erofs", "squashfs"};
   struct failure ignored;
-  if (strcmp(call->type, groups[0]) == 0) probe_slots();
   for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
     if (strcmp(call->type, groups[i]) == 0) load_modules(groups[i], &ignored);
   if (call->serial[0] != 0) load_modules("block", &ignored);
@@ -166,6 +165,10 @@ void call_mount(uint32_t call, struct span body) {
   struct failure failure = {0};
   if (READ(body, mount_rules, &wanted)) load_what_it_needs(&wanted);
   bool decided = try_mount(body, wanted.wait_ms == 0, &failure);
+  if (!decided) {
+    find_new_devices();
+    decided = try_mount(body, false, &failure);
+  }
   struct waiting *one = decided ? NULL : malloc(sizeof(*one) + body.size);
   if (one == NULL) {
     reply(call, host_number, &failure, 0, NULL);

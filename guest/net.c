@@ -127,6 +127,10 @@ static bool configure_link(struct span bytes, struct failure *failure) {
   struct address address;
   if (!READ(bytes, rules, &wish) || wish.name[0] == 0) return fail(failure, EINVAL, "not an interface");
   unsigned index = find_link(wish.mac, now, sizeof(now));
+  if (index == 0) {
+    find_new_devices();
+    index = find_link(wish.mac, now, sizeof(now));
+  }
   if (index == 0) return fail(failure, ENODEV, "no interface has the hardware address of %s", wish.name);
   /* A name can only change while the interface is down; most have the right one. */
   if (strcmp(now, wish.name) != 0 && (!set_link(index, false, NULL, 0) || !set_link(index, false, wish.name, 0)))

@@ -93,20 +93,18 @@ bool load_modules(const char *group, struct failure *failure) {
   return true;
 }
 
-/*
- * Looks at virtio-mmio slots again that were empty at boot: a clone of a template may have been given devices there
- * (services/vm-runtime/hypervisor/qemu/slots.ts). A slot that is still empty refuses its driver.
- */
-void probe_slots(void) {
-  char path[MAX_PATH];
+static bool has_pci_devices(void) {
   struct dirent *entry;
-  DIR *list = opendir("/sys/bus/platform/devices");
-  while (list != NULL && (entry = readdir(list)) != NULL) {
-    if (strncmp(entry->d_name, "LNRO0005:", 9) != 0) continue;
-    snprintf(path, sizeof(path), "/sys/bus/platform/devices/%s/driver", entry->d_name);
-    if (access(path, F_OK) < 0) write_text("/sys/bus/platform/drivers/virtio-mmio/bind", entry->d_name);
-  }
+  bool any = false;
+  DIR *list = opendir("/sys/bus/pci/devices");
+  while (list != NULL && !any && (entry = readdir(list)) != NULL) any = entry->d_name[0] != '.';
   if (list != NULL) closedir(list);
+  return any;
+}
+
+/* Devices that were added since boot appear only when somebody looks (services/vm-runtime/hypervisor/types.ts). */
+void find_new_devices(void) {
+  if (has_pci_devices()) write_text("/sys/bus/pci/rescan", "1");
 }
 
 void set_up_machine(void) {
@@ -121,5 +119,5 @@ void set_up_machine(void) {
   enable_controllers("/sys/fs/cgroup/pod");
   must(make_directories("/run/skiff") && make_directories("/run/crun"), "make directories");
   must(load_modules("base", &failure), "load the modules");
-  if (access("/sys/bus/pci/devices", F_OK) == 0) load_modules("pci", &failure);
+  if (has_pci_devices()) load_modules("pci", &failure);
 }

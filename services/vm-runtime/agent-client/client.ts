@@ -4,9 +4,10 @@ import { SkiffError } from '#foundation/base/errors.ts';
 import {
   decodeProcess,
   defaultMountWaitMs,
+  encodeConfig,
   encodeConfiguration,
   encodeMount,
-  withConsoleSize,
+  encodeProcess,
 } from './encode.ts';
 import type { CallShape, Link } from './link.ts';
 import { exitOf } from './process.ts';
@@ -122,7 +123,7 @@ function containerCalls(call: Send, table: ReturnType<typeof processTable>): Con
         value: {
           id,
           handle,
-          config: Buffer.from(withConsoleSize(config, size, 'process')),
+          config: encodeConfig(id, config, size),
           terminal,
           noInput,
         },
@@ -154,7 +155,7 @@ function containerCalls(call: Send, table: ReturnType<typeof processTable>): Con
         value: {
           containerId,
           handle,
-          process: Buffer.from(withConsoleSize(process, size)),
+          process: encodeProcess(process, size),
           terminal,
           noInput,
         },

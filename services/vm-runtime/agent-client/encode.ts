@@ -84,13 +84,40 @@ export function encodeMount(mount: GuestMount): MessageInitShape<typeof MountSch
 }
 
 /** A process's JSON with the size that its terminal begins with, where that is not said already. */
-export function withConsoleSize(json: string, size: TerminalSize | undefined, within?: 'process'): string {
-  if (size === undefined) return json;
-  const whole = JSON.parse(json) as Record<string, unknown>;
-  const process = (within === undefined ? whole : whole[within]) as Record<string, unknown> | undefined;
-  if (process === undefined || process.consoleSize !== undefined) return json;
-  process.consoleSize = { height: size.rows, width: size.columns };
-  return JSON.stringify(whole);
+export function encodeProcess(json: string, size: TerminalSize | undefined): Uint8Array {
+  if (size === undefined) return Buffer.from(json);
+  const process = JSON.parse(json) as ProcessJson;
+  return Buffer.from(JSON.stringify(withSize(process, size)));
+}
+
+/** A container's JSON with a cgroup below the pod's, and its terminal's size. */
+export function encodeConfig(id: string, json: string, size: TerminalSize | undefined): Uint8Array {
+  const config = parseConfig(id, json);
+  const linux = { cgroupsPath: `/pod/${id}`, ...config.linux };
+  const process = config.process && size ? withSize(config.process, size) : config.process;
+  return Buffer.from(JSON.stringify({ ...config, process, linux }));
+}
+
+interface ProcessJson {
+  consoleSize?: { height: number; width: number };
+}
+
+interface ConfigJson {
+  process?: ProcessJson;
+  linux?: { cgroupsPath?: string };
+}
+
+function parseConfig(id: string, json: string): ConfigJson {
+  try {
+    return JSON.parse(json) as ConfigJson;
+  } catch (error) {
+    const text = `The configuration of container "${id}" is no JSON: ${(error as Error).message}`;
+    throw new SkiffError('INVALID_ARGUMENT', text, { cause: error });
+  }
+}
+
+function withSize(process: ProcessJson, { columns, rows }: TerminalSize): ProcessJson {
+  return { consoleSize: { height: rows, width: columns }, ...process };
 }
 
 const statuses: Readonly<Record<number, GuestContainerStatus>> = {

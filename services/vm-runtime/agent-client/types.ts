@@ -20,8 +20,8 @@
  * ## The guest's view of a container's config.json
  * Paths are the guest's: `root.path` a directory of a mounted share. No `network`, `ipc`, `uts` or `pid` namespace
  * in the list means the one that the pod shares (the guest's own; for pid use path /run/ns/pid, see
- * `sharedPidNamespace`). Hooks other than createContainer and startContainer are the host's and must be removed, and so must
- * `cgroupsPath` unless it is a plain relative name: by default the cgroup is /pod/<id>. Devices are the guest's.
+ * `sharedPidNamespace`). Hooks other than createContainer and startContainer are the host's and must be removed.
+ * `cgroupsPath` is /pod/<id> unless told. Devices are the guest's.
  */
 import type { Duplex, Readable, Writable } from 'node:stream';
 import type { SkiffError } from '#foundation/base/errors.ts';
