@@ -36,6 +36,7 @@ async function set(t: TestContext, options: RegistryOptions = {}): Promise<Setti
   const client = createRegistryClient({
     certsDirs: [certs],
     dockerConfigs: [join(registry.folder, 'config-docker.json')],
+    namespaceConfigs: join(registry.folder, 'namespaces'),
     limits,
   });
   t.after(() => client.close());
@@ -114,8 +115,14 @@ test('docker-registry: htpasswd login from the request, and from a Docker config
   await fails(client.resolve(reference, { auth: wrong }), 'UNAUTHENTICATED', /refused the credentials/);
   await roundTrip(setting, { username: 'user', password: 'secret', serverAddress: registry.address });
   const auths = { [registry.address]: { auth: Buffer.from('user:secret').toString('base64') } };
+  mkdirSync(join(registry.folder, 'namespaces'));
+  writeFileSync(join(registry.folder, 'namespaces', 'team-a.json'), JSON.stringify({ auths }));
+  writeFileSync(join(registry.folder, 'elsewhere.json'), JSON.stringify({ auths }));
+  await client.resolve(reference, { namespace: 'team-a' });
+  for (const namespace of [undefined, 'team-b', '../elsewhere'])
+    await fails(client.resolve(reference, { namespace }), 'UNAUTHENTICATED', /wants credentials/);
   writeFileSync(join(registry.folder, 'config-docker.json'), JSON.stringify({ auths }));
-  await client.resolve(reference);
+  await client.resolve(reference, { namespace: 'team-b' });
 });
 
 test('docker-registry: tokens, to pull for everybody and to push for one', async (t) => {

@@ -25,6 +25,13 @@ const isFile = (root: string, path: string, content: string) =>
   assert.equal(readFileSync(`${root}/${path}`, 'utf8'), content);
 const honest = tar({ name: 'a', content: 'a' });
 
+/** A frame that decompressors of zstd pass over: RFC 8878, 3.1.2. */
+function skippable(content: Buffer): Buffer {
+  const head = Buffer.from([0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0]);
+  head.writeUInt32LE(content.length, 4);
+  return Buffer.concat([head, content]);
+}
+
 /** A gzip whose content is changed after the fact, with everything else as it should be. */
 function flipped(blob: Buffer): Buffer {
   const copy = Buffer.from(blob);
@@ -266,12 +273,27 @@ export const layerCases: Record<string, HostileLayer> = {
     layers: [
       {
         tar: honest,
+        blob: Buffer.concat([skippable(Buffer.from([1, 2, 3, 4])), zstdCompressSync(honest)]),
+      },
+    ],
+  },
+  'zstd:chunked: a frame for each file, and frames to skip with an index behind them': {
+    layers: [
+      {
+        tar: honest,
         blob: Buffer.concat([
-          Buffer.from([0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4]),
-          zstdCompressSync(honest),
+          zstdCompressSync(honest.subarray(0, 512)),
+          zstdCompressSync(honest.subarray(512)),
+          skippable(Buffer.from('{"version":1,"entries":[]}')),
+          skippable(Buffer.alloc(64, 'GNUlInUx')),
         ]),
       },
     ],
+    check: (root) => isFile(root, 'a', 'a'),
+  },
+  'a layer compressed with xz': {
+    layers: [{ tar: honest, blob: Buffer.from('fd377a585a000004e6d6b4460200210116000000', 'hex') }],
+    refused: invalid,
   },
   'another layer than the config says': {
     layers: [{ tar: honest, blob: gzipSync(tar({ name: 'b', content: 'b' })) }],

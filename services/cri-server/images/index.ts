@@ -101,6 +101,8 @@ export interface Images extends ImageSource {
   canMapIds(userNamespace: string): boolean;
   /** Disk usage of blobs and layers. */
   usage(): { path: string; bytes: number; inodes: number };
+  /** Disk usage of the roots' own layers. */
+  rootsUsage(): Promise<{ bytes: number; inodes: number }>;
   /** Progress of pulls. */
   readonly board: Pick<ProgressBoard, 'current' | 'watch'>;
   /** Ends the worker threads; pulls under way fail. */
@@ -123,7 +125,7 @@ export function createImages(deps: ImagesDeps): Images {
       return image === undefined ? undefined : toLocalImage(image);
     },
     pull: async (request, signal) => {
-      const key = JSON.stringify([request.reference, request.auth]);
+      const key = JSON.stringify([request.reference, request.auth, request.namespace]);
       return toLocalImage(await pulls.join(key, (shared) => pullImage(parts, request, shared), signal));
     },
     buildDebian: async (build, signal) => toLocalImage(await buildDebian(parts, build, signal ?? never())),
@@ -194,10 +196,8 @@ function assemble(deps: ImagesDeps): ImageParts {
 }
 
 function usage({ content, layers, directory }: ImageParts): { path: string; bytes: number; inodes: number } {
-  const blobs = content.list();
   const unique = new Map(layers.all().map(({ layer }) => [layer.directory, layer]));
-  let bytes = blobs.reduce((sum, digest) => sum + (content.size(digest) ?? 0), 0);
-  let inodes = blobs.length;
+  let { bytes, blobs: inodes } = content.usage();
   for (const layer of unique.values()) {
     bytes += layer.diskBytes;
     inodes += layer.inodes;

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { statSync } from 'node:fs';
+import { statSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { connectCri } from '#contracts/cri/client.ts';
 import { ImageService } from '#contracts/cri/runtime_pb.ts';
@@ -46,9 +46,16 @@ test('the image service pulls, lists, tells and removes as the CRI says', async 
   const streamed = [];
   for await (const batch of images.streamImages({})) streamed.push(...batch.images);
   assert.equal(streamed.length, 1);
-  const [fs] = (await images.imageFsInfo({})).imageFilesystems;
-  assert.ok(statSync(fs?.fsId?.mountpoint ?? '').isDirectory());
-  assert.ok((fs?.usedBytes?.value ?? 0n) > 0n);
+  const { path } = await it.images.prepareRoot({ key: 'c', imageId: pushed.config });
+  writeFileSync(`${path}/written`, Buffer.alloc(100_000, 1));
+  const { imageFilesystems, containerFilesystems } = await images.imageFsInfo({});
+  for (const [fs] of [imageFilesystems, containerFilesystems]) {
+    assert.equal(fs?.fsId?.mountpoint, it.directory);
+    assert.ok(statSync(it.directory).isDirectory());
+  }
+  const used = [imageFilesystems, containerFilesystems].map(([fs]) => fs?.usedBytes?.value ?? 0n);
+  assert.ok((used[0] ?? 0n) > 0n && (used[0] ?? 0n) < 100_000n && (used[1] ?? 0n) >= 100_000n, String(used));
+  await it.images.removeRoot('c');
 
   await assert.rejects(images.pullImage({ image: { image: 'team/UPPER' } }), (error) =>
     isSkiffError(error, 'INVALID_ARGUMENT'),

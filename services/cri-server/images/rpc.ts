@@ -9,7 +9,7 @@ import type { AuthRequest } from './registry/types.ts';
 import type { ImageRecord } from './store/model.ts';
 
 /** What the handlers need of the image store. */
-export type ImageServiceDeps = Pick<Images, 'list' | 'inspect' | 'pull' | 'remove' | 'usage'>;
+export type ImageServiceDeps = Pick<Images, 'list' | 'inspect' | 'pull' | 'remove' | 'usage' | 'rootsUsage'>;
 
 /** Images in one message of StreamImages: far below the kubelet's 16 MiB. */
 const batchSize = 1000;
@@ -30,10 +30,15 @@ export function imageHandlers(images: ImageServiceDeps): Handlers<typeof ImageSe
       const info: Record<string, string> = verbose ? { info: JSON.stringify(describe(found)) } : {};
       return { image: toCriImage(found), info };
     },
-    pullImage: async ({ image, auth }, { signal }) => {
+    pullImage: async ({ image, auth, sandboxConfig }, { signal }) => {
       const reference = nameOf(image, 'pull');
+      // A runtime handler changes nothing: all of them take the same layers.
       const pulled = await images.pull(
-        { reference, ...(auth === undefined ? {} : { auth: toAuth(auth) }) },
+        {
+          reference,
+          namespace: sandboxConfig?.metadata?.namespace,
+          ...(auth === undefined ? {} : { auth: toAuth(auth) }),
+        },
         signal,
       );
       return { imageRef: pulled.id };
@@ -43,15 +48,20 @@ export function imageHandlers(images: ImageServiceDeps): Handlers<typeof ImageSe
       return {};
     },
     imageFsInfo: async () => {
-      const { path, bytes, inodes } = images.usage();
-      const usage = {
-        timestamp: nowNanos(),
-        fsId: { mountpoint: path },
-        usedBytes: { value: BigInt(bytes) },
-        inodesUsed: { value: BigInt(inodes) },
-      };
-      return { imageFilesystems: [usage] };
+      const { path, ...usage } = images.usage();
+      const roots = await images.rootsUsage();
+      // One file system: a kubelet that compares the two must find the same place.
+      return { imageFilesystems: [usageOf(path, usage)], containerFilesystems: [usageOf(path, roots)] };
     },
+  };
+}
+
+function usageOf(path: string, { bytes, inodes }: { bytes: number; inodes: number }) {
+  return {
+    timestamp: nowNanos(),
+    fsId: { mountpoint: path },
+    usedBytes: { value: BigInt(bytes) },
+    inodesUsed: { value: BigInt(inodes) },
   };
 }
 

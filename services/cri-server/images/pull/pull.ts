@@ -16,6 +16,8 @@ export interface PullRequest {
   /** As people write it: `nginx`, `quay.io/a/b@sha256:...`. */
   reference: string;
   auth?: AuthRequest;
+  /** The Kubernetes namespace of the pod that it is for. */
+  namespace?: string;
 }
 
 /** Milliseconds that a failed pull's content is kept for the next attempt, against garbage collection. */
@@ -53,7 +55,7 @@ async function pullReference(
   const tracker = parts.board.begin(formatReference(reference), request.reference);
   const lease = parts.leases.open();
   try {
-    const image = await pull(parts, { reference, auth: request.auth, tracker, lease }, signal);
+    const image = await pull(parts, { reference, request, tracker, lease }, signal);
     lease.close();
     tracker.end({ imageId: image.id });
     return image;
@@ -67,18 +69,19 @@ async function pullReference(
 
 interface Pull {
   reference: Reference;
-  auth: AuthRequest | undefined;
+  request: PullRequest;
   tracker: PullTracker;
   lease: Lease;
 }
 
 async function pull(
   parts: ImageParts,
-  { reference, auth, tracker, lease }: Pull,
+  { reference, request, tracker, lease }: Pull,
   signal: AbortSignal,
 ): Promise<ImageRecord> {
   const { registry, content } = parts;
-  const options = { auth, signal };
+  const { auth, namespace } = request;
+  const options = { auth, namespace, signal };
   const local = (digest: string) => {
     const bytes = intact(content, digest);
     // Something is to be fetched: the workers start while manifest and config come.

@@ -30,13 +30,14 @@ export type * from './types.ts';
 /** Makes a client. It opens connections when they are needed and reads its files at every call. */
 export function createRegistryClient(config: RegistryClientDeps = {}): RegistryClient {
   const { certsDirs = [], dockerConfigs = [], proxy = {}, clock = systemClock, userAgent = 'skiff' } = config;
+  const { namespaceConfigs } = config;
   const limits: Limits = { ...defaultLimits, ...config.limits };
   const dispatchers = createDispatchers({ proxy, limits });
   const sender = createSender({ dispatchers, limits, userAgent });
   const retry = { clock, limits, attempts: limits.attempts, answerMs: limits.headersMs };
   const exchange = createExchange({ sender, authorizer: createAuthorizer({ clock }), retry });
   const rests = createMirrorRests({ clock });
-  const deps: OperationDeps = { exchange, clock, limits, certsDirs, dockerConfigs, rests };
+  const deps: OperationDeps = { exchange, clock, limits, certsDirs, dockerConfigs, namespaceConfigs, rests };
   return {
     resolve: (reference, options = {}) =>
       resolve({ deps, reference, options, what: `pull ${formatReference(reference)}` }),

@@ -21,6 +21,8 @@ export interface AuthRequest {
 /** What every call takes. */
 export interface CallOptions {
   auth?: AuthRequest;
+  /** The Kubernetes namespace that it is for, whose own credentials are tried first. */
+  namespace?: string;
   /** Ends the call: CANCELLED, or DEADLINE_EXCEEDED if the reason is a timeout. */
   signal?: AbortSignal;
   /** Told the number of bytes that went over the wire since the last time. */
@@ -132,6 +134,8 @@ export interface RegistryClientDeps {
   certsDirs?: readonly string[];
   /** Docker config files (`config.json`); the first with credentials for a registry wins. */
   dockerConfigs?: readonly string[];
+  /** A folder of such files for single Kubernetes namespaces, `<namespace>.json`; they win over `dockerConfigs`. */
+  namespaceConfigs?: string;
   proxy?: ProxySettings;
   clock?: Clock;
   limits?: Partial<Limits>;

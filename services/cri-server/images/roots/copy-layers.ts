@@ -19,7 +19,7 @@ import {
 } from '#foundation/linux/at.ts';
 import { listXattrsAt, setXattrAt } from '#foundation/linux/xattr.ts';
 import { removeTreeAt } from '../unpack/remove-tree.ts';
-import { isWhiteoutDevice, opaqueAttribute } from '../unpack/whiteout.ts';
+import { isMark, isOpaque, isWhiteout } from '../unpack/whiteout.ts';
 
 /** What to copy where. */
 export interface CopyJob {
@@ -60,7 +60,7 @@ function copyEntry(copying: Copying, from: number, to: number, name: string, pat
   if (stat === undefined) return;
   const type = stat.mode & FileType.mask;
   if (type !== FileType.directory) removeTreeAt(to, name);
-  if (isWhiteoutDevice(stat)) return;
+  if (isWhiteout(from, name, stat)) return;
   if (type === FileType.directory) {
     copyDirectory(copying, from, to, name, path);
     setFacts(from, name, to, name, stat);
@@ -79,7 +79,7 @@ function copyEntry(copying: Copying, from: number, to: number, name: string, pat
 function copyDirectory(copying: Copying, from: number, to: number, name: string, path: string): void {
   const there = statAt(to, name);
   const isFolder = there !== undefined && (there.mode & FileType.mask) === FileType.directory;
-  if (!isFolder || listXattrsAt(from, name).has(opaqueAttribute)) {
+  if (!isFolder || isOpaque(from, name)) {
     removeTreeAt(to, name);
     makeDirectoryAt(to, name);
   }
@@ -106,7 +106,7 @@ function setFacts(from: number, name: string, to: number, as: string, stat: Stat
   chownAt(to, as, stat.uid, stat.gid);
   if ((stat.mode & FileType.mask) !== FileType.link) chmodAt(to, as, stat.mode & 0o7777);
   for (const [attribute, value] of listXattrsAt(from, name))
-    if (!attribute.startsWith('trusted.overlay.')) setXattrAt(to, as, attribute, value);
+    if (!isMark(attribute)) setXattrAt(to, as, attribute, value);
   setTimesAt(to, as, stat.mtime);
 }
 

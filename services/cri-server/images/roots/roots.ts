@@ -14,6 +14,7 @@ import { copyRootAttributes } from './attributes.ts';
 import { requireOverlay, saveChanges } from './changes.ts';
 import { type RootLayout, type RootPaths, rootLayout } from './layout.ts';
 import { mountRoot } from './mount-root.ts';
+import { totalUsage } from './total-usage.ts';
 
 /** Roots, and which layers they hold. */
 export interface Roots
@@ -23,6 +24,8 @@ export interface Roots
   > {
   /** Every root there is. */
   all(): RootRecord[];
+  /** What all of them take on disk; measured anew after a while. */
+  rootsUsage(): Promise<{ bytes: number; inodes: number }>;
 }
 
 /** Opens the roots of a store. */
@@ -34,6 +37,10 @@ export function openRoots(parts: ImageParts, store: Store): Roots {
     await removeDirectories(parts, layout.nameOf(key));
     roots.delete(key);
     records.delete(key);
+  };
+  const usageOf = (key: string) => {
+    const { upper, merged } = layout.paths(key);
+    return parts.pool.run('usage', parts.overlay ? upper : merged);
   };
   const locked = <T>(key: string, work: () => Promise<T>) => parts.locks.run(`root ${key}`, work);
   return {
@@ -54,10 +61,10 @@ export function openRoots(parts: ImageParts, store: Store): Roots {
         undo.commit();
         return { path: merged };
       }),
+    rootsUsage: totalUsage({ keys: () => roots.keys(), usageOf }),
     removeRoot: (key) => locked(key, () => remove(key)),
     rootUsage: async (key) => {
-      const { upper, merged } = layout.paths(key);
-      const { bytes, inodes } = await parts.pool.run('usage', parts.overlay ? upper : merged);
+      const { bytes, inodes } = await usageOf(key);
       return { bytes: BigInt(bytes), inodes: BigInt(inodes) };
     },
     saveChanges: async (key, archive) => {

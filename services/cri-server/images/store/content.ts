@@ -29,6 +29,8 @@ export interface Content {
   /** Every digest. */
   list(): string[];
   listPartials(): string[];
+  /** Bytes and number of all blobs. A blob is looked at once: there may be thousands, and they do not change. */
+  usage(): { bytes: number; blobs: number };
 }
 
 /** Opens the content below `directory`, which is made if absent. */
@@ -39,11 +41,19 @@ export function openContent(directory: string): Content {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
   const path = (digest: string) => join(blobs, ...digest.split(':'));
   const partialPath = (digest: string) => join(ingest, digest.replace(':', '-'));
+  const list = () =>
+    readdirSync(blobs).flatMap((algorithm) =>
+      readdirSync(join(blobs, algorithm))
+        .filter((name) => /^[0-9a-f]+$/.test(name))
+        .map((hex) => `${algorithm}:${hex}`),
+    );
+  const sizeOf = (digest: string) => statSync(path(digest), { throwIfNoEntry: false })?.size;
+  let sizes = new Map<string, number>();
   return {
     path,
     partialPath,
     has: (digest) => existsSync(path(digest)),
-    size: (digest) => statSync(path(digest), { throwIfNoEntry: false })?.size,
+    size: sizeOf,
     read: (digest) => {
       try {
         return readFileSync(path(digest));
@@ -58,12 +68,11 @@ export function openContent(directory: string): Content {
     commit: (digest) => renameSync(partialPath(digest), path(digest)),
     remove: (digest) => rmSync(path(digest), { force: true }),
     removePartial: (digest) => rmSync(partialPath(digest), { force: true }),
-    list: () =>
-      readdirSync(blobs).flatMap((algorithm) =>
-        readdirSync(join(blobs, algorithm))
-          .filter((name) => /^[0-9a-f]+$/.test(name))
-          .map((hex) => `${algorithm}:${hex}`),
-      ),
+    list,
     listPartials: () => readdirSync(ingest).map((name) => name.replace('-', ':')),
+    usage: () => {
+      sizes = new Map(list().map((digest) => [digest, sizes.get(digest) ?? sizeOf(digest) ?? 0]));
+      return { bytes: sizes.values().reduce((sum, size) => sum + size, 0), blobs: sizes.size };
+    },
   };
 }

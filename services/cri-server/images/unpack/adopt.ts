@@ -15,6 +15,7 @@ import {
   statAt,
 } from '#foundation/linux/at.ts';
 import { listXattrsAt, setXattrAt } from '#foundation/linux/xattr.ts';
+import { isMark } from './whiteout.ts';
 
 /** Which folders of which layer. */
 export interface AdoptJob {
@@ -52,7 +53,7 @@ function copyFrom(directory: string, path: string, target: number): boolean {
     chownAt(target, '.', stat.uid, stat.gid);
     chmodAt(target, '.', stat.mode & 0o7777);
     for (const [name, value] of listXattrsAt(source, '.'))
-      if (!name.startsWith('trusted.overlay.')) setXattrAt(target, '.', name, value);
+      if (!isMark(name)) setXattrAt(target, '.', name, value);
     setTimesAt(target, '.', stat.mtime);
     return true;
   } finally {

@@ -57,8 +57,22 @@ function inflaterFor(head: Buffer): Inflater | undefined {
   if (head[0] === 0x1f && head[1] === 0x8b) return fastestGzip();
   const magic = head.readUInt32LE(0);
   const isSkippable = magic >>> 4 === 0x184d2a5;
-  return magic === 0xfd2fb528 || isSkippable ? zstdInflater() : undefined;
+  if (magic === 0xfd2fb528 || isSkippable) return zstdInflater();
+  const other = otherFormats.find(([start]) => head.toString('latin1', 0, start.length) === start);
+  if (other !== undefined)
+    throw new SkiffError(
+      'INVALID_ARGUMENT',
+      `it is compressed with ${other[1]}; layers may have gzip or zstd`,
+    );
+  return undefined;
 }
+
+/** How files of other compressors begin: no tar archive of an image does. */
+const otherFormats: [string, string][] = [
+  ['\xfd7zX', 'xz'],
+  ['BZh', 'bzip2'],
+  ['\x04"M\x18', 'lz4'],
+];
 
 function inflating(source: ByteSource, inflater: Inflater): () => Uint8Array | undefined {
   const output = Buffer.allocUnsafe(outputBytes);

@@ -22,7 +22,7 @@ import { setXattr, setXattrAt } from '#foundation/linux/xattr.ts';
 import type { SparseRegion } from './sparse.ts';
 import type { TarEntry, TarReader } from './tar-reader.ts';
 import { openTree, type Place, type Tree } from './tree.ts';
-import { classify, isWhiteoutDevice, setOpaque, unpackWhiteout } from './whiteout.ts';
+import { classify, isMark, isWhiteout, setOpaque, unpackWhiteout } from './whiteout.ts';
 
 /** What was unpacked. */
 export interface Extracted {
@@ -114,7 +114,7 @@ const make: Record<TarEntry['type'], Maker> = {
     const there = tree.stat(place);
     const isDirectory = there !== undefined && (there.mode & FileType.mask) === FileType.directory;
     if (!isDirectory) {
-      const hides = there !== undefined && isWhiteoutDevice(there);
+      const hides = there !== undefined && isWhiteout(place.folder, place.base, there);
       tree.clear(place);
       makeDirectoryAt(place.folder, place.base, 0o700);
       // A folder in place of a whiteout must go on hiding what the layers below have.
@@ -212,7 +212,7 @@ function writeAll(fd: number, bytes: Uint8Array, position: number | null): void 
  * file cannot hold is left out, as other runtimes do.
  */
 function setAttribute(entry: TarEntry, name: string, value: Buffer, at: Place | number): void {
-  if (/^(trusted|user)\.overlay\./.test(name) || name === 'security.selinux') return;
+  if (isMark(name) || name === 'security.selinux') return;
   try {
     if (typeof at === 'number') setXattr(at, name, value);
     else setXattrAt(at.folder, at.base, name, value);

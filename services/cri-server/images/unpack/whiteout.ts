@@ -2,9 +2,10 @@
  * Whiteouts: `.wh.NAME` hides NAME of the layers below, `.wh..wh..opq` all that they have in its folder.
  * They hide nothing of their own layer. See the image specification's layer.md, "Whiteouts".
  */
-import { SkiffError } from '#foundation/base/errors.ts';
-import { FileType, makeNodeAt, printableName, type StatAt } from '#foundation/linux/at.ts';
-import { setXattrAt } from '#foundation/linux/xattr.ts';
+import { closeSync, fchmodSync } from 'node:fs';
+import { isSkiffError, SkiffError } from '#foundation/base/errors.ts';
+import { createFileAt, FileType, makeNodeAt, printableName, type StatAt } from '#foundation/linux/at.ts';
+import { listXattrsAt, setXattr, setXattrAt } from '#foundation/linux/xattr.ts';
 import type { Place, Tree } from './tree.ts';
 
 const prefix = '.wh.';
@@ -13,6 +14,9 @@ const reserved = '.wh..wh.';
 const opaque = '.wh..wh..opq';
 /** What tells overlayfs that a folder hides those below. */
 export const opaqueAttribute = 'trusted.overlay.opaque';
+/** The same where the file system does not take that, and for whiteouts. */
+const plainOpaque = 'user.skiff.opaque';
+const plainWhiteout = 'user.skiff.whiteout';
 
 /** What the name of an entry makes of it. */
 export type NameKind = 'plain' | 'whiteout' | 'opaque' | 'ignored';
@@ -52,7 +56,7 @@ export function unpackWhiteout(tree: Tree, place: Place, kind: 'whiteout' | 'opa
     path: place.path.slice(0, -place.base.length) + base,
   };
   const there = tree.stat(hidden);
-  if (there === undefined) makeNodeAt(hidden.folder, hidden.base, FileType.character);
+  if (there === undefined) makeWhiteout(hidden);
   // Of the same layer: it stays, and a folder hides what is below it instead of being merged with that.
   else if ((there.mode & FileType.mask) === FileType.directory) hideBelow(tree, hidden);
 }
@@ -63,13 +67,50 @@ function hideBelow(tree: Tree, place: Place): void {
   tree.declared(place);
 }
 
-/** Marks a folder opaque. */
-export function setOpaque(place: Place): void {
-  setXattrAt(place.folder, place.base, opaqueAttribute, Buffer.from('y'));
+/**
+ * Makes a whiteout in overlayfs's form. Overlayfs itself, in which a store may lie, lets nobody make those: there it
+ * is an empty file with an attribute, which serves for copying as well.
+ */
+function makeWhiteout({ folder, base }: Place): void {
+  try {
+    makeNodeAt(folder, base, FileType.character);
+  } catch (error) {
+    if (!isSkiffError(error) || error.errno !== 'EPERM') throw error;
+    const fd = createFileAt(folder, base);
+    try {
+      setXattr(fd, plainWhiteout, Buffer.from('y'));
+      fchmodSync(fd, 0);
+    } finally {
+      closeSync(fd);
+    }
+  }
 }
 
-/** Whether a file is overlayfs's form of a whiteout. */
-export function isWhiteoutDevice(stat: StatAt): boolean {
-  const isCharacter = (stat.mode & FileType.mask) === FileType.character;
-  return isCharacter && stat.device.major === 0 && stat.device.minor === 0;
+/** Marks a folder opaque. */
+export function setOpaque({ folder, base }: Place): void {
+  try {
+    setXattrAt(folder, base, opaqueAttribute, Buffer.from('y'));
+  } catch (error) {
+    if (!isSkiffError(error) || !['EPERM', 'EOPNOTSUPP', 'ENOTSUP'].includes(error.errno ?? '')) throw error;
+    setXattrAt(folder, base, plainOpaque, Buffer.from('y'));
+  }
+}
+
+/** Whether a folder hides what the layers below have in it. */
+export function isOpaque(folder: number, base: string): boolean {
+  const attributes = listXattrsAt(folder, base);
+  return attributes.has(opaqueAttribute) || attributes.has(plainOpaque);
+}
+
+/** Whether a file is a whiteout, in either form. */
+export function isWhiteout(folder: number, base: string, stat: StatAt): boolean {
+  const type = stat.mode & FileType.mask;
+  if (type === FileType.character) return stat.device.major === 0 && stat.device.minor === 0;
+  const mayBe = type === FileType.file && stat.size === 0 && (stat.mode & 0o7777) === 0;
+  return mayBe && listXattrsAt(folder, base).has(plainWhiteout);
+}
+
+/** Whether an attribute is a mark of the store or of overlayfs, and no part of the image. */
+export function isMark(name: string): boolean {
+  return /^(trusted|user)\.overlay\./.test(name) || name === plainWhiteout || name === plainOpaque;
 }

@@ -1,4 +1,5 @@
 /** What every operation of the client has in common: its hosts, asked one after another, and its credentials. */
+import { join } from 'node:path';
 import { firstCause, isSkiffError, SkiffError, wrapError } from '#foundation/base/errors.ts';
 import type { Clock } from '#foundation/base/time.ts';
 import type { Reference } from '../../reference.ts';
@@ -20,6 +21,7 @@ export interface OperationDeps {
   limits: Limits;
   certsDirs: readonly string[];
   dockerConfigs: readonly string[];
+  namespaceConfigs?: string;
   rests: MirrorRests;
 }
 
@@ -90,12 +92,19 @@ async function placeAt(
   const found =
     asked ??
     (await fromDockerConfigs(
-      deps.dockerConfigs,
+      configsFor(deps, options.namespace),
       host.mirror ? host.address : reference.domain,
       reference.path,
       options.signal,
     ));
   return { host, attempts, repository: repositoryAt(host, reference.path), credentials: found ?? anonymous };
+}
+
+/** The files that may hold credentials for a namespace. Its name becomes a path, so only a real one counts. */
+function configsFor({ dockerConfigs, namespaceConfigs }: OperationDeps, namespace = ''): readonly string[] {
+  const isNamespace = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(namespace);
+  if (namespaceConfigs === undefined || !isNamespace) return dockerConfigs;
+  return [join(namespaceConfigs, `${namespace}.json`), ...dockerConfigs];
 }
 
 function noHost(what: string, domain: string, capability: Capability): SkiffError {

@@ -1,0 +1,36 @@
+/** What all roots take on disk together. */
+import type { TreeUsage } from '../unpack/usage.ts';
+
+/** Milliseconds that a measurement counts: the kubelet asks every few seconds, and trees may be large. */
+const freshMs = 10_000;
+
+/** What it is made from. */
+export interface TotalUsageDeps {
+  keys(): Iterable<string>;
+  usageOf(key: string): Promise<TreeUsage>;
+  /** Milliseconds of a clock that never jumps. */
+  now?: () => number;
+}
+
+/** Makes a function that measures, or tells what was measured just now. */
+export function totalUsage({
+  keys,
+  usageOf,
+  now = () => performance.now(),
+}: TotalUsageDeps): () => Promise<TreeUsage> {
+  let last: { at: number; sum: Promise<TreeUsage> } | undefined;
+  const measure = async (): Promise<TreeUsage> => {
+    // A root that is being removed takes nothing any more.
+    const each = [...keys()].map((key) => usageOf(key).catch(() => ({ bytes: 0, inodes: 0 })));
+    const sum = { bytes: 0, inodes: 0 };
+    for (const { bytes, inodes } of await Promise.all(each)) {
+      sum.bytes += bytes;
+      sum.inodes += inodes;
+    }
+    return sum;
+  };
+  return () => {
+    if (last === undefined || now() - last.at > freshMs) last = { at: now(), sum: measure() };
+    return last.sum;
+  };
+}
