@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { RuntimeSpec } from '#contracts/oci/runtime.ts';
 import { errnoOf } from '#foundation/base/errors.ts';
 import { nowNanos } from '#foundation/base/time.ts';
-import { type PodPaths, podKey, podPaths, podsDirectory } from '../supervisor/paths.ts';
+import { ownCgroupParent, type PodPaths, podKey, podPaths, podsDirectory } from '../supervisor/paths.ts';
 import { type PodConfig, saveRecord } from '../supervisor/records.ts';
 
 /** A pod as a caller wants it; sizes in bytes. */
@@ -78,7 +78,7 @@ export function vmSize(limits: { memory: number; quota: number; period: number; 
 
 /** A group beside the container's own, below the same parent. systemd's names are not paths. */
 function cgroupOf(path: string | undefined, podId: string): string | undefined {
-  if (path === undefined || path === '' || path.includes(':')) return `/skiff-vm/${podKey(podId)}`;
+  if (path === undefined || path === '' || path.includes(':')) return `${ownCgroupParent}/${podKey(podId)}`;
   const parent = path.startsWith('/') ? path.slice(0, path.lastIndexOf('/')) : '';
   return `${parent}/skiff-vm-${podKey(podId)}`;
 }

@@ -53,6 +53,8 @@ export interface Core extends SupervisorDeps {
   containers: Map<string, Container>;
   /** Shims that came before their container was asked for. */
   early: Map<string, ProcessLink>;
+  /** Whether a container was ever asked for. */
+  used: boolean;
   /** Calls that make containers: the VM must not end for want of containers meanwhile. */
   busy: number;
   /** File systems in the guest's memory that are there or on their way, by path. */

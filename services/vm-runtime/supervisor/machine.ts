@@ -9,7 +9,6 @@
  * Whatever ends it (its own shutdown, the death of the hypervisor or the file server, an agent that is silent or talks
  * rubbish) ends all containers; the records stay until they are deleted.
  */
-import { randomBytes } from 'node:crypto';
 import { messageOf, SkiffError } from '#foundation/base/errors.ts';
 import type { AgentEvent } from '../agent-client/types.ts';
 import type { PodVm } from '../factory/types.ts';
@@ -79,7 +78,6 @@ async function configureGuest(core: Core, { agent }: PodVm): Promise<void> {
     ...(hostname === '' ? {} : { hostname }),
     sysctls,
     sharedPidNamespace: sharedPid,
-    machineId: randomBytes(16).toString('hex'),
   });
 }
 
@@ -157,7 +155,9 @@ async function over(core: Core, reason: string): Promise<void> {
     observeExit(core, container, lost);
   }
   core.events.emit('POD_ENDED', { reason });
-  if (core.containers.size === 0 && core.busy === 0 && core.config.endsWithLast) await removePod(core);
+  if (core.containers.size > 0 || core.busy > 0 || !core.config.endsWithLast) return;
+  // Whoever had it made comes in a moment and must be told why it ended.
+  if (core.used) await removePod(core);
 }
 
 /** As of a process that was killed. */

@@ -26,7 +26,7 @@ async function main(): Promise<number | undefined> {
   const config = loadRecord<PodConfig>(paths.config);
   if (config === undefined) return 0;
   const say = openLog(paths.log);
-  const factory = podFactory({ cache, say });
+  const factory = podFactory({ root: config.root, cache, say });
   // The last answers are on their way to their clients.
   const onOver = () => void supervisor.close().finally(() => process.exit(0));
   const supervisor = await startSupervisor({ paths, config, factory, say, onOver });

@@ -15,6 +15,9 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { SkiffError } from '#foundation/base/errors.ts';
 
+/** The parent of the cgroups of pods whose callers named none. */
+export const ownCgroupParent = '/skiff-vm';
+
 /** The places of one pod VM. */
 export interface PodPaths {
   directory: string;

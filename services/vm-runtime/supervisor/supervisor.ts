@@ -34,6 +34,7 @@ export async function startSupervisor(deps: SupervisorDeps): Promise<RunningSupe
     life: { phase: 'waiting' },
     containers: new Map(),
     early: new Map(),
+    used: false,
     busy: 0,
     tmpfs: new Map(),
     events: openEvents(deps.paths.events),

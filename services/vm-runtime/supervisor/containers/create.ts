@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { RuntimeSpec, RuntimeState } from '#contracts/oci/runtime.ts';
+import type { RuntimeSpec } from '#contracts/oci/runtime.ts';
 import { SkiffError, wrapError } from '#foundation/base/errors.ts';
 import { nowNanos } from '#foundation/base/time.ts';
 import { type UndoStack, undoStack } from '#foundation/base/undo.ts';
@@ -17,7 +17,9 @@ import { runHooks, tryHooks } from '../hooks.ts';
 import { bindProcess, takeLink } from '../links.ts';
 import { bootMachine, saveRunning } from '../machine.ts';
 import { containerStateFile } from '../paths.ts';
+import { stateOf } from '../state.ts';
 import { type GuestPlan, type GuestTmpfs, planContainer } from '../translate/index.ts';
+import { endIfLast } from './remove.ts';
 
 /** Milliseconds that the shim has to attach: its process is there before the call. */
 const shimMs = 10_000;
@@ -32,10 +34,13 @@ export interface CreateRequest {
 /** Makes a container. @throws SkiffError ALREADY_EXISTS, or what a step failed with; nothing is left then. */
 export async function createContainer(core: Core, request: CreateRequest): Promise<Container> {
   core.busy += 1;
+  core.used = true;
   try {
     return await core.locks.run(request.id, () => create(core, request));
   } finally {
     core.busy -= 1;
+    // One that failed may have been what the VM was made for.
+    void endIfLast(core);
   }
 }
 
@@ -174,13 +179,4 @@ function guestPidOf(core: Core, shimPid: number): number | undefined {
   for (const { record } of core.containers.values())
     if (record.shim.pid === shimPid && record.guestPid > 0) return record.guestPid;
   return undefined;
-}
-
-/** What hooks are told. */
-export function stateOf(
-  record: Container['record'],
-  status: RuntimeState['status'] = record.status,
-): RuntimeState {
-  const { id, bundle, shim, annotations } = record;
-  return { ociVersion: '1.0.2', id, status, pid: status === 'stopped' ? 0 : shim.pid, bundle, annotations };
 }

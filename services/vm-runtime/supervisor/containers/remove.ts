@@ -7,7 +7,7 @@ import { tryHooks } from '../hooks.ts';
 import { endMachine } from '../machine.ts';
 import { removePod } from '../over.ts';
 import { containerDirectory } from '../paths.ts';
-import { stateOf } from './create.ts';
+import { stateOf } from '../state.ts';
 
 /** Milliseconds that a killed process may take to end. */
 const killMs = 20_000;

@@ -4,7 +4,7 @@ import { nowNanos } from '#foundation/base/time.ts';
 import type { Core } from '../core.ts';
 import { saveContainer } from '../exits.ts';
 import { tryHooks } from '../hooks.ts';
-import { stateOf } from './create.ts';
+import { stateOf } from '../state.ts';
 import { getContainer } from './find.ts';
 
 /** Starts a created container. @throws SkiffError FAILED_PRECONDITION in any other state. */
