@@ -36,6 +36,8 @@ export interface ConnectAgentOptions {
   /** Milliseconds until the agent must have answered; 20,000 unless told. */
   deadlineMs?: number;
   signal?: AbortSignal;
+  /** No host died in the middle of a frame to this guest: it was just booted, or is the clone of a saved one. */
+  fresh?: boolean;
   /** Sees what the agent says, a line at a time; at most 4 KiB each, without control characters. */
   onLog?: (line: string) => void;
 }

@@ -50,6 +50,7 @@ export async function assemble(
     });
     network?.closeTaps();
     const agent = await awaitAgent(deps, vm, {
+      fresh: true,
       ...(deadlineMs === undefined ? {} : { deadlineMs }),
       ...(signal === undefined ? {} : { signal }),
     });

@@ -22,13 +22,13 @@ export const agentMs = 20_000;
 export async function awaitAgent(
   deps: Pick<FactoryDeps, 'connectAgent'>,
   vm: Vm,
-  options: { deadlineMs?: number; signal?: AbortSignal } = {},
+  options: { deadlineMs?: number; signal?: AbortSignal; fresh?: boolean } = {},
 ): Promise<AgentClient> {
-  const { deadlineMs = agentMs, signal } = options;
+  const { deadlineMs = agentMs, signal, fresh = false } = options;
   const stop = new AbortController();
   const cancel = () => stop.abort(signal?.reason);
   signal?.addEventListener('abort', cancel, { once: true });
-  const connecting = deps.connectAgent({ socketPath: vm.agentSocketPath, deadlineMs, signal: stop.signal });
+  const connecting = deps.connectAgent({ socketPath: vm.agentSocketPath, deadlineMs, fresh, signal: stop.signal });
   const ended = vm.ended.then((end) => {
     throw new SkiffError('UNAVAILABLE', `The VM ${vm.id} ended before its agent answered: ${describe(end)}`);
   });

@@ -96,7 +96,9 @@ async function makeTemplate(
   const spec = { id: 'template', directory: source, image, ...size, nics: [], shares: [], hotplug: true };
   try {
     const vm = await hypervisor.start(spec, signal);
-    const agent = await awaitAgent(deps, vm, signal === undefined ? {} : { signal });
+    const agent = await awaitAgent(deps, vm, { fresh: true, ...(signal === undefined ? {} : { signal }) });
+    // With its first configuration the guest loads what it may need; no clone has to do that again.
+    await agent.configure({});
     await agent.dropCaches();
     agent.close();
     await sleep(deps.settleMs ?? defaultSettleMs, undefined, { signal });
