@@ -1,0 +1,103 @@
+/** The life of an image, as a person lives it: built, named, pushed to a private registry, removed, pulled, run. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+import { authority, certificateFor } from '../faulty-registry/certificates.ts';
+import { type DebianRegistry, startDebianRegistry } from '../faulty-registry/debian-registry.ts';
+import { eventually, launcher, type TestRoot, testRoot } from './harness.ts';
+
+/** bcrypt of "secret", cost 5. */
+const htpasswd = 'user:$2a$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n';
+const creds = ['--creds', 'user:secret'];
+
+describe('the life of an image', { timeout: 240_000 }, () => {
+  let root: TestRoot;
+  let registry: DebianRegistry;
+  let name: string;
+  let built: string;
+
+  before(async () => {
+    root = testRoot();
+    const { certPath, keyPath } = await certificateFor('127.0.0.1');
+    registry = await startDebianRegistry({ htpasswd, tls: { certificate: certPath, key: keyPath } });
+    name = `${registry.address}/team/app:v1`;
+    // As `up` starts it, so that `down` ends it too.
+    spawn(launcher, ['--root', root.path, 'node', '--started-by', 'up'], { stdio: 'ignore' });
+    await eventually('the node answers', async () =>
+      (await root.skiff(['images'])).code === 0 ? true : undefined,
+    );
+  });
+  after(async () => {
+    await registry?.[Symbol.asyncDispose]();
+    await root.dispose();
+  });
+
+  const skiff = async (...args: string[]) => {
+    const ended = await root.skiff(args);
+    assert.equal(ended.code, 0, `${args.join(' ')}: ${ended.stderr}`);
+    return ended.stdout;
+  };
+  const refused = async (code: number, says: RegExp, ...args: string[]) => {
+    const ended = await root.skiff(args);
+    assert.equal(ended.code, code, ended.stderr);
+    assert.match(ended.stderr, says);
+  };
+  const ids = async () =>
+    (JSON.parse(await skiff('images', '--json')) as { id: string }[]).map(({ id }) => id);
+
+  test('it is built, and gets the name of a registry', async () => {
+    await skiff('image', 'debian', 'busybox-static', '-t', 'localhost/app:1');
+    await skiff('tag', 'localhost/app:1', name);
+    const all = await ids();
+    assert.equal(all.length, 1);
+    built = all[0] ?? '';
+  });
+
+  test('it is pushed: the registry must be trusted, and wants a login', async () => {
+    const hosts = `${root.path}/etc/certs.d/${registry.address}`;
+    mkdirSync(hosts, { recursive: true });
+    writeFileSync(`${hosts}/hosts.toml`, `server = "https://${registry.address}"\n`);
+    await refused(69, /^skiff: Cannot push "[^"]*": .*unknown authority/m, 'push', name, ...creds);
+    writeFileSync(
+      `${hosts}/hosts.toml`,
+      `server = "https://${registry.address}"\nca = "${authority.path}"\n`,
+    );
+    await refused(77, /wants credentials/, 'push', name);
+    await refused(77, /refused the credentials/, 'push', name, '--creds', 'user:wrong');
+    assert.match(await skiff('push', name, ...creds), /^sha256:[0-9a-f]{64}\n$/);
+  });
+
+  test('it is removed, name by name', async () => {
+    assert.equal(await skiff('rmi', 'localhost/app:1'), 'untagged localhost/app:1\n');
+    assert.deepEqual(await ids(), [built]);
+    assert.match(await skiff('rmi', name), new RegExp(`deleted ${built}\n$`));
+    assert.deepEqual(await ids(), []);
+    await refused(66, /there is no image/, 'rmi', name);
+  });
+
+  test('it is pulled again, the same to the bit', async () => {
+    await refused(77, /wants credentials/, 'pull', name);
+    assert.equal(await skiff('pull', name, ...creds), `${built}\n`);
+    assert.match(await skiff('image', 'verify'), /parts checked\n$/);
+    await refused(66, /not found/, 'pull', `${registry.address}/team/other:v1`, ...creds);
+  });
+
+  test('a pod runs from it, with the credentials that the machine keeps for the registry', async () => {
+    const auths = { [registry.address]: { auth: Buffer.from('user:secret').toString('base64') } };
+    writeFileSync(`${root.path}/etc/registry-auth.json`, JSON.stringify({ auths }));
+    await skiff('rmi', name);
+    const container = {
+      name: 'app',
+      image: name,
+      imagePullPolicy: 'Always',
+      command: ['/bin/busybox', 'echo', 'hello from the registry'],
+    };
+    const spec = { restartPolicy: 'Never', containers: [container] };
+    const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'app' }, spec };
+    writeFileSync(`${root.path}/pod.json`, JSON.stringify(pod));
+    await skiff('up', '-d', `${root.path}/pod.json`);
+    assert.match(await skiff('logs', 'app'), /hello from the registry/);
+    assert.deepEqual(await ids(), [built]);
+  });
+});
