@@ -99,16 +99,15 @@ function moveTo(cgroup: string, pids: readonly number[]): void {
     for (const pid of pids) writeFileSync(join(directory, 'cgroup.procs'), String(pid));
 }
 
-/** Names of those that wait of a size. */
-function waitingOf(deps: FactoryDeps, shape: VmShape): string[] {
+/** Names of those that wait, of a guest and a size. */
+function waitingOf(deps: FactoryDeps, image: GuestImage, shape: VmShape): string[] {
   if (!existsSync(deps.directory)) return [];
-  return readdirSync(deps.directory).filter(
-    (name) => name.startsWith(prefixOf(shape)) && !name.endsWith('.new'),
-  );
+  const prefix = prefixOf(image, shape);
+  return readdirSync(deps.directory).filter((name) => name.startsWith(prefix) && !name.endsWith('.new'));
 }
 
-function prefixOf({ vcpus, memoryBytes }: VmShape): string {
-  return `${vcpus}-${memoryBytes / (1024 * 1024)}-`;
+function prefixOf({ digest }: GuestImage, { vcpus, memoryBytes }: VmShape): string {
+  return `${digest.slice(0, 8)}-${vcpus}-${memoryBytes / (1024 * 1024)}-`;
 }
 
 async function refill(deps: FactoryDeps, signal: AbortSignal | undefined): Promise<void> {

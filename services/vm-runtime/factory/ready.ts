@@ -28,7 +28,12 @@ export async function awaitAgent(
   const stop = new AbortController();
   const cancel = () => stop.abort(signal?.reason);
   signal?.addEventListener('abort', cancel, { once: true });
-  const connecting = deps.connectAgent({ socketPath: vm.agentSocketPath, deadlineMs, fresh, signal: stop.signal });
+  const connecting = deps.connectAgent({
+    socketPath: vm.agentSocketPath,
+    deadlineMs,
+    fresh,
+    signal: stop.signal,
+  });
   const ended = vm.ended.then((end) => {
     throw new SkiffError('UNAVAILABLE', `The VM ${vm.id} ended before its agent answered: ${describe(end)}`);
   });
