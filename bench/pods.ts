@@ -1,6 +1,6 @@
 /**
  * Measures pods on Skiff's kubelet with Skiff's CRI server in one process: `node bench/pods.ts [--rounds N]
- * [--pods N] [--seconds N] [--only start|idle|probes] [--cpu-prof DIR]`.
+ * [--pods N] [--seconds N] [--only start|idle|probes] [--cpu-prof DIR] [--flag FLAG...]`; flags are Node's, for the node.
  *
  * - start: from writing static manifests to the last pod Running and Ready; 1 pod, 30 pods; medians;
  * - idle: what so many idle pods cost, in percent of one core, and the memory they take;
@@ -23,6 +23,7 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '60' },
     only: { type: 'string' },
     'cpu-prof': { type: 'string' },
+    flag: { type: 'string', multiple: true, default: [] },
   },
 });
 const [rounds, pods, seconds] = [Number(values.rounds), Number(values.pods), Number(values.seconds)];
@@ -37,7 +38,7 @@ const sleeping = () => ({
   containers: [{ name: 'main', image, command: ['sleep', '1000000'] }],
 });
 
-await using node = await startNode(values['cpu-prof']);
+await using node = await startNode(values['cpu-prof'], values.flag);
 await node.run('warm', 1, sleeping); // Pulls the image.
 await node.clear();
 
@@ -85,6 +86,9 @@ if (wants('idle')) {
   );
   const { node: own, helpers } = node.memory();
   tell(`memory of kubelet and runtime with ${pods} pods (PSS)`, mb(own), '200 MB');
+  const { heapUsed, heapTotal } = await node.heap();
+  tell("  of it V8's heap, in use", `${mb(heapUsed)}`, '-');
+  tell('  and held', `${mb(heapTotal)}`, '-');
   tell(`  with their ${pods} conmon processes`, mb(own + helpers), '-');
   await node.clear();
 }

@@ -73,8 +73,9 @@ async function stop(): Promise<void> {
   process.exit(0);
 }
 
-process.on('message', (message: { pods?: number; stop?: boolean }) => {
+process.on('message', (message: { pods?: number; stop?: boolean; heap?: boolean }) => {
   if (message.stop === true) void stop();
+  else if (message.heap === true) process.send?.({ heap: process.memoryUsage() });
   else wait(message.pods ?? 0);
 });
 process.once('disconnect', () => void stop());

@@ -30,10 +30,15 @@ export interface BenchNode extends AsyncDisposable {
   cpuMs(): number;
   /** Bytes: the node's process, and its helpers (conmon) together. */
   memory(): { node: number; helpers: number };
+  /** V8's view of the node's main thread: bytes. */
+  heap(): Promise<NodeJS.MemoryUsage>;
 }
 
-/** @param cpuProfile a directory for V8's profile of the node, written when it ends. */
-export async function startNode(cpuProfile?: string): Promise<BenchNode> {
+/**
+ * @param cpuProfile a directory for V8's profile of the node, written when it ends.
+ * @param flags of Node for the node's process.
+ */
+export async function startNode(cpuProfile?: string, flags: readonly string[] = []): Promise<BenchNode> {
   const directory = mkdtempSync('/tmp/skiff-bp-');
   chmodSync(directory, 0o711);
   const network = writePeerNetwork(directory, 'skiff');
@@ -42,7 +47,7 @@ export async function startNode(cpuProfile?: string): Promise<BenchNode> {
   mkdirSync(manifests, { recursive: true });
   const profile = cpuProfile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${cpuProfile}`];
   const child = fork(program, [root, network.configDir], {
-    execArgv: profile,
+    execArgv: [...flags, ...profile],
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
   const pid = child.pid ?? 0;
@@ -71,6 +76,10 @@ export async function startNode(cpuProfile?: string): Promise<BenchNode> {
       node: proportionalSetSize(pid),
       helpers: helpersOf(directory, pid).reduce((sum, each) => sum + proportionalSetSize(each), 0),
     }),
+    async heap() {
+      child.send({ heap: true });
+      return (await answer(child)).heap;
+    },
     async [Symbol.asyncDispose]() {
       const ended = once(child, 'exit');
       child.send({ stop: true });
@@ -84,13 +93,18 @@ export async function startNode(cpuProfile?: string): Promise<BenchNode> {
   };
 }
 
+interface Answer {
+  at: number;
+  heap: NodeJS.MemoryUsage;
+}
+
 /** The next message. @throws Error if the node ends instead. */
-async function answer(child: ChildProcess): Promise<{ at: number }> {
+async function answer(child: ChildProcess): Promise<Answer> {
   const done = new AbortController();
   const { signal } = done;
   const ended = once(child, 'exit', { signal }).then(() => Promise.reject(new Error('the node has ended')));
   ended.catch(() => {});
-  const [message] = (await Promise.race([once(child, 'message', { signal }), ended])) as [{ at: number }];
+  const [message] = (await Promise.race([once(child, 'message', { signal }), ended])) as [Answer];
   done.abort();
   return message;
 }

@@ -7,10 +7,12 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Pod } from '#contracts/kubernetes/types.ts';
+import { isSkiffError } from '#foundation/base/errors.ts';
 import { silentLogger } from '#foundation/base/log.ts';
 import { systemClock } from '#foundation/base/time.ts';
 import { podOf } from '../testing/pods.ts';
 import { decodePod, decodePods } from './decode.ts';
+import { decodeElsewhere } from './decode-worker.ts';
 import { runFileSource } from './file-source.ts';
 import { runHttpSource } from './http-source.ts';
 import { createPodConfig } from './pod-config.ts';
@@ -205,6 +207,48 @@ test('a single manifest that does not exist yet, and one too large', async () =>
   } finally {
     rmSync(directory, { recursive: true });
   }
+});
+
+test('a large manifest is decoded elsewhere, once; those beside it do not wait', async () => {
+  const directory = mkdtempSync('/tmp/skiff-man-');
+  const path = join(directory, 'a-large.yaml');
+  const containers = Array.from(
+    { length: 6000 },
+    (_, index) => `  - {name: c${index}, image: registry.example/i:1}\n`,
+  );
+  const large = `apiVersion: v1\nkind: Pod\nmetadata: {name: large}\nspec:\n  containers:\n${containers.join('')}`;
+  try {
+    writeFileSync(path, large);
+    writeFileSync(join(directory, 'b.yaml'), manifest('b'));
+    await watching(directory, async (sets, next) => {
+      assert.deepEqual(await next(), ['b-n']);
+      const until = async (wanted: string[]) => {
+        for (const end = Date.now() + 60_000; String(sets.at(-1)) !== String(wanted); await wait(10))
+          if (Date.now() > end) throw new Error(`${sets.at(-1)} is not ${wanted}`);
+      };
+      await until(['large-n', 'b-n']);
+      writeFileSync(path, large.replace('image: registry', 'imagine: registry'));
+      writeFileSync(join(directory, 'c.yaml'), manifest('c'));
+      await until(['large-n', 'b-n', 'c-n']);
+      rmSync(path);
+      await until(['b-n', 'c-n']);
+    });
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
+
+test('decoding elsewhere: the same mistakes, and an end to what takes too long', async () => {
+  const broken = manifest('x').replace('containers', 'container');
+  const same = (error: unknown) =>
+    isSkiffError(error, 'INVALID_ARGUMENT') && /^f\.yaml:\d+:\d+: spec\.container/.test(error.message);
+  assert.throws(() => decodePod(broken, 'f.yaml'), same);
+  await assert.rejects(decodeElsewhere(broken, 'f.yaml'), same);
+  assert.equal((await decodeElsewhere(manifest('x'), 'f.yaml')).metadata.name, 'x');
+  const endless = `a: [${'{b: c}, '.repeat(200_000)}]`;
+  await assert.rejects(decodeElsewhere(endless, 'f.yaml', 5), (error) =>
+    isSkiffError(error, 'RESOURCE_EXHAUSTED'),
+  );
 });
 
 test('a URL: Pod or list, headers, an error keeps what was', async () => {

@@ -9,10 +9,13 @@ import type { Pod } from '#contracts/kubernetes/types.ts';
 import { errnoOf, messageOf, SkiffError } from '#foundation/base/errors.ts';
 import type { Logger } from '#foundation/base/log.ts';
 import type { Clock } from '#foundation/base/time.ts';
+import { decodeElsewhere } from './decode-worker.ts';
 import { toStaticPod } from './static-pod.ts';
 
 /** Bytes of a manifest; larger files are refused. */
 const maxManifestBytes = 10 * 1024 * 1024;
+/** Characters of a manifest that is decoded in a thread of its own; ordinary ones have a few thousand. */
+const largeManifest = 256 * 1024;
 /** Milliseconds to wait after an event: editors write, rename and remove in one go. */
 const settleMs = 3;
 
@@ -21,6 +24,8 @@ export interface FileSourceDeps {
   nodeName: string;
   /** Decodes, defaults and validates one Pod. @throws SkiffError with line and field. */
   decodePod(text: string, name: string): Pod;
+  /** Does so for a large one without keeping others waiting; in a thread of its own unless told. */
+  decodeLarge?(text: string, name: string): Promise<Pod>;
   /** Takes the full set. */
   emit(pods: Pod[]): void;
   /** Milliseconds between full reads: `fileCheckFrequency`. */
@@ -31,9 +36,9 @@ export interface FileSourceDeps {
 
 /** Reads until the signal aborts. */
 export async function runFileSource(deps: FileSourceDeps, signal: AbortSignal): Promise<void> {
-  const known = new Map<string, Known>();
   const complained = new Map<string, string>();
   let wakeUp = Promise.withResolvers<void>();
+  const known: Reading = { files: new Map(), large: new Map(), decoded: () => wakeUp.resolve() };
   using watcher = watchPath(deps, () => wakeUp.resolve());
   let woken = false;
   while (!signal.aborted) {
@@ -51,19 +56,31 @@ export async function runFileSource(deps: FileSourceDeps, signal: AbortSignal): 
 /** What a file held when it was last read: an unchanged one is not parsed again. */
 interface Known {
   stamp: string;
-  pod: Pod | undefined;
+  /** Beside a mistake: the pod before it. */
+  pod?: Pod;
+  error?: unknown;
+}
+
+interface Reading {
+  files: Map<string, Known>;
+  /** Large files that are being decoded, with their stamp. */
+  large: Map<string, string>;
+  /** Told when one of them was. */
+  decoded(): void;
 }
 
 async function readAll(
   deps: FileSourceDeps,
-  known: Map<string, Known>,
+  known: Reading,
   complained: Map<string, string>,
   justWritten: boolean,
 ): Promise<Pod[]> {
   const pods: Pod[] = [];
   const files = await listFiles(deps);
-  for (const path of [...known.keys()]) if (!files.includes(path)) known.delete(path);
+  for (const path of [...known.files.keys()]) if (!files.includes(path)) known.files.delete(path);
   for (const path of files) {
+    // A file that is being written must not end its pod: what it held last counts until the next full read.
+    const last = known.files.get(path)?.pod;
     try {
       const pod = await readPod(deps, path, known);
       if (pod !== undefined) pods.push(pod);
@@ -71,9 +88,8 @@ async function readAll(
     } catch (error) {
       // Removed since it was listed; so is its pod.
       if (errnoOf(error) === 'ENOENT') continue;
-      // A file that is being written must not end its pod: what it held last counts until the next full read.
-      const last = known.get(path)?.pod;
       if (justWritten && last !== undefined) pods.push(last);
+      else known.files.set(path, { stamp: '', ...known.files.get(path), pod: undefined });
       // One bad file must not keep the others from running; it is reported once for each of its contents.
       const message = messageOf(error);
       if (complained.get(path) !== message)
@@ -96,27 +112,63 @@ async function listFiles({ path, logger }: FileSourceDeps): Promise<string[]> {
   }
 }
 
-async function readPod(
-  { decodePod, nodeName }: FileSourceDeps,
-  path: string,
-  known: Map<string, Known>,
-): Promise<Pod | undefined> {
+async function readPod(deps: FileSourceDeps, path: string, known: Reading): Promise<Pod | undefined> {
   await using file = await open(path, 'r');
   const stats = await file.stat({ bigint: true });
   if (!stats.isFile()) return undefined;
   const stamp = `${stats.ino} ${stats.size} ${stats.mtimeNs} ${stats.ctimeNs}`;
-  const before = known.get(path);
-  if (before?.stamp === stamp) return before.pod;
+  const before = known.files.get(path);
+  if (before?.stamp === stamp) return podOf(before);
   if (stats.size > maxManifestBytes) {
     throw new SkiffError(
       'INVALID_ARGUMENT',
       `it has ${stats.size} bytes; at most ${maxManifestBytes} are read`,
     );
   }
+  if (known.large.get(path) === stamp) return before?.pod;
   const text = await file.readFile('utf8');
   if (text.trim() === '') throw new SkiffError('INVALID_ARGUMENT', `it is empty`);
-  const pod = toStaticPod(decodePod(text, path), nodeName, { source: 'file', path });
-  known.set(path, { stamp, pod });
+  if (text.length > largeManifest) {
+    void readLarge(deps, path, text, stamp, known);
+    return before?.pod;
+  }
+  const read = outcomeOf(stamp, before?.pod, () =>
+    toStaticPod(deps.decodePod(text, path), deps.nodeName, { source: 'file', path }),
+  );
+  known.files.set(path, read);
+  return podOf(read);
+}
+
+/** Decodes while others are read; the pod it held before stays meanwhile. */
+async function readLarge(
+  { decodeLarge = decodeElsewhere, nodeName }: FileSourceDeps,
+  path: string,
+  text: string,
+  stamp: string,
+  known: Reading,
+): Promise<void> {
+  const before = known.files.get(path);
+  known.large.set(path, stamp);
+  const decoded = await decodeLarge(text, path).then(
+    (pod) => outcomeOf(stamp, before?.pod, () => toStaticPod(pod, nodeName, { source: 'file', path })),
+    (error: unknown): Known => ({ stamp, error, pod: before?.pod }),
+  );
+  if (known.large.get(path) !== stamp) return; // Written again meanwhile.
+  known.large.delete(path);
+  known.files.set(path, decoded);
+  known.decoded();
+}
+
+function outcomeOf(stamp: string, before: Pod | undefined, work: () => Pod): Known {
+  try {
+    return { stamp, pod: work() };
+  } catch (error) {
+    return { stamp, error, pod: before };
+  }
+}
+
+function podOf({ pod, error }: Known): Pod | undefined {
+  if (error !== undefined) throw error;
   return pod;
 }
 
