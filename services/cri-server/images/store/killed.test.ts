@@ -1,0 +1,68 @@
+/** A pull that is killed again and again, at any moment, still comes to a whole image, and leaves nothing else. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { openTestImages, temporaryDirectory } from '../../../../test/hostile-images/harness.ts';
+import { pushImage } from '../../../../test/hostile-images/image.ts';
+import { startRegistry } from '../../../../test/hostile-images/registry.ts';
+import { slowRegistry } from '../../../../test/hostile-images/slow-registry.ts';
+import { tar } from '../../../../test/hostile-images/tar.ts';
+
+const rounds = 12;
+const script = new URL('../../../../test/hostile-images/pull-process.ts', import.meta.url).pathname;
+
+/** Starts a pull and kills it some time after it began to write. @returns whether it was done before. */
+async function pullAndKill(directory: string, reference: string, afterMs: number): Promise<boolean> {
+  const before = JSON.stringify(state(directory));
+  const args = ['--disable-warning=ExperimentalWarning', script, dirname(directory), reference];
+  const child = spawn(process.execPath, args, { stdio: 'ignore' });
+  const ended = once(child, 'exit');
+  for (let wait = 0; JSON.stringify(state(directory)) === before && child.exitCode === null; wait += 1) {
+    assert.ok(wait < 3000, 'the pull does not begin');
+    await sleep(10);
+  }
+  await sleep(afterMs);
+  child.kill('SIGKILL');
+  const [code] = (await ended) as [number | null];
+  return code === 0;
+}
+
+function state(directory: string): string[][] {
+  return ['ingest', 'layers', 'blobs/sha256'].map((name) => readdirSync(`${directory}/${name}`).sort());
+}
+
+test('a pull killed at any moment resumes, and comes to the same image', { timeout: 120_000 }, async () => {
+  using place = temporaryDirectory();
+  await using registry = await startRegistry(place.path);
+  await using slow = await slowRegistry(registry.host);
+  await using it = await openTestImages();
+  const noise = (bytes: number) => randomBytes(bytes).toString('base64');
+  const contents = [700_000, 400_000, 300, 300_000, 20, 500_000, 3000].map(noise);
+  const layers = contents.map((content, at) => ({ tar: tar({ name: `d/f${at}`, content }) }));
+  const pushed = await pushImage(registry.host, 'app', 'v1', { layers });
+  const reference = `${slow.host}/app:v1`;
+  let whole = 0;
+  for (let round = 0; round < rounds; round += 1) {
+    // Sooner and later, and slower and faster, so that every phase is hit.
+    slow.pauseMs = round % 2 === 0 ? 20 : 1;
+    if (await pullAndKill(it.directory, reference, round * 35)) whole += 1;
+  }
+  slow.pauseMs = 0;
+  await it.reopen();
+  assert.equal((await it.images.pull({ reference })).id, pushed.config);
+  assert.deepEqual(await it.images.verify(reference), []);
+  assert.ok(slow.blobs.some(({ from }) => from > 0) || whole > 0, 'nothing was resumed');
+  for (let wait = 0; readdirSync(`${it.directory}/trash`).length > 0 && wait < 500; wait += 1)
+    await sleep(20);
+  assert.deepEqual(
+    ['ingest', 'trash', 'layers'].map((name) => readdirSync(`${it.directory}/${name}`).length),
+    [0, 0, layers.length],
+  );
+  await it.images.prune({ all: true });
+  assert.deepEqual(it.images.usage(), { path: it.directory, bytes: 0, inodes: 0 });
+});
