@@ -108,12 +108,13 @@ export function probeFirmware(): Buffer {
 }
 
 /**
- * The kernel parameter that tells the rate of the time-stamp counter under emulation, where it is the host's own.
- * Without it the guest measures the rate against timers that emulation serves late, and 2 to 5 of 100 boots hang. The
- * host's figure is constant where it runs in a virtual machine itself; elsewhere it may be off by what the processor's
- * clock varies, which the agent's clock is corrected for.
+ * The kernel parameters that tell the rate of the time-stamp counter under emulation, where it is the host's own, and
+ * that it can be believed. Without the first the guest measures the rate against timers that emulation serves late, and
+ * 2 to 5 of 100 boots hang. Without the second a watchdog compares the counter with such timers, takes the counter for
+ * broken on a busy host, and counts ticks from then on, of which it misses some: its clock runs slow. The host's figure
+ * is constant where it runs in a virtual machine itself; elsewhere it may be off by what the processor's clock varies.
  */
 export function tscParameter(cpuinfo = readFileSync('/proc/cpuinfo', 'utf8')): string[] {
   const mhz = /^cpu MHz\s*:\s*([\d.]+)$/m.exec(cpuinfo)?.[1];
-  return mhz === undefined ? [] : [`tsc_early_khz=${Math.round(Number(mhz) * 1000)}`];
+  return mhz === undefined ? [] : [`tsc_early_khz=${Math.round(Number(mhz) * 1000)}`, 'tsc=reliable'];
 }
