@@ -37,12 +37,16 @@ export function attachWarmth(
     for (const holder of holders) if (performance.now() > holder.until) holders.delete(holder);
     return holders.size > 0;
   };
+  const touch = async () => {
+    const path = ownProcesses(layout);
+    if (path !== undefined) await write(path, '0');
+  };
   const run = async () => {
     running = true;
     while (wanted()) {
-      const path = ownProcesses(layout);
-      // "0" is the writer: cgroups(7). Whether it may is the kernel's answer after the lock, which is all that counts.
-      if (path !== undefined) await write(path, '0').catch(() => {});
+      // "0" is the writer: cgroups(7). Whether it may is the kernel's answer after the lock, which is all that counts;
+      // and a process that can open no more files works on without.
+      await touch().catch(() => {});
       await sleep(lastsMs);
     }
     running = false;

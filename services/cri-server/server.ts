@@ -2,10 +2,11 @@
  * The CRI server: locks its root, has its parts put together and recovered (`assembly.ts`), and only then
  * listens. `rpc/` answers Kubernetes' calls; the parts' own folders hold the rest of the handlers.
  */
-import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Images as AdminImages } from '#contracts/admin/admin_pb.ts';
 import { ImageService, RuntimeService } from '#contracts/cri/runtime_pb.ts';
+import { makeDirectories } from '#foundation/base/directories.ts';
 import { SkiffError } from '#foundation/base/errors.ts';
 import { createRegistry, type Registry } from '#foundation/base/metrics.ts';
 import { createRpcServer, type RpcServer } from '#foundation/grpc/server.ts';
@@ -66,8 +67,8 @@ async function start(
   undo: AsyncDisposableStack,
 ): Promise<void> {
   const { paths } = config;
-  mkdirSync(paths.run, { recursive: true, mode: 0o711 });
-  mkdirSync(paths.lib, { recursive: true, mode: 0o711 });
+  makeDirectories(paths.run, 0o711);
+  makeDirectories(paths.lib, 0o711);
   undo.use(lockFile(join(paths.run, 'cri.lock'), `A CRI server of ${paths.root}`));
   await prepareNamespaces();
   addServices(rpc, config, await assemble(config, metrics, undo));

@@ -5,7 +5,7 @@
  * The work goes on when the client leaves: its retry, which asks for the same name, gets the same container.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -14,6 +14,7 @@ import {
   NamespaceMode,
 } from '#contracts/cri/runtime_pb.ts';
 import type { RuntimeSpec } from '#contracts/oci/runtime.ts';
+import { makeDirectories } from '#foundation/base/directories.ts';
 import { SkiffError, wrapError } from '#foundation/base/errors.ts';
 import { replaceFileSync } from '#foundation/base/files.ts';
 import { nowNanos } from '#foundation/base/time.ts';
@@ -199,7 +200,7 @@ async function prepareRoots(
 function makeBundle(core: Core, id: string, undo: UndoStack): void {
   const bundle = bundleOf(core.paths, id);
   undo.defer('remove the bundle', () => rmSync(bundle, { recursive: true, force: true }));
-  mkdirSync(bundle, { recursive: true, mode: 0o700 });
+  makeDirectories(bundle, 0o700);
 }
 
 /** Builds config.json, lets plugins adjust it, and writes it; `release` is due when the container is made. */
