@@ -2,6 +2,7 @@
  * The runtime-driver contract: what the CRI server asks of whatever runs containers. The drivers of crun, runc
  * and every other program with the OCI command line pass one suite: `runtime-driver-suite.ts`.
  */
+import type { PodRuntime } from './pod-runtime.ts';
 import type { RuntimeSpec, RuntimeState, SpecResources } from './runtime.ts';
 
 /** A container to create. All paths are absolute and exist. */
@@ -51,6 +52,8 @@ export interface RuntimeDriver {
   /** What `--version` says, in one line. */
   readonly version: string;
   readonly features: RuntimeFeatures;
+  /** For a runtime whose pods are machines of their own; left out where a pod is namespaces. */
+  readonly pods?: PodRuntime;
   /**
    * Makes the container; its process waits for `start`. Nothing is left when it throws.
    *

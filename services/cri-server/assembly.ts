@@ -24,6 +24,7 @@ import { createPluginRunner } from './network/plugins/index.ts';
 import { containerHooks, openNri, tellStopped } from './nri-wiring.ts';
 import { attachName } from './runtimes/conmon.ts';
 import { probeRuntimes } from './runtimes/probe.ts';
+import { resolveHandler } from './runtimes/resolve.ts';
 import { type Runtimes, runtimeTable } from './runtimes/table.ts';
 import { createSandboxes, createSandboxHost, type SandboxService } from './sandboxes/index.ts';
 import { createPauseDriver, type PauseDriver } from './sandboxes/pause.ts';
@@ -84,7 +85,8 @@ export async function assemble(
     network,
     containers: () => containers.ofSandboxes,
     hooks: nri.sandboxHooks,
-    resolveHandler: (name) => (name === '' ? runtimes.defaultHandler() : runtimes.driver(name).name),
+    resolveHandler: (name, pod) => resolveHandler(runtimes, config.runtimes, name, pod),
+    pods: (handler) => runtimes.find(handler)?.pods,
     emit: events.sandboxEvent,
     log,
   });
@@ -119,6 +121,7 @@ export async function assemble(
     sandboxes,
     images,
     cgroups: host.cgroups,
+    pods: (runtime) => runtimes.find(runtime)?.pods,
     rootsDirectory: join(paths.lib, 'images'),
   });
   undo.use(stats);
@@ -192,6 +195,7 @@ async function openRuntimes(
         { runtime: probe.name, reason: probe.reason, remedy: probe.remedy },
         'OCI runtime is left out',
       );
+  for (const probe of probes) if (probe.usable) undo.defer(() => probe.driver.pods?.close());
   return runtimeTable(probes, runtimes.preferred);
 }
 

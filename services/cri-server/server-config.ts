@@ -42,6 +42,8 @@ export interface RuntimesConfig {
   candidates?: readonly RuntimeCandidate[];
   /** The default handler, if it works; else the first that does. */
   preferred?: string;
+  /** What is done with a pod that names no handler and cannot be a VM, where VMs are the default; refused unless told. */
+  hostPods?: 'plain' | 'refuse';
   /** Holds PID namespaces that pods share: `/usr/bin/catatonit`. */
   pauseProgram?: string;
 }

@@ -24,6 +24,14 @@ const nri = z.strictObject({
 const cri = z.strictObject({
   /** The runtime handler that pods without a RuntimeClass get; `auto` takes crun where it runs, else runc. */
   defaultRuntime: z.string().default('auto'),
+  /** Pods that are virtual machines: the runtime handler `vm`. */
+  vm: z
+    .strictObject({
+      enabled: z.boolean().default(true),
+      /** What a pod gets that names no runtime and needs the host (privileged, its network, PIDs or IPC), where `vm` is the default. */
+      hostPods: z.enum(['plain', 'refuse']).default('refuse'),
+    })
+    .prefault({}),
   /** More runtime handlers, by name; crun and runc are found on PATH by themselves. */
   runtimes: z.record(z.string(), runtime).default({}),
   /** Directory with CNI configurations; one is written there when it is empty. */

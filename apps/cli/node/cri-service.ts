@@ -1,6 +1,7 @@
 /** The CRI server as a service of this process. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { SkiffError, wrapError } from '#foundation/base/errors.ts';
 import type { Logger } from '#foundation/base/log.ts';
 import type { Paths } from '#foundation/base/paths.ts';
@@ -18,10 +19,14 @@ export function criService(paths: Paths, config: Config, log: Logger): Service {
 /** OCI runtimes that are looked for on PATH besides those that the configuration names. */
 const knownRuntimes = [{ name: 'crun' }, { name: 'runc' }];
 
+/** The runtime of pod VMs, beside this program's own. */
+const vmProgram = fileURLToPath(new URL('../../../skiff-vm', import.meta.url));
+
 /** The configuration of the CRI server; what the file leaves out has the server's defaults. */
 export function serverConfig(paths: Paths, cri: Config['cri'], log: Logger): CriServerConfig {
   const named = Object.entries(cri.runtimes).map(([name, { path }]) => ({ name, path }));
-  const unnamed = knownRuntimes.filter((each) => cri.runtimes[each.name] === undefined);
+  const known = cri.vm.enabled ? [...knownRuntimes, { name: 'vm', path: vmProgram }] : knownRuntimes;
+  const unnamed = known.filter((each) => cri.runtimes[each.name] === undefined);
   return {
     paths,
     version: packageJson.version,
@@ -33,6 +38,7 @@ export function serverConfig(paths: Paths, cri: Config['cri'], log: Logger): Cri
     },
     runtimes: {
       candidates: [...unnamed, ...named],
+      hostPods: cri.vm.hostPods,
       ...(cri.defaultRuntime === 'auto' ? {} : { preferred: cri.defaultRuntime }),
     },
     registry: registryConfig(paths, cri),

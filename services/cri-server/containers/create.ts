@@ -13,6 +13,7 @@ import {
   type CreateContainerRequest,
   NamespaceMode,
 } from '#contracts/cri/runtime_pb.ts';
+import type { PodRuntime } from '#contracts/oci/pod-runtime.ts';
 import type { RuntimeSpec } from '#contracts/oci/runtime.ts';
 import { makeDirectories } from '#foundation/base/directories.ts';
 import { SkiffError, wrapError } from '#foundation/base/errors.ts';
@@ -23,6 +24,7 @@ import { removeEmptyCgroup } from '#foundation/linux/cgroups.ts';
 import { identify } from '#foundation/linux/process.ts';
 import type { LocalImage, SandboxView } from '../ports.ts';
 import { attachName } from '../runtimes/conmon.ts';
+import { namespacePlan } from '../sandboxes/validate.ts';
 import { type OpenCheckpoint, openCheckpoint } from './checkpoint/restore.ts';
 import type { Core } from './deps.ts';
 import { canStart } from './lifecycle.ts';
@@ -233,7 +235,7 @@ function specFor(
   return buildSpec({
     id,
     config,
-    sandbox,
+    sandbox: asMachine(driver.pods, sandbox),
     image,
     rootPath: roots.path,
     cgroupsPath: cgroupPlace(sandbox.cgroupParent, id, core.paths.tag, core.host.cgroupDriver).spec,
@@ -246,6 +248,12 @@ function specFor(
     targetPid: targetPid(core, container),
     cdiDirectories: core.cdiDirectories,
   });
+}
+
+/** The PID namespace that a VM's containers share is the guest's, known by a path of its own. */
+function asMachine(pods: PodRuntime | undefined, sandbox: SandboxView): SandboxView {
+  const shared = pods !== undefined && namespacePlan(sandbox.config).sharedPid;
+  return shared ? { ...sandbox, namespaces: { ...sandbox.namespaces, pid: pods.sharedPidPath } } : sandbox;
 }
 
 /** The process whose PID namespace a container joins, for mode TARGET: of a running container of its pod. */

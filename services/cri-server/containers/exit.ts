@@ -1,5 +1,6 @@
 /** What happens when a container's process has ended: its state is put down, clients are told. */
 
+import type { PodRuntime } from '#contracts/oci/pod-runtime.ts';
 import type { CgroupLayout } from '#foundation/linux/cgroups.ts';
 import { cgroupProcesses, killCgroup, parseFlatKeyed, readCgroup } from '#foundation/linux/cgroups.ts';
 import type { Core } from './deps.ts';
@@ -33,24 +34,43 @@ export function applyExit(core: Core, container: Container, exit: ObservedExit):
 
 /** The state of a container that ended so. */
 export function exitedLife(
-  core: Pick<Core, 'host'>,
-  { record }: Pick<Container, 'record'>,
+  core: Pick<Core, 'host' | 'runtimes'>,
+  { id, record }: Pick<Container, 'id' | 'record'>,
   exit: ObservedExit,
 ): Exited {
   const exitCode = exit.exitCode ?? 255;
   const startedAt = record.life.phase === 'running' ? record.life.startedAt : 0n;
   const { finishedAt } = exit;
-  const reason = reasonOf(core.host.cgroups, record.cgroupPath, exit);
+  const reason = reasonOf(exit, () => oomKilled(core, id, record));
   const message = exit.exitCode === undefined ? 'it ended, but nobody saw how: its monitor was gone' : '';
   // An exit file's time comes from the kernel's coarse clock, which may lag some milliseconds.
   const finished = finishedAt > startedAt ? finishedAt : startedAt + 1n;
   return { phase: 'exited', startedAt, finishedAt: finished, exitCode, reason, message };
 }
 
-function reasonOf(layout: CgroupLayout, path: string, { exitCode }: ObservedExit): ExitReason {
+function reasonOf({ exitCode }: ObservedExit, killedForMemory: () => boolean): ExitReason {
   if (exitCode === undefined) return 'Unknown';
   if (exitCode === 0) return 'Completed';
-  return oomKills(layout, path) > 0n ? 'OOMKilled' : 'Error';
+  return killedForMemory() ? 'OOMKilled' : 'Error';
+}
+
+/** A container in a VM is in a cgroup of that VM's kernel. */
+function oomKilled(
+  { host, runtimes }: Pick<Core, 'host' | 'runtimes'>,
+  id: string,
+  { runtime, cgroupPath }: Container['record'],
+): boolean {
+  const pods = podsOf(runtimes, runtime);
+  return pods === undefined ? oomKills(host.cgroups, cgroupPath) > 0n : pods.oomKilled(id);
+}
+
+/** A runtime of an earlier run may be missing now. */
+function podsOf(runtimes: Core['runtimes'], name: string): PodRuntime | undefined {
+  try {
+    return runtimes.driver(name).pods;
+  } catch {
+    return undefined;
+  }
 }
 
 /** How many processes of a group the kernel killed for want of memory. The group lives until the container is removed. */

@@ -81,7 +81,7 @@ export function commandLineDriver(deps: CommandLineDeps): RuntimeDriver {
     },
     delete: remove,
     state,
-    list: async () => entries(deps.stateDirectory),
+    list: async () => entries(deps.stateDirectory).filter((name) => !name.startsWith('.')),
     exec: async (request) => exec(deps, globalArgs, request),
     update: async (id, resources) => update(deps, id, resources, must),
     pause: async (id) => void (await must(['pause', id])),

@@ -23,6 +23,7 @@ import { runSpawned, type SpawnedResult } from '#foundation/linux/spawn-command.
 import { commandLineDriver } from './command-line.ts';
 import { runtimeMessage } from './conmon.ts';
 import { writeHybridLauncher } from './hybrid-launcher.ts';
+import { vmPods } from './vm.ts';
 
 /** What the probe needs. */
 export interface ProbeDeps {
@@ -84,7 +85,9 @@ async function probeOne(
     version = about.split('\n')[0]?.trim() || undefined;
     if (version === undefined) throw new SkiffError('FAILED_PRECONDITION', 'it does not tell its version');
     if (conmon === undefined) throw new SkiffError('FAILED_PRECONDITION', 'conmon is not installed');
-    const program = await workingProgram(deps, name, path);
+    const isVm = vmRuntime.test(about);
+    if (isVm) await expectReady(runnerOf(deps, path));
+    const program = isVm ? path : await workingProgram(deps, name, path);
     return {
       name,
       path,
@@ -96,6 +99,16 @@ async function probeOne(
     const reason = messageOf(error);
     return { name, path, usable: false, version, reason, remedy: remedyFor(name, reason) };
   }
+}
+
+/** What the runtime of pod VMs says of itself. A trial container would boot one at each start of the server. */
+const vmRuntime = /^skiff-vm /;
+
+/** @throws SkiffError with what is missing for VMs. */
+async function expectReady(run: Run): Promise<void> {
+  const result = await run(['check']);
+  if (result.exitCode !== 0)
+    throw new SkiffError('FAILED_PRECONDITION', runtimeMessage(result.stderr).replace(/^skiff-vm: /, ''));
 }
 
 type Run = (args: string[]) => Promise<SpawnedResult>;
@@ -157,7 +170,8 @@ function driverOf(deps: ProbeDeps, { name, path, version, about }: Found, conmon
   mkdirSync(stateDirectory, { recursive: true, mode: 0o700 });
   const { spawner, paths, timeoutMs = 120_000 } = deps;
   const features = featuresOf(name, about, deps.mappedRoots === true);
-  return commandLineDriver({
+  const pods = vmRuntime.test(about) ? vmPods({ spawner, path, stateDirectory, timeoutMs }) : undefined;
+  const driver = commandLineDriver({
     spawner,
     paths,
     conmon,
@@ -168,6 +182,7 @@ function driverOf(deps: ProbeDeps, { name, path, version, about }: Found, conmon
     stateDirectory,
     timeoutMs,
   });
+  return pods === undefined ? driver : { ...driver, pods };
 }
 
 /** Runs `/bin/true` of this machine in a container. */
@@ -235,6 +250,7 @@ function remedyFor(name: string, reason: string): string {
   if (hybridRefusal.test(reason))
     return 'boot with version 2 cgroups only (systemd.unified_cgroup_hierarchy=1), or use runc';
   if (/conmon/.test(reason)) return 'apt-get install conmon';
+  if (/skiff setup vm/.test(reason)) return 'skiff setup vm';
   return `run "${name} --debug run" by hand to see why, or use another runtime`;
 }
 

@@ -1,5 +1,7 @@
 /** What the verbs of this folder work with. Each port has one real implementation, and fakes in the tests. */
 
+import type { PodSandboxConfig } from '#contracts/cri/runtime_pb.ts';
+import type { PodRuntime } from '#contracts/oci/pod-runtime.ts';
 import type { KeyedLocks } from '#foundation/base/locks.ts';
 import type { Logger } from '#foundation/base/log.ts';
 import type { PodNetwork } from '../network/index.ts';
@@ -67,8 +69,14 @@ export interface SandboxDeps {
   /** Asked at each use: containers are wired after sandboxes. */
   containers: () => SandboxContainers;
   hooks: SandboxHooks;
-  /** The name of the runtime handler to use. @throws SkiffError INVALID_ARGUMENT for one that is not configured. */
-  resolveHandler(name: string): string;
+  /**
+   * The name of the runtime handler to use for a pod.
+   *
+   * @throws SkiffError NOT_FOUND for one that is not configured, FAILED_PRECONDITION for one that the pod cannot have.
+   */
+  resolveHandler(name: string, config: PodSandboxConfig): string;
+  /** The calls for pods of a handler whose pods are machines. */
+  pods(handler: string): PodRuntime | undefined;
   emit(event: SandboxEvent, sandbox: SandboxView): void;
   log: Logger;
 }

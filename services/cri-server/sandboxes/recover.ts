@@ -5,6 +5,7 @@
 import { messageOf } from '#foundation/base/errors.ts';
 import type { SandboxDeps } from './deps.ts';
 import type { Sandbox } from './lifecycle.ts';
+import { machineLives, watchMachine } from './machine.ts';
 import { release } from './stop.ts';
 
 /** Milliseconds that releasing one dead sandbox may take. */
@@ -15,7 +16,8 @@ export async function recoverSandboxes(deps: SandboxDeps): Promise<void> {
   const dead: Sandbox[] = [];
   for (const sandbox of deps.records.all()) {
     deps.registry.add(sandbox);
-    if (sandbox.state.phase === 'preparing' || lostItsHold(deps, sandbox)) dead.push(sandbox);
+    if (sandbox.state.phase === 'preparing' || (await lostItsHold(deps, sandbox))) dead.push(sandbox);
+    else watchMachine(deps, sandbox);
   }
   await Promise.all(dead.map((sandbox) => bury(deps, sandbox)));
   removeLeftovers(deps);
@@ -23,8 +25,9 @@ export async function recoverSandboxes(deps: SandboxDeps): Promise<void> {
 }
 
 /** After a reboot, or when somebody unmounted the pins, what a ready sandbox needs is gone. */
-function lostItsHold(deps: SandboxDeps, sandbox: Sandbox): boolean {
-  return sandbox.state.phase === 'ready' && !deps.host.isWhole(sandbox);
+async function lostItsHold(deps: SandboxDeps, sandbox: Sandbox): Promise<boolean> {
+  if (sandbox.state.phase !== 'ready') return false;
+  return !deps.host.isWhole(sandbox) || !(await machineLives(deps, sandbox));
 }
 
 async function bury(deps: SandboxDeps, sandbox: Sandbox): Promise<void> {

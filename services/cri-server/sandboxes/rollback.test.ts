@@ -84,6 +84,7 @@ async function setUp(t: TestContext) {
         'startPause',
       ]),
       network: sabotage(network, saboteur, ['plan', 'attach']),
+      pods: () => undefined,
       containers: () => ({ killAll: async () => {}, removeAll: async () => {} }),
       hooks: sabotage(
         {

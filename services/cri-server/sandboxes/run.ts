@@ -10,6 +10,7 @@ import { type UndoStack, undoStack } from '#foundation/base/undo.ts';
 import type { SandboxDeps } from './deps.ts';
 import { hostnameOf } from './files.ts';
 import type { Sandbox } from './lifecycle.ts';
+import { startMachine, watchMachine } from './machine.ts';
 import { nameOf, nameTaken } from './registry.ts';
 import { sysctlsOf } from './sysctls.ts';
 import { type NamespacePlan, namespacePlan, validateConfig } from './validate.ts';
@@ -29,7 +30,7 @@ export async function runSandbox(
 ): Promise<string> {
   const { config } = request;
   validateConfig(config);
-  const handler = deps.resolveHandler(request.runtimeHandler);
+  const handler = deps.resolveHandler(request.runtimeHandler, config);
   const once = async () => {
     const other = deps.registry.byName(config);
     if (other?.state.phase === 'ready') return other.id;
@@ -64,13 +65,16 @@ async function make(deps: SandboxDeps, sandbox: Sandbox, signal: AbortSignal): P
   await makeNamespaces(deps, sandbox, plan, hostname, signal, undo);
   await attach(deps, sandbox, signal, undo);
   deps.host.writeHosts(sandbox.id, hostname, viewOf(deps.run, sandbox).ips);
-  if (plan.sharedPid) await startPause(deps, sandbox, plan, signal, undo);
+  if (deps.pods(sandbox.handler) !== undefined)
+    await startMachine(deps, sandbox, plan, hostname, signal, undo);
+  else if (plan.sharedPid) await startPause(deps, sandbox, plan, signal, undo);
   const view = viewOf(deps.run, sandbox);
   await deps.hooks.run(view, signal);
   undo.defer('tell plugins', () => deps.hooks.undo(view));
   signal.throwIfAborted();
   publish(deps, sandbox);
   undo.commit();
+  watchMachine(deps, sandbox);
 }
 
 /** On disk before anything is made: a crash from here on leaves a record that start-up cleans up after. */

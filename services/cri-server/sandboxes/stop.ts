@@ -39,6 +39,7 @@ export async function stopLocked(deps: SandboxDeps, sandbox: Sandbox, signal: Ab
 export async function release(deps: SandboxDeps, sandbox: Sandbox, signal: AbortSignal): Promise<void> {
   const { network, namespaces } = sandbox.resources;
   await deps.host.stopPause(sandbox);
+  await deps.pods(sandbox.handler)?.stop(sandbox.id);
   if (network !== undefined) {
     // DEL is due without a namespace too, or its address would stay taken for ever.
     const netns = deps.host.hasNetwork(sandbox) ? namespaces.network : undefined;

@@ -12,7 +12,8 @@ import { nowNanos } from '#foundation/base/time.ts';
 import { hasProcess } from '../containers/lifecycle.ts';
 import type { Container } from '../containers/table.ts';
 import type { StatsCore } from './deps.ts';
-import { type CgroupUsage, type Pressure, readCpuUsage, readUsage } from './usage.ts';
+import { usageOf } from './machine.ts';
+import { type CgroupUsage, type Pressure, readCpuUsage } from './usage.ts';
 
 /** A container's statistics. One that has ended has attributes and disk usage only. */
 export async function containerStats(
@@ -21,11 +22,11 @@ export async function containerStats(
 ): Promise<MessageInitShape<typeof ContainerStatsSchema>> {
   const { id, record, config } = container;
   const timestamp = nowNanos();
-  const usage = hasProcess(record.life) ? readUsage(core.cgroups, record.cgroupPath) : undefined;
+  const used = hasProcess(record.life) ? await usageOf(core, container) : undefined;
   const disk = await diskUsage(core, id);
   return {
     attributes: { id, metadata: config.metadata, labels: config.labels, annotations: config.annotations },
-    ...(usage === undefined ? {} : cgroupStats(core, record.cgroupPath, usage, timestamp)),
+    ...(used === undefined ? {} : cgroupStats(core, record.cgroupPath, used.usage, timestamp, used.cpuAgain)),
     writableLayer: {
       timestamp,
       fsId: { mountpoint: core.rootsDirectory },
@@ -46,6 +47,7 @@ export function cgroupStats(
   path: string,
   usage: CgroupUsage,
   timestamp: bigint,
+  cpuAgain = () => readCpuUsage(core.cgroups, path),
 ): {
   cpu?: MessageInitShape<typeof CpuUsageSchema>;
   memory?: MessageInitShape<typeof MemoryUsageSchema>;
@@ -53,10 +55,7 @@ export function cgroupStats(
   io?: MessageInitShape<typeof IoUsageSchema>;
 } {
   const { cpu, memory, psi } = usage;
-  const rate =
-    cpu === undefined
-      ? undefined
-      : core.sampler.rate(path, cpu.usage, () => readCpuUsage(core.cgroups, path));
+  const rate = cpu === undefined ? undefined : core.sampler.rate(path, cpu.usage, cpuAgain);
   return {
     ...(cpu === undefined
       ? {}

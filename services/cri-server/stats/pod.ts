@@ -10,6 +10,7 @@ import type { Container } from '../containers/table.ts';
 import type { SandboxView } from '../ports.ts';
 import { cgroupStats, containerStats } from './container.ts';
 import type { StatsCore } from './deps.ts';
+import { usageOf } from './machine.ts';
 import { type InterfaceCounters, podInterface, readInterfaces } from './network.ts';
 import { type CgroupUsage, readUsage } from './usage.ts';
 
@@ -21,7 +22,7 @@ export async function podStats(
   const { id, config } = sandbox;
   const timestamp = nowNanos();
   const containers = containersOf(core, id);
-  const { path, usage } = podUsage(core, sandbox, containers);
+  const { path, usage } = await podUsage(core, sandbox, containers);
   return {
     attributes: { id, metadata: config.metadata, labels: config.labels, annotations: config.annotations },
     linux: {
@@ -43,19 +44,18 @@ function podCgroupStats(core: StatsCore, path: string, usage: CgroupUsage, times
   return { cpu, memory, ...(io === undefined ? {} : { io }) };
 }
 
-function podUsage(
+async function podUsage(
   core: StatsCore,
   sandbox: SandboxView,
   containers: readonly Container[],
-): { path: string; usage: CgroupUsage | undefined } {
+): Promise<{ path: string; usage: CgroupUsage | undefined }> {
   if (sandbox.cgroupParent.startsWith('/')) {
     const usage = readUsage(core.cgroups, sandbox.cgroupParent);
     if (usage !== undefined) return { path: sandbox.cgroupParent, usage };
   }
-  const usages = containers
-    .filter(({ record }) => hasProcess(record.life))
-    .map(({ record }) => readUsage(core.cgroups, record.cgroupPath))
-    .filter((usage) => usage !== undefined);
+  const living = containers.filter(({ record }) => hasProcess(record.life));
+  const found = await Promise.all(living.map((container) => usageOf(core, container)));
+  const usages = found.flatMap((used) => (used === undefined ? [] : [used.usage]));
   return { path: `sum of ${sandbox.id}`, usage: sumUsages(usages) };
 }
 

@@ -12,9 +12,9 @@ import { isRunning } from '../../containers/lifecycle.ts';
 import type { Container } from '../../containers/table.ts';
 import type { SandboxView } from '../../ports.ts';
 import type { StatsCore } from '../deps.ts';
+import { usageOf } from '../machine.ts';
 import { readInterfaces } from '../network.ts';
 import { containersOf } from '../pod.ts';
-import { readUsage } from '../usage.ts';
 import type { ContainerSample, MetricDefinition } from './definition.ts';
 import { containerMetrics } from './descriptors.ts';
 import { readDiskOperations } from './disk-operations.ts';
@@ -75,7 +75,7 @@ function valuesOf<S>(
 async function sampleOf(core: StatsCore, container: Container): Promise<ContainerSample | undefined> {
   const { life, cgroupPath } = container.record;
   if (!isRunning(life)) return undefined;
-  const usage = readUsage(core.cgroups, cgroupPath);
+  const usage = (await usageOf(core, container))?.usage;
   if (usage === undefined) return undefined;
   return {
     container,

@@ -25,6 +25,7 @@ export const verbs: Readonly<Record<string, () => Promise<Verb>>> = {
   stats: () => import('./stats.ts'),
   spec: () => import('./spec.ts'),
   features: () => import('./features.ts'),
+  check: () => import('./check.ts'),
   pod: () => import('./pod.ts'),
   checkpoint: () => import('./unsupported.ts'),
   restore: () => import('./unsupported.ts'),
