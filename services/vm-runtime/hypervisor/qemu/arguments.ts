@@ -62,10 +62,16 @@ function platform({ acceleration, hotplug, vcpus }: Machine): string[] {
   ]).flat();
   return [
     ...['-machine', `microvm,${options},memory-backend=mem0${hotplug ? ',pcie=on' : ''}`],
+    // Translated code is bounded: it is memory of the host's beyond the guest's own, a gigabyte if nobody says.
     // Of the emulated processors the plain one boots quickest; images expect the extensions of x86-64-v2. Without a
     // timer that always runs (arat) the guest ticks 250 times a second for ever: 5% of a core, idle.
     ...(tcg
-      ? ['-accel', 'tcg,thread=multi', '-cpu', 'qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+rdrand,+arat']
+      ? [
+          '-accel',
+          'tcg,thread=multi,tb-size=128',
+          '-cpu',
+          'qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+rdrand,+arat',
+        ]
       : ['-accel', 'kvm', '-cpu', 'host']),
     ...['-smp', String(vcpus), '-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none'],
     // Whatever a guest makes of it: no other program, no other user, no further limits.
