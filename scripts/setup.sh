@@ -32,6 +32,7 @@ vm_packages='
 /usr/bin/gcc:gcc
 /usr/lib/x86_64-linux-gnu/libc.a:libc6-dev
 /usr/bin/strip:binutils
+/usr/bin/mkfs.erofs:erofs-utils
 '
 # Debian's kernel for the guests of VM pods: unpacked, never installed.
 kernel_directory=/var/cache/skiff/vm
