@@ -163,6 +163,13 @@ function imageVerbs(program: Command): void {
     .option('--check', 'only say what is damaged')
     .action(action(() => import('./verbs/image-verify.ts')));
   image
+    .command('referrers <image>')
+    .description('list what its registry has for an image: signatures, lists of contents')
+    .option('--creds <user:password>', 'credentials for the registry')
+    .option('--type <artifact-type>', 'only those of this type')
+    .addOption(json())
+    .action(action(() => import('./verbs/image-referrers.ts')));
+  image
     .command('prune')
     .description('remove images without a name and content that nothing needs')
     .option('-a, --all', 'also named images that no container uses')
@@ -177,6 +184,10 @@ function nodeVerbs(program: Command): void {
     .addOption(config())
     .option('--manifests <dir>', 'directory of static pods instead of <etc>/manifests')
     .option('--kubeconfig <file>', 'join the cluster of this kubeconfig instead of serving an API')
+    .option(
+      '--bootstrap-kubeconfig <file>',
+      'credentials to ask a cluster for a certificate of this node with',
+    )
     .addOption(new Option('--started-by <who>').hideHelp())
     .action(action(() => import('./verbs/node.ts')));
   program
@@ -191,6 +202,10 @@ function nodeVerbs(program: Command): void {
     .addOption(config())
     .option('--manifests <dir>', 'directory of static pods instead of <etc>/manifests')
     .option('--kubeconfig <file>', 'join the cluster of this kubeconfig')
+    .option(
+      '--bootstrap-kubeconfig <file>',
+      'credentials to ask a cluster for a certificate of this node with',
+    )
     .action(action(() => import('./verbs/kubelet.ts')));
   program
     .command('kubeconfig')

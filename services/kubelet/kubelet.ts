@@ -2,6 +2,7 @@
  * The kubelet: the half of the node that decides. Pods come from manifests and an API server, and are kept
  * running through any CRI runtime. `createKubelet` wires everything; see `core.ts` for how the data flows.
  */
+import { join } from 'node:path';
 import type { CriClient } from '#contracts/cri/client.ts';
 import { CgroupDriver as CriCgroupDriver } from '#contracts/cri/runtime_pb.ts';
 import { isSkiffError } from '#foundation/base/errors.ts';
@@ -10,6 +11,9 @@ import { createRegistry } from '#foundation/base/metrics.ts';
 import type { Paths } from '#foundation/base/paths.ts';
 import type { Clock } from '#foundation/base/time.ts';
 import { undoStack } from '#foundation/base/undo.ts';
+import { clientWish } from './api/certificates/request.ts';
+import { keepCertificate } from './api/certificates/rotate.ts';
+import { openCertificates } from './api/certificates/store.ts';
 import { createApiEventSink } from './api/event-sink.ts';
 import { keepNode } from './api/node-keeper.ts';
 import { decodePod, decodePods } from './config/decode.ts';
@@ -143,13 +147,24 @@ function apiSinks({ api, clock, logger, configuration }: KubeletDeps, signal: Ab
   return [createApiEventSink({ api, clock, logger, qps, burst }, signal)];
 }
 
-/** Registers the node and keeps its status and lease, where there is an API. */
+/** Registers the node and keeps its status, its lease and its certificate, where there is an API. */
 async function startNode(
-  { api, clock, logger, configuration }: KubeletDeps,
+  { api, clock, logger, configuration, paths, nodeName }: KubeletDeps,
   { node }: KubeletParts,
   signal: AbortSignal,
 ): Promise<void> {
   if (api === undefined) return;
+  const store = openCertificates(join(paths.kubelet, 'pki'), 'kubelet-client');
+  // What the cluster gave is renewed; calls take a new certificate up by themselves, from its file.
+  const renewing =
+    configuration.rotateCertificates && store.current() !== undefined
+      ? keepCertificate(
+          { api, clock, logger, store },
+          () => clientWish(nodeName),
+          () => {},
+          signal,
+        )
+      : undefined;
   const deps = {
     api,
     node,
@@ -160,7 +175,7 @@ async function startNode(
     reportMs: durationMs(configuration.nodeStatusReportFrequency),
     durationSeconds: configuration.nodeLeaseDurationSeconds,
   };
-  await keepNode(deps, signal);
+  await Promise.all([keepNode(deps, signal), renewing]);
 }
 
 /** The runtime's cgroup driver decides; runtimes that cannot say leave it to the configuration. */

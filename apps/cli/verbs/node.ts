@@ -9,7 +9,7 @@ import { type Context, requireRoot } from '../context.ts';
 import { apiService } from '../node/api-service.ts';
 import { criService } from '../node/cri-service.ts';
 import { removeNodeInfo, type StartedBy, writeNodeInfo } from '../node/info.ts';
-import { kubeletService, nodeNameOf } from '../node/kubelet-service.ts';
+import { clusterOf, kubeletService, nodeNameOf } from '../node/kubelet-service.ts';
 import { type Service, serve, serviceLogger } from '../node/serve.ts';
 
 /** The ports of Kubernetes' own parts. */
@@ -19,6 +19,7 @@ interface Options {
   config?: string;
   manifests?: string;
   kubeconfig?: string;
+  bootstrapKubeconfig?: string;
   startedBy?: StartedBy;
 }
 
@@ -46,15 +47,18 @@ export async function run(context: Context, options: Options): Promise<void> {
 
 /** CRI server, API unless a cluster's is used, kubelet: in the order in which they need each other. */
 async function nodeServices(
-  { paths }: Context,
+  { paths, interrupted }: Context,
   config: Config,
   log: Logger,
-  { manifests, kubeconfig }: Options,
+  options: Options,
 ): Promise<{ services: Service[]; kubeconfig: string }> {
   const cri = criService(paths, config, log);
-  const kubelet = { paths, config, log, runtimeEndpoint: `unix://${paths.criSocket}`, manifests };
-  if (kubeconfig !== undefined)
-    return { services: [cri, kubeletService({ ...kubelet, kubeconfig })], kubeconfig };
+  const { manifests } = options;
+  const runtimeEndpoint = `unix://${paths.criSocket}`;
+  const kubelet = { paths, config, log, runtimeEndpoint, manifests, interrupted };
+  const cluster = clusterOf(paths, options);
+  if (cluster !== undefined)
+    return { services: [cri, kubeletService({ ...kubelet, ...cluster })], kubeconfig: cluster.kubeconfig };
   const ports = await choosePorts(paths, config);
   const api = apiService(paths, config, ports, log);
   const own = {

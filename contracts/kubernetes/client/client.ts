@@ -80,21 +80,16 @@ function codeOf(status: number, reason: string): ErrorCode {
   return codes[status] ?? (status >= 500 ? 'INTERNAL' : 'FAILED_PRECONDITION');
 }
 
+/** How a client works. */
+export interface ClientOptions {
+  /** Milliseconds between two looks whether the certificate's file was replaced; 10,000 unless told. */
+  identityCheckMs?: number;
+}
+
 /** Opens a client; connections are kept alive and made on demand. */
-export function openApi(connection: Connection): ApiClient {
-  const agent = new Agent({
-    connect: {
-      ca: connection.ca,
-      cert: connection.cert,
-      key: connection.key,
-      servername: connection.serverName,
-      rejectUnauthorized: connection.insecure !== true,
-      timeout: 10_000,
-    },
-    bodyTimeout: 0,
-    pipelining: 1,
-  });
-  const send = sender(connection, agent);
+export function openApi(connection: Connection, options: ClientOptions = {}): ApiClient {
+  const agents = createAgents(connection, options.identityCheckMs ?? identityCheckMs);
+  const send = sender(connection, agents.current);
   const json = async <T>(
     method: string,
     path: string,
@@ -114,9 +109,64 @@ export function openApi(connection: Connection): ApiClient {
     delete: (path, body, options) => json('DELETE', path, options, body),
     watch: (path, query, signal) => watchEvents(send, path, query, signal),
     stream: async (path, options) => (await send('GET', path, { timeoutMs: 0, ...options })).body,
-    close: () => agent.destroy(),
-    [Symbol.asyncDispose]: () => agent.destroy(),
+    close: agents.close,
+    [Symbol.asyncDispose]: agents.close,
   };
+}
+
+/** Milliseconds between two looks whether the client's certificate was replaced. */
+const identityCheckMs = 10_000;
+
+interface Agents {
+  /** The agent for a call that begins now. */
+  current(): Agent;
+  close(): Promise<void>;
+}
+
+/** Connections; new ones when the client's certificate was replaced, while calls under way end on the old. */
+function createAgents(connection: Connection, checkMs: number): Agents {
+  let { cert, key } = connection;
+  let agent = createAgent(connection, { cert, key });
+  let looked = performance.now();
+  const look = () => {
+    if (connection.identity === undefined || performance.now() - looked < checkMs) return;
+    looked = performance.now();
+    const now = readIdentity(connection.identity);
+    if (now === undefined || (now.cert === cert && now.key === key)) return;
+    ({ cert, key } = now);
+    void agent.close();
+    agent = createAgent(connection, now);
+  };
+  return {
+    current: () => {
+      look();
+      return agent;
+    },
+    close: () => agent.destroy(),
+  };
+}
+
+/** Undefined while the files are not there: the old identity goes on. */
+function readIdentity(read: NonNullable<Connection['identity']>) {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
+}
+
+function createAgent(connection: Connection, identity: { cert?: string; key?: string }): Agent {
+  return new Agent({
+    connect: {
+      ca: connection.ca,
+      ...identity,
+      servername: connection.serverName,
+      rejectUnauthorized: connection.insecure !== true,
+      timeout: 10_000,
+    },
+    bodyTimeout: 0,
+    pipelining: 1,
+  });
 }
 
 function patchMediaType(type: PatchType): string {
@@ -131,7 +181,7 @@ type Send = (
   type?: string,
 ) => Promise<Dispatcher.ResponseData>;
 
-function sender(connection: Connection, agent: Agent): Send {
+function sender(connection: Connection, agent: () => Agent): Send {
   return async (method, path, options = {}, body, type = 'application/json') => {
     const url = `${connection.server}${path}${queryText(options.query)}`;
     const token = connection.token?.();
@@ -146,7 +196,7 @@ function sender(connection: Connection, agent: Agent): Send {
       method: method as Dispatcher.HttpMethod,
       headers,
       body: text,
-      dispatcher: agent,
+      dispatcher: agent(),
       signal,
       headersTimeout: timeout,
     }).catch((error: unknown) => {

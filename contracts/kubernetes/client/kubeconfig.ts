@@ -16,6 +16,8 @@ export interface Connection {
   ca?: string;
   cert?: string;
   key?: string;
+  /** Reads the certificate and its key anew, where they are files: these are replaced before they end. */
+  identity?: () => { cert?: string; key?: string };
   /** Reads the bearer token anew, since token files rotate. */
   token?: () => string;
   /** The name that the server's certificate must carry instead of the host in `server`. */
@@ -55,11 +57,15 @@ export function loadKubeconfig(path: string, contextName?: string): Connection {
   if (refused !== undefined) fail(`user "${context.user}" wants ${refused}; use a certificate or a token`);
   const server = text(cluster.server) ?? fail(`cluster "${context.cluster}" has no server`);
   const read = reader(dirname(resolve(path)), fail);
+  const identityOf = (from: Record<string, unknown>) => ({
+    cert: read(from, 'client-certificate'),
+    key: read(from, 'client-key'),
+  });
   return {
     server: server.replace(/\/+$/, ''),
     ca: read(cluster, 'certificate-authority'),
-    cert: read(user, 'client-certificate'),
-    key: read(user, 'client-key'),
+    ...identityOf(user),
+    ...(isFile(user) ? { identity: () => identityOf(user) } : {}),
     token: tokenOf(user, dirname(resolve(path))),
     serverName: text(cluster['tls-server-name']),
     insecure: cluster['insecure-skip-tls-verify'] === true,
@@ -79,6 +85,13 @@ function readFile(path: string, fail: (reason: string) => never): File {
 
 function find<T extends Named>(list: T[] | undefined, name: string | undefined): T | undefined {
   return list?.find((each) => each.name === name);
+}
+
+/** Whether a user's certificate is in a file, which may be replaced. */
+function isFile(user: Record<string, unknown>): boolean {
+  return (
+    text(user['client-certificate-data']) === undefined && text(user['client-certificate']) !== undefined
+  );
 }
 
 function text(value: unknown): string | undefined {

@@ -1,5 +1,5 @@
 /** What is there from the start, and in every namespace: namespaces, service accounts, the authority's certificate. */
-import type { ConfigMap, KubeObject, Namespace, Service } from '#contracts/kubernetes/types.ts';
+import type { ConfigMap, KubeObject, Namespace, RuntimeClass, Service } from '#contracts/kubernetes/types.ts';
 import type { Controller } from './controller.ts';
 import { ensureObject, type ObjectDeps } from './objects.ts';
 
@@ -7,7 +7,13 @@ const firstNamespaces = ['default', 'kube-system', 'kube-public', 'kube-node-lea
 /** Where pods would find the API if their network reached it. */
 const serviceAddress = '10.43.0.1';
 
-/** Makes the namespaces, the system's priority classes and the API's own service. */
+/** Pods in virtual machines, and pods that must not be in one. The overhead is the VM's own: kernel, agent, hypervisor. */
+const runtimeClasses = [
+  { name: 'vm', overhead: { podFixed: { memory: '256Mi', cpu: '100m' } } },
+  { name: 'plain' },
+];
+
+/** Makes the namespaces, the runtime classes, the system's priority classes and the API's own service. */
 export async function bootstrap(deps: ObjectDeps, port: number): Promise<void> {
   for (const name of firstNamespaces) {
     await ensureObject(deps, 'namespaces', {
@@ -30,6 +36,14 @@ export async function bootstrap(deps: ObjectDeps, port: number): Promise<void> {
       preemptionPolicy: 'PreemptLowerPriority',
     } as KubeObject);
   }
+  for (const { name, ...rest } of runtimeClasses)
+    await ensureObject(deps, 'runtimeclasses.node.k8s.io', {
+      apiVersion: 'node.k8s.io/v1',
+      kind: 'RuntimeClass',
+      metadata: { name },
+      handler: name,
+      ...rest,
+    } as RuntimeClass);
   await ensureObject(deps, 'services', {
     apiVersion: 'v1',
     kind: 'Service',

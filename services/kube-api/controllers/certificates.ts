@@ -6,11 +6,8 @@ import type { Authority } from '../pki/authority.ts';
 import type { ApiDeps } from '../verbs/deps.ts';
 import type { Controller } from './controller.ts';
 import { changeStored } from './objects.ts';
+import { isApprovedByItself, signerRule, signingRefusal } from './signers.ts';
 
-const clientSigner = 'kubernetes.io/kube-apiserver-client';
-const kubeletClientSigner = 'kubernetes.io/kube-apiserver-client-kubelet';
-const kubeletServingSigner = 'kubernetes.io/kubelet-serving';
-const signers = new Set([clientSigner, kubeletClientSigner, kubeletServingSigner]);
 /** Seconds of a certificate's life unless asked: a year. */
 const defaultSeconds = 365 * 24 * 3600;
 
@@ -22,8 +19,8 @@ export function certificateSigning(deps: ApiDeps, authority: Authority): Control
     pass: async () => {
       for (const { object } of deps.store.list('certificatesigningrequests.certificates.k8s.io')) {
         const csr = object as CertificateSigningRequest;
-        if (!signers.has(csr.spec.signerName)) continue;
-        await approveOwn(deps, csr);
+        if (signerRule(csr.spec.signerName) === undefined || isSettled(csr)) continue;
+        await approveOwn(deps, authority, csr);
         await sign(deps, authority, csr);
       }
     },
@@ -34,10 +31,24 @@ function has({ status }: CertificateSigningRequest, type: string): boolean {
   return status?.conditions?.some((each) => each.type === type) ?? false;
 }
 
-/** A node's requests for itself are approved: only a node's certificate could make them. */
-async function approveOwn(deps: ApiDeps, csr: CertificateSigningRequest): Promise<void> {
-  const ofNode = csr.spec.username?.startsWith('system:node:') && csr.spec.groups?.includes('system:nodes');
-  if (!ofNode || csr.spec.signerName === clientSigner || has(csr, 'Approved') || has(csr, 'Denied')) return;
+/** Whether there is nothing to do for a request any more. */
+function isSettled(csr: CertificateSigningRequest): boolean {
+  return has(csr, 'Denied') || has(csr, 'Failed') || csr.status?.certificate !== undefined;
+}
+
+function pemOf({ spec }: CertificateSigningRequest): string {
+  return Buffer.from(spec.request, 'base64').toString();
+}
+
+/** A node's requests for itself are approved: only who has its certificate can make them. */
+async function approveOwn(
+  deps: ApiDeps,
+  authority: Authority,
+  csr: CertificateSigningRequest,
+): Promise<void> {
+  if (has(csr, 'Approved')) return;
+  const identity = await authority.read(pemOf(csr)).catch(() => undefined);
+  if (identity === undefined || !isApprovedByItself(csr, identity)) return;
   await changeStored<CertificateSigningRequest>(
     deps,
     'certificatesigningrequests.certificates.k8s.io',
@@ -72,12 +83,7 @@ async function sign(deps: ApiDeps, authority: Authority, csr: CertificateSigning
     now.status?.certificate !== undefined
   )
     return;
-  const pem = Buffer.from(now.spec.request, 'base64').toString();
-  const seconds = Math.max(600, now.spec.expirationSeconds ?? defaultSeconds);
-  const result = await authority
-    .sign(pem, { seconds, server: now.spec.signerName === kubeletServingSigner })
-    .then((certificate) => ({ certificate: Buffer.from(certificate).toString('base64') }))
-    .catch((error: unknown) => ({ failure: messageOf(error) }));
+  const result = await certificateFor(authority, now);
   const time = formatTime(deps.clock.now());
   await changeStored<CertificateSigningRequest>(
     deps,
@@ -89,7 +95,7 @@ async function sign(deps: ApiDeps, authority: Authority, csr: CertificateSigning
       const failed = {
         type: 'Failed',
         status: 'True',
-        reason: 'SigningError',
+        reason: 'SignerValidationFailure',
         message: result.failure,
         lastUpdateTime: time,
         lastTransitionTime: time,
@@ -100,4 +106,21 @@ async function sign(deps: ApiDeps, authority: Authority, csr: CertificateSigning
       };
     },
   );
+}
+
+/** The certificate, or why there is none. */
+async function certificateFor(
+  authority: Authority,
+  csr: CertificateSigningRequest,
+): Promise<{ certificate: string } | { failure: string }> {
+  const seconds = Math.max(600, csr.spec.expirationSeconds ?? defaultSeconds);
+  const server = signerRule(csr.spec.signerName)?.server === true;
+  try {
+    const failure = signingRefusal(csr, await authority.read(pemOf(csr)));
+    if (failure !== undefined) return { failure };
+    const certificate = await authority.sign(pemOf(csr), { seconds, server });
+    return { certificate: Buffer.from(certificate).toString('base64') };
+  } catch (error) {
+    return { failure: messageOf(error) };
+  }
 }

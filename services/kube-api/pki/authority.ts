@@ -29,12 +29,22 @@ export interface Subject {
   names?: readonly string[];
 }
 
+/** Whom a request says that the certificate is to be for. */
+export interface RequestedIdentity {
+  commonName: string;
+  organizations: readonly string[];
+  /** DNS names and addresses. */
+  names: readonly string[];
+}
+
 /** The authority. */
 export interface Authority {
   /** Its certificate, PEM. */
   ca: string;
   /** The key pair in `<name>.crt` and `<name>.key`; made anew if it is missing, about to end, or for others. */
   ensure(name: string, subject: Subject): Promise<KeyPair>;
+  /** Reads a PKCS #10 request. @throws an error if it is none, or not signed by its own key. */
+  read(request: string): Promise<RequestedIdentity>;
   /** Signs a PKCS #10 request for what it asks. @throws SkiffError INVALID_ARGUMENT if it is none. */
   sign(request: string, options: { seconds: number; server: boolean }): Promise<string>;
 }
@@ -67,6 +77,7 @@ export async function openAuthority(folder: string, now: () => number): Promise<
       replaceFileSync(pair.cert, made.cert, { mode: 0o644 });
       return made;
     },
+    read: readRequest,
     sign: (request, options) => signRequest(ca, keyText, request, options, now()),
   };
 }
@@ -140,6 +151,18 @@ async function issue(ca: string, caKey: string, subject: Subject, now: number): 
     ],
   });
   return { cert: `${certificate.toString('pem')}\n`, key: await exportKey(keys.privateKey) };
+}
+
+async function readRequest(request: string): Promise<RequestedIdentity> {
+  const x509 = await library();
+  const asked = new x509.Pkcs10CertificateRequest(request);
+  if (!(await asked.verify())) throw new Error('the request is not signed by its own key');
+  const names = asked.extensions.filter((each) => each instanceof x509.SubjectAlternativeNameExtension);
+  return {
+    commonName: asked.subjectName.getField('CN')[0] ?? '',
+    organizations: asked.subjectName.getField('O'),
+    names: names.flatMap((each) => each.names.items.map(({ value }) => value)),
+  };
 }
 
 async function signRequest(

@@ -9,8 +9,6 @@ import type { KubeletFields } from './schema.ts';
 const gone = 'it configures what the original has long dropped';
 
 const reasons: Partial<Record<keyof KubeletFields, string>> = {
-  rotateCertificates: 'certificates of a kubeconfig are used as they are; renew them from outside',
-  serverTLSBootstrap: 'the serving certificate is tlsCertFile, or one that the kubelet signs itself',
   enableContentionProfiling: 'there are no locks to profile in this process',
   enableSystemLogQuery: '/logs serves files, not queries of the journal',
   contentType: 'bodies of the API are JSON',

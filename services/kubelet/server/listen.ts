@@ -10,6 +10,8 @@ import type { createDispatch } from './dispatch.ts';
 export interface Listening {
   /** The port that it got; 0 for a unix socket. */
   port: number;
+  /** Serves connections from now on with another certificate; there on TLS listeners. */
+  replaceCertificate?(pair: { cert: string; key: string }): void;
   close(): Promise<void>;
 }
 
@@ -24,11 +26,14 @@ export async function listenTcp(
   listeners: Listeners,
   tls?: ServerOptions,
 ): Promise<Listening> {
-  const server =
-    tls === undefined
-      ? http.createServer({ headersTimeout, requestTimeout: 0 }, listeners.request)
-      : https.createServer({ ...tls, headersTimeout, requestTimeout: 0 }, listeners.request);
-  return open(server, listeners, () => server.listen(where.port, where.host), `${where.host}:${where.port}`);
+  const name = `${where.host}:${where.port}`;
+  if (tls === undefined) {
+    const plain = http.createServer({ headersTimeout, requestTimeout: 0 }, listeners.request);
+    return open(plain, listeners, () => plain.listen(where.port, where.host), name);
+  }
+  const server = https.createServer({ ...tls, headersTimeout, requestTimeout: 0 }, listeners.request);
+  const listening = await open(server, listeners, () => server.listen(where.port, where.host), name);
+  return { ...listening, replaceCertificate: (pair) => server.setSecureContext({ ...tls, ...pair }) };
 }
 
 /** Opens a unix socket with mode 0600, replacing one that a killed kubelet left. */

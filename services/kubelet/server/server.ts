@@ -9,6 +9,9 @@ import type { Logger } from '#foundation/base/log.ts';
 import { Counter } from '#foundation/base/metrics.ts';
 import type { Clock } from '#foundation/base/time.ts';
 import { undoStack } from '#foundation/base/undo.ts';
+import { servingWish } from '../api/certificates/request.ts';
+import { keepCertificate } from '../api/certificates/rotate.ts';
+import { openCertificates } from '../api/certificates/store.ts';
 import type { KubeletConfiguration } from '../configuration/defaults.ts';
 import { durationMs } from '../configuration/duration.ts';
 import type { KubeletApi, KubeletView, NodeInfo } from '../ports.ts';
@@ -183,5 +186,31 @@ async function listenSecure(
     rejectUnauthorized: false,
     ca: clientCAFile === '' ? undefined : readFileSync(clientCAFile),
   };
-  return listenTcp({ host: configuration.address, port: configuration.port }, dispatch(guard), tls);
+  const where = { host: configuration.address, port: configuration.port };
+  const listening = await listenTcp(where, dispatch(guard), tls);
+  return configuration.serverTLSBootstrap && api !== undefined
+    ? withClusterCertificate(deps, api, listening)
+    : listening;
+}
+
+/** Serves with a certificate that the cluster signs and renews, from when there is one: `serverTLSBootstrap`. */
+function withClusterCertificate(
+  { clock, log, node, hostname, kubeletRoot }: ServerDeps,
+  api: NonNullable<ServerDeps['api']>,
+  listening: Listening,
+): Listening {
+  const stopping = new AbortController();
+  const store = openCertificates(join(kubeletRoot, 'pki'), 'kubelet-server');
+  const use = (pair: { cert: string; key: string }) => listening.replaceCertificate?.(pair);
+  const kept = store.current();
+  if (kept !== undefined) use(kept);
+  const wish = () => servingWish(node.name, [hostname, ...node.ips()]);
+  const keeping = keepCertificate({ api, clock, logger: log, store }, wish, use, stopping.signal);
+  return {
+    ...listening,
+    close: async () => {
+      stopping.abort();
+      await Promise.all([keeping, listening.close()]);
+    },
+  };
 }
