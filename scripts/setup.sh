@@ -48,6 +48,7 @@ test_packages='
 /usr/bin/curl:curl
 /usr/bin/git:git
 /sbin/ip:iproute2
+/sbin/depmod:kmod
 /usr/bin/kubectl:kubernetes-client
 '
 

@@ -86,7 +86,12 @@ export async function verifyGuestImage(image: GuestImage): Promise<void> {
   }
 }
 
-function findPackage(directory: string): string {
+/**
+ * The newest of the kernel packages in a directory.
+ *
+ * @throws SkiffError FAILED_PRECONDITION if there is none: `skiff setup vm` downloads it.
+ */
+export function findPackage(directory: string): string {
   const found = globSync(join(directory, 'linux-image-*-cloud-amd64_*.deb')).sort();
   const deb = found.at(-1);
   if (deb === undefined || !existsSync(`${deb}.sha256`))
