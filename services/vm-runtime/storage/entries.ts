@@ -14,31 +14,50 @@ import { errnoOf, SkiffError, wrapError } from '#foundation/base/errors.ts';
 import { listMounts, MountFlag, mount, unmount } from '#foundation/linux/mount.ts';
 import { guestShareDirectory, type ShareEntry } from './types.ts';
 
-/** Shows something. See `Share.add`. */
+/**
+ * Shows something. See `Share.add`. It is put together beside the share and then bound into it whole: what is
+ * changed of a mount afterwards (that it is read-only) does not reach the file server's copy of it.
+ */
 export function addEntry(root: string, entry: ShareEntry): string {
   const { name, source } = entry;
   const target = join(root, checkedName(name));
+  const stage = `${root}.${process.pid}-${name}`;
+  let isDirectory: boolean;
   try {
-    makeTarget(target, statSync(source).isDirectory());
+    isDirectory = statSync(source).isDirectory();
+    makeTarget(target, isDirectory);
   } catch (error) {
     throw wrapError(error, `Cannot share "${source}" as "${name}"`);
   }
   try {
-    mount({ source, target, flags: MountFlag.bind | (entry.recursive === false ? 0 : MountFlag.recursive) });
-    // It follows what is mounted in the source later, and nothing that happens to it reaches the source.
-    mount({ source: 'none', target, flags: MountFlag.slave | MountFlag.recursive });
-    if (entry.readOnly === true)
-      mount({ source, target, flags: MountFlag.bind | MountFlag.remount | MountFlag.readOnly });
+    makeTarget(stage, isDirectory);
+    try {
+      prepare(stage, entry);
+      mount({ source: stage, target, flags: MountFlag.bind | MountFlag.recursive });
+    } finally {
+      clearTarget(stage);
+    }
     return join(guestShareDirectory, name);
   } catch (error) {
-    removeEntry(root, name);
+    clearTarget(target);
     throw wrapError(error, `Cannot share "${source}" as "${name}"`);
   }
 }
 
+function prepare(target: string, { source, recursive, readOnly }: ShareEntry): void {
+  mount({ source, target, flags: MountFlag.bind | (recursive === false ? 0 : MountFlag.recursive) });
+  // It follows what is mounted in the source later, and nothing that happens to it reaches the source.
+  mount({ source: 'none', target, flags: MountFlag.slave | MountFlag.recursive });
+  if (readOnly === true)
+    mount({ source: 'none', target, flags: MountFlag.bind | MountFlag.remount | MountFlag.readOnly });
+}
+
 /** Takes it away. See `Share.remove`. */
 export function removeEntry(root: string, name: string): void {
-  const target = join(root, checkedName(name));
+  clearTarget(join(root, checkedName(name)));
+}
+
+function clearTarget(target: string): void {
   unmountAll(target);
   const found = lstatSync(target, { throwIfNoEntry: false });
   if (found === undefined) return;
