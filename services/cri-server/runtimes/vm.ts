@@ -27,7 +27,9 @@ export interface VmPodsDeps {
 }
 
 /** Bytes for the guest's kernel and agent where the RuntimeClass names none. */
-const defaultOverhead = 96 * 1024 * 1024;
+const guestOverhead = 96 * 1024 * 1024;
+/** Bytes of a RuntimeClass's overhead that are the hypervisor's own: emulation keeps what it translated. */
+const hostOverhead = 160 * 1024 * 1024;
 const defaultMemory = 512 * 1024 * 1024;
 const MiB = 1024 * 1024;
 
@@ -105,7 +107,7 @@ async function start(deps: Deps, machine: PodMachine, signal: AbortSignal): Prom
 /** What `pod create` takes. */
 function wishOf(machine: PodMachine): object {
   const { limits, cgroupParent, netns } = machine;
-  const overhead = machine.overheadMemory > 0 ? machine.overheadMemory : defaultOverhead;
+  const overhead = Math.max(guestOverhead, machine.overheadMemory - hostOverhead);
   const wanted = limits.memory > 0 ? limits.memory + overhead : Math.max(defaultMemory, overhead);
   const cpus = limits.cpuQuota > 0 ? Math.ceil(limits.cpuQuota / (limits.cpuPeriod || 100_000)) : 1;
   return {
