@@ -1,6 +1,9 @@
 /** The portmap plugin: publishes ports of the host. https://www.cni.dev/plugins/current/meta/portmap/ */
 import { isIPv6 } from 'node:net';
 import { z } from 'zod';
+import { isSkiffError } from '#foundation/base/errors.ts';
+import { parseAddress } from '#foundation/base/ip.ts';
+import { type FlowFilter, forgetUdpFlows } from '#foundation/linux/conntrack.ts';
 import type { CniResult } from '../cni/types.ts';
 import type { PacketFilter, PublishedPort } from '../filter/index.ts';
 import { commonKeys, differs, type NativePlugin, parseOwn, previousResult } from './native.ts';
@@ -25,8 +28,15 @@ const schema = z.strictObject({
 
 type PortmapConfig = z.infer<typeof schema>;
 
-/** Makes the plugin. */
-export function createPortmapPlugin(filter: PacketFilter): NativePlugin {
+/**
+ * Makes the plugin.
+ *
+ * @param forget makes the kernel forget UDP flows; only tests give their own.
+ */
+export function createPortmapPlugin(
+  filter: PacketFilter,
+  forget: (flows: FlowFilter) => unknown = forgetUdpFlows,
+): NativePlugin {
   return {
     supports: (config) => schema.safeParse(config).success,
     async add(call) {
@@ -34,6 +44,7 @@ export function createPortmapPlugin(filter: PacketFilter): NativePlugin {
       const result = previousResult(call);
       const ports = publishedPorts(config, result);
       if (ports.length > 0) await filter.publish(ports, hostInterface(result));
+      forgetFlows(ports, forget);
       return result;
     },
     async delete(call) {
@@ -41,6 +52,7 @@ export function createPortmapPlugin(filter: PacketFilter): NativePlugin {
       if (prevResult === undefined) return;
       const ports = publishedPorts(parseOwn(schema, call.config), prevResult);
       if (ports.length > 0) await filter.unpublish(ports);
+      forgetFlows(ports, forget);
     },
     async check(call) {
       const ports = publishedPorts(parseOwn(schema, call.config), previousResult(call));
@@ -48,6 +60,27 @@ export function createPortmapPlugin(filter: PacketFilter): NativePlugin {
         throw differs(call, 'published ports are gone');
     },
   };
+}
+
+/**
+ * UDP flows that began before a port was published, or while it led to a pod that is gone, would go on as they
+ * began: the plugin's customary rule is to cut them off.
+ */
+function forgetFlows(ports: readonly PublishedPort[], forget: (flows: FlowFilter) => unknown): void {
+  for (const { protocol, podIp, hostIp, hostPort } of ports) {
+    if (protocol !== 'udp') continue;
+    const family = isIPv6(podIp) ? 'ip6' : 'ip';
+    try {
+      forget({
+        family,
+        port: hostPort,
+        ...(hostIp === undefined ? {} : { address: parseAddress(hostIp) }),
+      });
+    } catch (error) {
+      // A kernel that tracks nothing, or tells nobody, has no such flows either.
+      if (!isSkiffError(error)) throw error;
+    }
+  }
 }
 
 /** Each mapping for the first pod address of each family, if the host address is of that family too. */
