@@ -143,7 +143,10 @@ function imageVerbs(program: Command): void {
     .command('tag <source> <target>')
     .description('give an image one more name')
     .action(action(() => import('./verbs/tag.ts')));
-  const image = program.command('image').description('build, check and clean up images');
+  careVerbs(program.command('image').description('build, check and clean up images'));
+}
+
+function careVerbs(image: Command): void {
   image
     .command('debian <package...>')
     .description('build an image from Debian packages')

@@ -13,7 +13,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file admin/admin.proto.
  */
 export const file_admin_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChFhZG1pbi9hZG1pbi5wcm90bxIOc2tpZmYuYWRtaW4udjEiMQoLQ3JlZGVudGlhbHMSEAoIdXNlcm5hbWUYASABKAkSEAoIcGFzc3dvcmQYAiABKAkiTgoLUHVsbFJlcXVlc3QSDQoFaW1hZ2UYASABKAkSMAoLY3JlZGVudGlhbHMYAiABKAsyGy5za2lmZi5hZG1pbi52MS5DcmVkZW50aWFscyJnCg1MYXllclByb2dyZXNzEg4KBmRpZ2VzdBgBIAEoCRIpCgVzdGF0ZRgCIAEoDjIaLnNraWZmLmFkbWluLnYxLkxheWVyU3RhdGUSDAoEZG9uZRgDIAEoAxINCgV0b3RhbBgEIAEoAyKXAQoMUHVsbFByb2dyZXNzEg0KBWltYWdlGAEgASgJEigKBXN0YXRlGAIgASgOMhkuc2tpZmYuYWRtaW4udjEuUHVsbFN0YXRlEi0KBmxheWVycxgDIAMoCzIdLnNraWZmLmFkbWluLnYxLkxheWVyUHJvZ3Jlc3MSDQoFZXJyb3IYBCABKAkSEAoIaW1hZ2VfaWQYBSABKAkiEwoRV2F0Y2hQdWxsc1JlcXVlc3QiLAoKVGFnUmVxdWVzdBIOCgZzb3VyY2UYASABKAkSDgoGdGFyZ2V0GAIgASgJIh8KC1RhZ1Jlc3BvbnNlEhAKCGltYWdlX2lkGAEgASgJIhwKDFVudGFnUmVxdWVzdBIMCgRuYW1lGAEgASgJIjIKDVVudGFnUmVzcG9uc2USEAoIdW50YWdnZWQYASADKAkSDwoHZGVsZXRlZBgCIAEoCSJOCgtQdXNoUmVxdWVzdBINCgVpbWFnZRgBIAEoCRIwCgtjcmVkZW50aWFscxgCIAEoCzIbLnNraWZmLmFkbWluLnYxLkNyZWRlbnRpYWxzIk0KDFB1c2hQcm9ncmVzcxItCgZsYXllcnMYASADKAsyHS5za2lmZi5hZG1pbi52MS5MYXllclByb2dyZXNzEg4KBmRpZ2VzdBgCIAEoCSIbCgtMb2FkUmVxdWVzdBIMCgRwYXRoGAEgASgJIjAKDExvYWRSZXNwb25zZRINCgVuYW1lcxgBIAMoCRIRCglpbWFnZV9pZHMYAiADKAkiWgoLU2F2ZVJlcXVlc3QSDgoGaW1hZ2VzGAEgAygJEgwKBHBhdGgYAiABKAkSLQoGZm9ybWF0GAMgASgOMh0uc2tpZmYuYWRtaW4udjEuQXJjaGl2ZUZvcm1hdCIdCgxTYXZlUmVzcG9uc2USDQoFYnl0ZXMYASABKAMioQIKEkJ1aWxkRGViaWFuUmVxdWVzdBIMCgRuYW1lGAEgASgJEhAKCHBhY2thZ2VzGAIgAygJEg0KBXN1aXRlGAMgASgJEg4KBm1pcnJvchgEIAEoCRIMCgRmdWxsGAUgASgIEhIKCmVudHJ5cG9pbnQYBiADKAkSCwoDY21kGAcgAygJEgsKA2VudhgIIAMoCRIMCgR1c2VyGAkgASgJEhMKC3dvcmtpbmdfZGlyGAogASgJEj4KBmxhYmVscxgLIAMoCzIuLnNraWZmLmFkbWluLnYxLkJ1aWxkRGViaWFuUmVxdWVzdC5MYWJlbHNFbnRyeRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIi8KDUJ1aWxkUHJvZ3Jlc3MSDAoEbGluZRgBIAEoCRIQCghpbWFnZV9pZBgCIAEoCSIbCgxQcnVuZVJlcXVlc3QSCwoDYWxsGAEgASgIIjkKDVBydW5lUmVzcG9uc2USDwoHZGVsZXRlZBgBIAMoCRIXCg9yZWNsYWltZWRfYnl0ZXMYAiABKAMiMwoNVmVyaWZ5UmVxdWVzdBISCgpjaGVja19vbmx5GAEgASgIEg4KBmltYWdlcxgCIAMoCSJyCg5WZXJpZnlQcm9ncmVzcxIOCgZkaWdlc3QYASABKAkSDwoHZGFtYWdlZBgCIAEoCBIOCgZtZW5kZWQYAyABKAgSDwoHcHJvYmxlbRgEIAEoCRIPCgdjaGVja2VkGAUgASgDEg0KBXRvdGFsGAYgASgDIh8KDkluc3BlY3RSZXF1ZXN0Eg0KBWltYWdlGAEgASgJIh8KD0luc3BlY3RSZXNwb25zZRIMCgRqc29uGAEgASgJIisKClBpblJlcXVlc3QSDQoFaW1hZ2UYASABKAkSDgoGcGlubmVkGAIgASgIIg0KC1BpblJlc3BvbnNlKj0KCVB1bGxTdGF0ZRINCglSRVNPTFZJTkcQABILCgdQVUxMSU5HEAESCAoERE9ORRACEgoKBkZBSUxFRBADKlAKCkxheWVyU3RhdGUSCwoHV0FJVElORxAAEg8KC0RPV05MT0FESU5HEAESDQoJVU5QQUNLSU5HEAISCQoFUkVBRFkQAxIKCgZFWElTVFMQBCpHCg1BcmNoaXZlRm9ybWF0EhIKDkRPQ0tFUl9BUkNISVZFEAASDwoLT0NJX0FSQ0hJVkUQARIRCg1PQ0lfRElSRUNUT1JZEAIy4AYKBkltYWdlcxJDCgRQdWxsEhsuc2tpZmYuYWRtaW4udjEuUHVsbFJlcXVlc3QaHC5za2lmZi5hZG1pbi52MS5QdWxsUHJvZ3Jlc3MwARJPCgpXYXRjaFB1bGxzEiEuc2tpZmYuYWRtaW4udjEuV2F0Y2hQdWxsc1JlcXVlc3QaHC5za2lmZi5hZG1pbi52MS5QdWxsUHJvZ3Jlc3MwARI+CgNUYWcSGi5za2lmZi5hZG1pbi52MS5UYWdSZXF1ZXN0Ghsuc2tpZmYuYWRtaW4udjEuVGFnUmVzcG9uc2USRAoFVW50YWcSHC5za2lmZi5hZG1pbi52MS5VbnRhZ1JlcXVlc3QaHS5za2lmZi5hZG1pbi52MS5VbnRhZ1Jlc3BvbnNlEkMKBFB1c2gSGy5za2lmZi5hZG1pbi52MS5QdXNoUmVxdWVzdBocLnNraWZmLmFkbWluLnYxLlB1c2hQcm9ncmVzczABEkEKBExvYWQSGy5za2lmZi5hZG1pbi52MS5Mb2FkUmVxdWVzdBocLnNraWZmLmFkbWluLnYxLkxvYWRSZXNwb25zZRJBCgRTYXZlEhsuc2tpZmYuYWRtaW4udjEuU2F2ZVJlcXVlc3QaHC5za2lmZi5hZG1pbi52MS5TYXZlUmVzcG9uc2USUgoLQnVpbGREZWJpYW4SIi5za2lmZi5hZG1pbi52MS5CdWlsZERlYmlhblJlcXVlc3QaHS5za2lmZi5hZG1pbi52MS5CdWlsZFByb2dyZXNzMAESRAoFUHJ1bmUSHC5za2lmZi5hZG1pbi52MS5QcnVuZVJlcXVlc3QaHS5za2lmZi5hZG1pbi52MS5QcnVuZVJlc3BvbnNlEkkKBlZlcmlmeRIdLnNraWZmLmFkbWluLnYxLlZlcmlmeVJlcXVlc3QaHi5za2lmZi5hZG1pbi52MS5WZXJpZnlQcm9ncmVzczABEkoKB0luc3BlY3QSHi5za2lmZi5hZG1pbi52MS5JbnNwZWN0UmVxdWVzdBofLnNraWZmLmFkbWluLnYxLkluc3BlY3RSZXNwb25zZRI+CgNQaW4SGi5za2lmZi5hZG1pbi52MS5QaW5SZXF1ZXN0Ghsuc2tpZmYuYWRtaW4udjEuUGluUmVzcG9uc2ViBnByb3RvMw");
+  fileDesc("ChFhZG1pbi9hZG1pbi5wcm90bxIOc2tpZmYuYWRtaW4udjEiMQoLQ3JlZGVudGlhbHMSEAoIdXNlcm5hbWUYASABKAkSEAoIcGFzc3dvcmQYAiABKAkiTgoLUHVsbFJlcXVlc3QSDQoFaW1hZ2UYASABKAkSMAoLY3JlZGVudGlhbHMYAiABKAsyGy5za2lmZi5hZG1pbi52MS5DcmVkZW50aWFscyJnCg1MYXllclByb2dyZXNzEg4KBmRpZ2VzdBgBIAEoCRIpCgVzdGF0ZRgCIAEoDjIaLnNraWZmLmFkbWluLnYxLkxheWVyU3RhdGUSDAoEZG9uZRgDIAEoAxINCgV0b3RhbBgEIAEoAyKXAQoMUHVsbFByb2dyZXNzEg0KBWltYWdlGAEgASgJEigKBXN0YXRlGAIgASgOMhkuc2tpZmYuYWRtaW4udjEuUHVsbFN0YXRlEi0KBmxheWVycxgDIAMoCzIdLnNraWZmLmFkbWluLnYxLkxheWVyUHJvZ3Jlc3MSDQoFZXJyb3IYBCABKAkSEAoIaW1hZ2VfaWQYBSABKAkiEwoRV2F0Y2hQdWxsc1JlcXVlc3QiLAoKVGFnUmVxdWVzdBIOCgZzb3VyY2UYASABKAkSDgoGdGFyZ2V0GAIgASgJIh8KC1RhZ1Jlc3BvbnNlEhAKCGltYWdlX2lkGAEgASgJIhwKDFVudGFnUmVxdWVzdBIMCgRuYW1lGAEgASgJIjIKDVVudGFnUmVzcG9uc2USEAoIdW50YWdnZWQYASADKAkSDwoHZGVsZXRlZBgCIAEoCSJOCgtQdXNoUmVxdWVzdBINCgVpbWFnZRgBIAEoCRIwCgtjcmVkZW50aWFscxgCIAEoCzIbLnNraWZmLmFkbWluLnYxLkNyZWRlbnRpYWxzIk0KDFB1c2hQcm9ncmVzcxItCgZsYXllcnMYASADKAsyHS5za2lmZi5hZG1pbi52MS5MYXllclByb2dyZXNzEg4KBmRpZ2VzdBgCIAEoCSIbCgtMb2FkUmVxdWVzdBIMCgRwYXRoGAEgASgJIjAKDExvYWRSZXNwb25zZRINCgVuYW1lcxgBIAMoCRIRCglpbWFnZV9pZHMYAiADKAkiWgoLU2F2ZVJlcXVlc3QSDgoGaW1hZ2VzGAEgAygJEgwKBHBhdGgYAiABKAkSLQoGZm9ybWF0GAMgASgOMh0uc2tpZmYuYWRtaW4udjEuQXJjaGl2ZUZvcm1hdCIdCgxTYXZlUmVzcG9uc2USDQoFYnl0ZXMYASABKAMioQIKEkJ1aWxkRGViaWFuUmVxdWVzdBIMCgRuYW1lGAEgASgJEhAKCHBhY2thZ2VzGAIgAygJEg0KBXN1aXRlGAMgASgJEg4KBm1pcnJvchgEIAEoCRIMCgRmdWxsGAUgASgIEhIKCmVudHJ5cG9pbnQYBiADKAkSCwoDY21kGAcgAygJEgsKA2VudhgIIAMoCRIMCgR1c2VyGAkgASgJEhMKC3dvcmtpbmdfZGlyGAogASgJEj4KBmxhYmVscxgLIAMoCzIuLnNraWZmLmFkbWluLnYxLkJ1aWxkRGViaWFuUmVxdWVzdC5MYWJlbHNFbnRyeRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIi8KDUJ1aWxkUHJvZ3Jlc3MSDAoEbGluZRgBIAEoCRIQCghpbWFnZV9pZBgCIAEoCSIbCgxQcnVuZVJlcXVlc3QSCwoDYWxsGAEgASgIIjkKDVBydW5lUmVzcG9uc2USDwoHZGVsZXRlZBgBIAMoCRIXCg9yZWNsYWltZWRfYnl0ZXMYAiABKAMiMwoNVmVyaWZ5UmVxdWVzdBISCgpjaGVja19vbmx5GAEgASgIEg4KBmltYWdlcxgCIAMoCSJyCg5WZXJpZnlQcm9ncmVzcxIOCgZkaWdlc3QYASABKAkSDwoHZGFtYWdlZBgCIAEoCBIOCgZtZW5kZWQYAyABKAgSDwoHcHJvYmxlbRgEIAEoCRIPCgdjaGVja2VkGAUgASgDEg0KBXRvdGFsGAYgASgDIh8KDkluc3BlY3RSZXF1ZXN0Eg0KBWltYWdlGAEgASgJIh8KD0luc3BlY3RSZXNwb25zZRIMCgRqc29uGAEgASgJIisKClBpblJlcXVlc3QSDQoFaW1hZ2UYASABKAkSDgoGcGlubmVkGAIgASgIIg0KC1BpblJlc3BvbnNlImoKEFJlZmVycmVyc1JlcXVlc3QSDQoFaW1hZ2UYASABKAkSMAoLY3JlZGVudGlhbHMYAiABKAsyGy5za2lmZi5hZG1pbi52MS5DcmVkZW50aWFscxIVCg1hcnRpZmFjdF90eXBlGAMgASgJItgBCghSZWZlcnJlchIOCgZkaWdlc3QYASABKAkSEgoKbWVkaWFfdHlwZRgCIAEoCRIVCg1hcnRpZmFjdF90eXBlGAMgASgJEgwKBHNpemUYBCABKAQSPgoLYW5ub3RhdGlvbnMYBSADKAsyKS5za2lmZi5hZG1pbi52MS5SZWZlcnJlci5Bbm5vdGF0aW9uc0VudHJ5Eg8KB3N1YmplY3QYBiABKAkaMgoQQW5ub3RhdGlvbnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIkAKEVJlZmVycmVyc1Jlc3BvbnNlEisKCXJlZmVycmVycxgBIAMoCzIYLnNraWZmLmFkbWluLnYxLlJlZmVycmVyKj0KCVB1bGxTdGF0ZRINCglSRVNPTFZJTkcQABILCgdQVUxMSU5HEAESCAoERE9ORRACEgoKBkZBSUxFRBADKlAKCkxheWVyU3RhdGUSCwoHV0FJVElORxAAEg8KC0RPV05MT0FESU5HEAESDQoJVU5QQUNLSU5HEAISCQoFUkVBRFkQAxIKCgZFWElTVFMQBCpHCg1BcmNoaXZlRm9ybWF0EhIKDkRPQ0tFUl9BUkNISVZFEAASDwoLT0NJX0FSQ0hJVkUQARIRCg1PQ0lfRElSRUNUT1JZEAIysgcKBkltYWdlcxJDCgRQdWxsEhsuc2tpZmYuYWRtaW4udjEuUHVsbFJlcXVlc3QaHC5za2lmZi5hZG1pbi52MS5QdWxsUHJvZ3Jlc3MwARJPCgpXYXRjaFB1bGxzEiEuc2tpZmYuYWRtaW4udjEuV2F0Y2hQdWxsc1JlcXVlc3QaHC5za2lmZi5hZG1pbi52MS5QdWxsUHJvZ3Jlc3MwARI+CgNUYWcSGi5za2lmZi5hZG1pbi52MS5UYWdSZXF1ZXN0Ghsuc2tpZmYuYWRtaW4udjEuVGFnUmVzcG9uc2USRAoFVW50YWcSHC5za2lmZi5hZG1pbi52MS5VbnRhZ1JlcXVlc3QaHS5za2lmZi5hZG1pbi52MS5VbnRhZ1Jlc3BvbnNlEkMKBFB1c2gSGy5za2lmZi5hZG1pbi52MS5QdXNoUmVxdWVzdBocLnNraWZmLmFkbWluLnYxLlB1c2hQcm9ncmVzczABEkEKBExvYWQSGy5za2lmZi5hZG1pbi52MS5Mb2FkUmVxdWVzdBocLnNraWZmLmFkbWluLnYxLkxvYWRSZXNwb25zZRJBCgRTYXZlEhsuc2tpZmYuYWRtaW4udjEuU2F2ZVJlcXVlc3QaHC5za2lmZi5hZG1pbi52MS5TYXZlUmVzcG9uc2USUgoLQnVpbGREZWJpYW4SIi5za2lmZi5hZG1pbi52MS5CdWlsZERlYmlhblJlcXVlc3QaHS5za2lmZi5hZG1pbi52MS5CdWlsZFByb2dyZXNzMAESRAoFUHJ1bmUSHC5za2lmZi5hZG1pbi52MS5QcnVuZVJlcXVlc3QaHS5za2lmZi5hZG1pbi52MS5QcnVuZVJlc3BvbnNlEkkKBlZlcmlmeRIdLnNraWZmLmFkbWluLnYxLlZlcmlmeVJlcXVlc3QaHi5za2lmZi5hZG1pbi52MS5WZXJpZnlQcm9ncmVzczABEkoKB0luc3BlY3QSHi5za2lmZi5hZG1pbi52MS5JbnNwZWN0UmVxdWVzdBofLnNraWZmLmFkbWluLnYxLkluc3BlY3RSZXNwb25zZRI+CgNQaW4SGi5za2lmZi5hZG1pbi52MS5QaW5SZXF1ZXN0Ghsuc2tpZmYuYWRtaW4udjEuUGluUmVzcG9uc2USUAoJUmVmZXJyZXJzEiAuc2tpZmYuYWRtaW4udjEuUmVmZXJyZXJzUmVxdWVzdBohLnNraWZmLmFkbWluLnYxLlJlZmVycmVyc1Jlc3BvbnNlYgZwcm90bzM");
 
 /**
  * Credentials for a registry.
@@ -646,6 +646,100 @@ export const PinResponseSchema: GenMessage<PinResponse> = /*@__PURE__*/
   messageDesc(file_admin_admin, 24);
 
 /**
+ * @generated from message skiff.admin.v1.ReferrersRequest
+ */
+export type ReferrersRequest = Message<"skiff.admin.v1.ReferrersRequest"> & {
+  /**
+   * The image need not be here.
+   *
+   * @generated from field: string image = 1;
+   */
+  image: string;
+
+  /**
+   * @generated from field: skiff.admin.v1.Credentials credentials = 2;
+   */
+  credentials?: Credentials | undefined;
+
+  /**
+   * Only those of this type; all if empty.
+   *
+   * @generated from field: string artifact_type = 3;
+   */
+  artifactType: string;
+};
+
+/**
+ * Describes the message skiff.admin.v1.ReferrersRequest.
+ * Use `create(ReferrersRequestSchema)` to create a new message.
+ */
+export const ReferrersRequestSchema: GenMessage<ReferrersRequest> = /*@__PURE__*/
+  messageDesc(file_admin_admin, 25);
+
+/**
+ * Something that refers to an image.
+ *
+ * @generated from message skiff.admin.v1.Referrer
+ */
+export type Referrer = Message<"skiff.admin.v1.Referrer"> & {
+  /**
+   * @generated from field: string digest = 1;
+   */
+  digest: string;
+
+  /**
+   * @generated from field: string media_type = 2;
+   */
+  mediaType: string;
+
+  /**
+   * @generated from field: string artifact_type = 3;
+   */
+  artifactType: string;
+
+  /**
+   * @generated from field: uint64 size = 4;
+   */
+  size: bigint;
+
+  /**
+   * @generated from field: map<string, string> annotations = 5;
+   */
+  annotations: { [key: string]: string };
+
+  /**
+   * What it refers to: the digest of the image's manifest, or of the index that leads to it.
+   *
+   * @generated from field: string subject = 6;
+   */
+  subject: string;
+};
+
+/**
+ * Describes the message skiff.admin.v1.Referrer.
+ * Use `create(ReferrerSchema)` to create a new message.
+ */
+export const ReferrerSchema: GenMessage<Referrer> = /*@__PURE__*/
+  messageDesc(file_admin_admin, 26);
+
+/**
+ * @generated from message skiff.admin.v1.ReferrersResponse
+ */
+export type ReferrersResponse = Message<"skiff.admin.v1.ReferrersResponse"> & {
+  /**
+   * @generated from field: repeated skiff.admin.v1.Referrer referrers = 1;
+   */
+  referrers: Referrer[];
+};
+
+/**
+ * Describes the message skiff.admin.v1.ReferrersResponse.
+ * Use `create(ReferrersResponseSchema)` to create a new message.
+ */
+export const ReferrersResponseSchema: GenMessage<ReferrersResponse> = /*@__PURE__*/
+  messageDesc(file_admin_admin, 27);
+
+/**
  * @generated from enum skiff.admin.v1.PullState
  */
 export const PullState = {
@@ -876,6 +970,16 @@ export const Images: GenService<{
     methodKind: "unary";
     input: typeof PinRequestSchema;
     output: typeof PinResponseSchema;
+  },
+  /**
+   * What the registry has that refers to an image: signatures, lists of contents, attestations.
+   *
+   * @generated from rpc skiff.admin.v1.Images.Referrers
+   */
+  referrers: {
+    methodKind: "unary";
+    input: typeof ReferrersRequestSchema;
+    output: typeof ReferrersResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_admin_admin, 0);

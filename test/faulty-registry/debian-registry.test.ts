@@ -217,3 +217,38 @@ test('docker-registry: killed twice in the middle of an upload, which goes on in
   assert.ok(sha256(await readAll(await client.openBlob(reference, layer))) === layer.digest);
   assert.ok(ranges.length > 15, ranges.join(' '));
 });
+
+test('docker-registry: without an API for referrers they are kept under a tag', async (t) => {
+  const { registry, client } = await set(t);
+  const reference = parseReference(`${registry.address}/team/app:v1`);
+  const image = sampleImage();
+  for (const [digest, content] of image.blobs) {
+    const descriptor = { mediaType: 'application/octet-stream', digest, size: content.length };
+    await client.pushBlob(reference, descriptor, () => streamOf(content));
+  }
+  const type = image.descriptor.mediaType;
+  await client.pushManifest(reference, type, image.manifest);
+  const subject = image.descriptor;
+  assert.deepEqual(await client.listReferrers(reference, subject.digest), []);
+  const parts = JSON.parse(image.manifest.toString());
+  const signature = (artifactType: string) =>
+    Buffer.from(JSON.stringify({ ...parts, artifactType, subject, annotations: { of: artifactType } }));
+  const pushed = [];
+  for (const name of ['a/signature', 'a/bill', 'a/bill']) {
+    const unnamed = { ...reference, tag: undefined };
+    pushed.push(await client.pushManifest(unnamed, type, signature(name)));
+  }
+  const all = await client.listReferrers(reference, subject.digest);
+  assert.deepEqual(
+    all.map(({ digest, artifactType, annotations }) => [digest, artifactType, annotations]),
+    [
+      [pushed[0]?.digest, 'a/signature', { of: 'a/signature' }],
+      [pushed[1]?.digest, 'a/bill', { of: 'a/bill' }],
+    ],
+  );
+  const bills = await client.listReferrers(reference, subject.digest, { artifactType: 'a/bill' });
+  assert.deepEqual(
+    bills.map(({ digest }) => digest),
+    [pushed[1]?.digest],
+  );
+});

@@ -10,6 +10,7 @@ import { manifestFaults } from './faults/manifests.ts';
 import { mirrorFaults } from './faults/mirrors.ts';
 import { pushFaults } from './faults/pushes.ts';
 import { redirectFaults } from './faults/redirects.ts';
+import { referrersFaults } from './faults/referrers.ts';
 import { statusFaults } from './faults/statuses.ts';
 import { tlsFaults } from './faults/tls.ts';
 
@@ -23,6 +24,7 @@ const tables: Record<string, FaultCase[]> = {
   mirrors: mirrorFaults,
   pushes: pushFaults,
   chunks: chunkFaults,
+  referrers: referrersFaults,
   tls: tlsFaults,
 };
 

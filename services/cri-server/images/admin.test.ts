@@ -52,6 +52,11 @@ test('the admin service pulls with progress, names, pushes, saves, loads, checks
   await admin.tag({ source: name, target: `${registry.host}/other:v2` });
   const sent = await collected(admin.push({ image: `${registry.host}/other:v2` }));
   assert.equal(sent.at(-1)?.digest, pushed.manifest);
+  const listed = (await admin.referrers({ image: name })).referrers;
+  assert.deepEqual(listed, [], 'nothing refers to it, and a registry without the API is no error');
+  await assert.rejects(admin.referrers({ image: `${registry.host}/no:v1` }), (error) =>
+    isSkiffError(error, 'NOT_FOUND'),
+  );
   assert.ok((await admin.save({ images: [name], path: `${place.path}/x.tar` })).bytes > 0n);
   assert.deepEqual((await admin.load({ path: `${place.path}/x.tar` })).imageIds, [pushed.config]);
   const checks = await collected(admin.verify({ checkOnly: true }));

@@ -36,6 +36,16 @@ export function adminHandlers(images: Images): Handlers<typeof ImagesService> {
     },
     ...archiveHandlers(images),
     inspect: async ({ image }) => ({ json: JSON.stringify(found(images, image, 'inspect')) }),
+    referrers: async ({ image, credentials, artifactType }, { signal }) => {
+      const auth = credentials && { username: credentials.username, password: credentials.password };
+      const request = {
+        reference: image,
+        ...(auth && { auth }),
+        ...(artifactType !== '' && { artifactType }),
+      };
+      const found = await images.referrers(request, signal);
+      return { referrers: found.map((each) => ({ ...each, size: BigInt(each.size) })) };
+    },
     pin: async ({ image, pinned }) => {
       images.pin(found(images, image, pinned ? 'pin' : 'unpin').id, pinned);
       return {};

@@ -37,6 +37,7 @@ import type { ImageRecord } from './store/model.ts';
 import { defaultLimits, type UnpackLimits } from './unpack/tar-stream.ts';
 import { type Pruned, prune } from './verbs/prune.ts';
 import { type PushRequest, pushImage } from './verbs/push.ts';
+import { listReferrers, type Referrer, type ReferrersRequest } from './verbs/referrers.ts';
 import { type Removed, removeImage, removeName } from './verbs/remove.ts';
 import { tagImage } from './verbs/tag.ts';
 import { type Finding, type VerifyOptions, verifyImage } from './verbs/verify.ts';
@@ -85,6 +86,8 @@ export interface Images extends ImageSource {
   push(request: PushRequest, signal?: AbortSignal): Promise<{ digest: string }>;
   /** Checks an image to the last bit and mends it. @throws SkiffError NOT_FOUND. */
   verify(reference: string, options?: VerifyOptions, signal?: AbortSignal): Promise<Finding[]>;
+  /** What the image's registry has that refers to it. */
+  referrers(request: ReferrersRequest, signal?: AbortSignal): Promise<Referrer[]>;
   tag(source: string, target: string): LocalImage;
   /** Removes one name, and the image with its last. */
   untag(reference: string): Promise<Removed>;
@@ -132,6 +135,7 @@ export function createImages(deps: ImagesDeps): Images {
     load: async (path, signal) => (await loadImages(parts, path, signal ?? never())).map(toLocalImage),
     save: (request) => saveImages(parts, request),
     push: (request, signal) => pushImage(parts, request, signal ?? never()),
+    referrers: (request, signal) => listReferrers(parts, request, signal ?? never()),
     verify: async (reference, options, signal) => {
       const image = parts.catalog.find(reference);
       if (image === undefined)

@@ -21,6 +21,7 @@ import { openBlob } from './operations/open-blob.ts';
 import type { OperationDeps } from './operations/operation.ts';
 import { pushBlob } from './operations/push-blob.ts';
 import { pushManifest } from './operations/push-manifest.ts';
+import { listReferrers } from './operations/referrers.ts';
 import { resolve } from './operations/resolve.ts';
 import type { Limits, RegistryClient, RegistryClientDeps } from './types.ts';
 
@@ -63,6 +64,10 @@ export function createRegistryClient(config: RegistryClientDeps = {}): RegistryC
         mediaType,
         bytes,
       ),
+    listReferrers: (reference, digest, options = {}) => {
+      const what = `look for referrers of ${digest} in ${formatRepository(reference)}`;
+      return listReferrers({ deps, reference, options, what }, digest, options.artifactType);
+    },
     close: () => dispatchers.close(),
   };
 }

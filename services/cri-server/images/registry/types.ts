@@ -91,6 +91,12 @@ export interface RegistryClient {
     bytes: Uint8Array,
     options?: CallOptions,
   ): Promise<Descriptor>;
+  /** What refers to a manifest: signatures, lists of contents, attestations; only those of one type, if told. */
+  listReferrers(
+    reference: Reference,
+    digest: string,
+    options?: CallOptions & { artifactType?: string },
+  ): Promise<Descriptor[]>;
   /** Ends idle connections; calls under way are let finish. */
   close(): Promise<void>;
 }
