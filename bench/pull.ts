@@ -1,8 +1,9 @@
 /**
  * Cold pulls, Skiff against Debian's containerd, from Debian's docker-registry on loopback: an image of six
  * layers (about 290 MiB of gzip, from Debian packages) and one of sixty. In turn, each time into fresh
- * directories; prints medians, ratios, Skiff's memory and the longest block of its event loop, the time of a
- * warm pull, and the floor: raw inflating, hashing and writing of the same bytes.
+ * directories; prints medians, ratios (of the clock and of processor time, which busy neighbours change less), Skiff's
+ * memory and the longest block of its event loop, the time of a warm pull, and the floor: raw inflating, hashing and
+ * writing of the same bytes.
  *
  * Usage: node bench/pull.ts [ROUNDS] [--keep DIRECTORY]
  */
@@ -24,7 +25,7 @@ await using registry = await startRegistry(place);
 const images = await buildBenchImages(registry.host, place);
 for (const image of images) {
   const skiff: SkiffPull[] = [];
-  const containerd: number[] = [];
+  const containerd: { ms: number; cpuMs: number }[] = [];
   for (let round = 0; round < rounds; round += 1) {
     skiff.push(await pullWithSkiff(place, image.reference));
     await sleep(3000);
@@ -32,20 +33,30 @@ for (const image of images) {
     containerd.push(await daemon.pull(image.reference));
     await sleep(3000);
   }
-  const ours = median(skiff.map((each) => each.coldMs));
-  const theirs = median(containerd);
+  const most = (figure: (each: SkiffPull) => number) => Math.max(...skiff.map(figure));
+  const line = (who: string, all: number[]) =>
+    `  ${who.padEnd(11)} ${seconds(median(all))}  (${all.map(seconds).join(' ')})`;
+  const compare = (what: string, ours: number[], theirs: number[]) => {
+    console.log(` ${what}: ${ratio(median(theirs), median(ours))}`);
+    console.log(line('skiff', ours));
+    console.log(line('containerd', theirs));
+  };
   console.log(`${image.name}: ${image.layers} layers, ${(image.bytes / 2 ** 20).toFixed(0)} MiB`);
-  console.log(`  skiff       ${seconds(ours)}  (${skiff.map((each) => seconds(each.coldMs)).join(' ')})`);
-  console.log(
-    `  containerd  ${seconds(theirs)}  (${containerd.map(seconds).join(' ')})  ratio ${ratio(theirs, ours)}`,
+  const pick = (figure: 'ms' | 'cpuMs') => containerd.map((each) => each[figure]);
+  compare(
+    'cold pull',
+    skiff.map((each) => each.coldMs),
+    pick('ms'),
   );
-  console.log(`  of which sync ${seconds(median(skiff.map((each) => each.syncMs)))}`);
-  console.log(`  memory growth ${Math.max(...skiff.map((each) => each.growthMb)).toFixed(0)} MB at the peak`);
-  const [own, wall] = [skiff.map((each) => each.blockMs), skiff.map((each) => each.blockWallMs)];
-  console.log(
-    `  longest loop block ${Math.max(...own).toFixed(1)} ms of work, ${Math.max(...wall).toFixed(1)} ms on the clock`,
+  compare(
+    'processor time',
+    skiff.map((each) => each.cpuMs),
+    pick('cpuMs'),
   );
-  console.log(`  warm pull ${median(skiff.map((each) => each.warmMs)).toFixed(1)} ms`);
-  console.log(`  floor: ${await floorOf(image.layerFiles)}`);
+  console.log(` memory growth ${most((each) => each.growthMb).toFixed(0)} MB at the peak`);
+  const [own, wall] = [most((each) => each.blockMs), most((each) => each.blockWallMs)];
+  console.log(` longest loop block ${own.toFixed(1)} ms of work, ${wall.toFixed(1)} ms on the clock`);
+  console.log(` warm pull ${median(skiff.map((each) => each.warmMs)).toFixed(1)} ms`);
+  console.log(` floor ${floorOf(image.layerFiles, place)}`);
 }
 if (kept < 0) rmSync(place, { recursive: true, force: true });

@@ -7,8 +7,8 @@ import { promisify } from 'node:util';
 export interface SkiffPull {
   coldMs: number;
   warmMs: number;
-  /** How long making it durable took, a part of the cold pull. */
-  syncMs: number;
+  /** Processor time of the cold pull: what other programs do to the clock does not count. */
+  cpuMs: number;
   growthMb: number;
   /** The most that the event loop did between two turns, of processor time and on the clock. */
   blockMs: number;
