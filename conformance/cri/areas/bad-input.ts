@@ -1,7 +1,7 @@
 /** Requests that no honest client sends. Each ends in a gRPC error, and the server goes on. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { ImageService, RuntimeService } from '#contracts/cri/runtime_pb.ts';
 import { isSkiffError } from '#foundation/base/errors.ts';
@@ -90,6 +90,32 @@ export const badInput = area('bad-input', (rule) => {
       if (id !== undefined) await t.cri.runtime.removeContainer({ containerId: id });
     }
     assert.ok(!existsSync('/tmp/skiff-escape'));
+    await stillFine(t);
+  });
+
+  rule('mounts that go in circles fail or end', async (t) => {
+    const pod = await t.pod();
+    const circle = join(t.directory, 'circle');
+    symlinkSync(circle, circle);
+    const [one, other] = [join(t.directory, 'one'), join(t.directory, 'other')];
+    symlinkSync(other, one);
+    symlinkSync(one, other);
+    for (const hostPath of [circle, one])
+      assert.match(
+        await fails(t.start(pod, { mounts: [{ hostPath, containerPath: '/x' }] })),
+        /link|ELOOP|loop/i,
+      );
+    const outer = join(t.directory, 'outer');
+    mkdirSync(join(outer, 'inner'), { recursive: true });
+    const nested = [
+      { hostPath: outer, containerPath: '/a' },
+      { hostPath: join(outer, 'inner'), containerPath: '/a/inner' },
+      { hostPath: outer, containerPath: '/a/inner/inner' },
+      { hostPath: outer, containerPath: '/a' },
+    ];
+    await survives(t, t.start(pod, { mounts: nested }));
+    // The container's own root lies somewhere below.
+    await survives(t, t.start(pod, { mounts: [{ hostPath: '/', containerPath: '/host' }] }));
     await stillFine(t);
   });
 
