@@ -22,7 +22,7 @@
 #define PORT_NAME "skiff.agent"
 #define MAX_ID 128
 #define MAX_PATH 1024
-#define STREAM_ROOM (64 * 1024)
+#define STREAM_ROOM (256 * 1024)
 #define MAX_PROCESSES 1024
 #define MAX_CONTAINERS 256
 
@@ -50,6 +50,7 @@ struct stream {
   uint32_t id;
   bool from_guest;
   bool is_socket;
+  bool resting; /* from the guest: not read for a moment */
   bool ended;      /* no byte comes after `end` */
   bool end_told;   /* from the guest: END was sent; to the guest: our end of the pipe was closed */
   uint64_t base, sent, end;
@@ -137,6 +138,7 @@ void stream_credit(uint32_t id, struct span payload);
 void stream_reset(uint32_t id);
 void streams_rewind(void);
 bool streams_send(void);
+void streams_tick(void);
 
 /* processes.c */
 extern struct process *processes;

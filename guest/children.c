@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include "agent.h"
 
+#define PIPE_BYTES (256 * 1024)
 #define MAX_CHILDREN 128
 #define MAX_ARGUMENTS 24
 #define TEXT_ROOM 400
@@ -42,6 +43,7 @@ bool stdio_open(struct process *process, bool terminal, bool no_input, struct st
       stdio_close(stdio);
       return fail(failure, errno, "cannot make pipes");
     }
+    if (i > 0) fcntl(ends[1], F_SETPIPE_SZ, PIPE_BYTES);
     stdio->theirs[i] = ends[i == 0 ? 0 : 1];
     stream_open(&process->streams[i], process, i, ends[i == 0 ? 1 : 0], false);
   }

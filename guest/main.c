@@ -76,6 +76,7 @@ static void turn(void) {
   if (tick_ms < 0) return;
   tick_ms = -1;
   port_tick();
+  streams_tick();
   containers_tick();
   mounts_tick();
 }

@@ -15,6 +15,7 @@
 #define COMPACT_AT (128 * 1024)
 #define LOG_LIMIT (64 * 1024) /* what waits; further lines of the log are dropped */
 #define FIND_MS 10000
+#define PAGES_AT_ONCE 16
 #define AWAY_MS 20 /* how often a host that went is looked for */
 
 struct buffer port_queue = {.limit = QUEUE_LIMIT};
@@ -82,13 +83,15 @@ static void on_port(struct watch *watch, uint32_t events) {
   static uint8_t bytes[64 * 1024];
   struct frame frame;
   if (events & EPOLLOUT) port_flush();
-  ssize_t size = read(watch->fd, bytes, sizeof(bytes));
-  if (size > 0) {
+  ssize_t size = 0;
+  /* The kernel gives one page at a time. */
+  for (int pages = 0; pages < PAGES_AT_ONCE; pages++) {
+    size = read(watch->fd, bytes, sizeof(bytes));
+    if (size <= 0) break;
     struct span input = {bytes, (size_t)size};
     while (frame_next(&parser, &input, &frame)) handle_frame(&frame);
-  } else if (events & EPOLLHUP) {
-    host_went();
   }
+  if (size <= 0 && (events & EPOLLHUP)) host_went();
 }
 
 /* A host that asks for so much and reads so little has to greet anew. */

@@ -13,7 +13,7 @@ export const maxDataBytes = 32 * 1024;
 /** The most bytes of an event. */
 const maxEventBytes = 64 * 1024;
 /** What the guest keeps of each stream, and so the most that is under way. */
-export const streamWindowBytes = 64 * 1024;
+export const streamWindowBytes = 256 * 1024;
 
 const mark = 0xa5;
 const finish = 0x5a;

@@ -37,7 +37,7 @@ export function holdProcess({ link, state, exited, from, onReleased }: TakeProce
   const forgotten = () => {
     isReleased = true;
     onReleased();
-    input.stream.destroy();
+    input.finish();
     for (const { finish } of Object.values(outputs)) finish();
   };
   const process: GuestProcess = {

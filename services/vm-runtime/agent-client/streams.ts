@@ -18,34 +18,58 @@ export interface Output {
 /**
  * Takes up stream `id` from the guest.
  *
+ * What came waits here, bounded by what was allowed, and goes into Node's stream when that asks: only so it is known
+ * how far the consumer is.
+ *
  * @param from bytes that the consumer has already; the guest continues behind them.
  */
 export function openOutput(link: Link, id: number, from: number): Output {
+  const waiting: Buffer[] = [];
+  let handed = from;
   let received = from;
   let told = from;
   let limit = 0;
   let confirmed: number | undefined;
-  let over = false;
-  const taken = () => received - stream.readableLength;
+  let state: 'open' | 'ending' | 'over' = 'open';
+  let wanted = false;
   const allow = (force: boolean) => {
-    if (over) return;
-    const consumed = confirmed ?? taken();
+    const consumed = confirmed ?? handed;
+    if (link.ended !== undefined || state === 'over') return;
     if (!force && consumed - told < streamWindowBytes / 4) return;
     told = consumed;
     limit = Math.max(limit, consumed + streamWindowBytes);
     link.sendCredit(id, consumed, limit);
   };
-  const finish = () => {
-    over = true;
+  const pump = () => {
+    while (wanted && waiting.length > 0) {
+      const chunk = waiting.shift() as Buffer;
+      handed += chunk.length;
+      wanted = stream.push(chunk);
+    }
+    if (state === 'open') allow(false);
+    if (state !== 'ending' || waiting.length > 0) return;
+    // The guest may forget the last part too.
+    if (confirmed === undefined) allow(handed > told);
+    state = 'over';
+    stream.push(null);
+  };
+  const end = () => {
+    if (state !== 'open') return;
+    state = 'ending';
     link.closeStream(id);
+    pump();
   };
   const stream = new Readable({
-    highWaterMark: streamWindowBytes,
-    read: () => allow(false),
+    highWaterMark: maxDataBytes,
+    read() {
+      wanted = true;
+      pump();
+    },
     destroy(error, done) {
       // Nobody wants the rest: the writer learns of it as of a closed pipe.
-      if (!over) link.sendReset(id);
-      finish();
+      if (state === 'open') link.sendReset(id);
+      state = 'over';
+      link.closeStream(id);
       done(error);
     },
   });
@@ -54,33 +78,25 @@ export function openOutput(link: Link, id: number, from: number): Output {
     data(bytes) {
       if (received + bytes.length > limit) throw garbage(`more than it was allowed by stream ${id}`);
       received += bytes.length;
-      stream.push(Buffer.from(bytes));
+      // The reader uses its memory again.
+      waiting.push(Buffer.from(bytes));
+      pump();
     },
-    end() {
-      // Of what the guest may forget now, the last part too.
-      if (confirmed === undefined) link.sendCredit(id, received, limit);
-      finish();
-      stream.push(null);
-    },
+    end,
     broken(why: SkiffError) {
-      over = true;
+      state = 'over';
       stream.destroy(why);
     },
   });
   allow(true);
   return {
     stream,
-    taken,
+    taken: () => handed - stream.readableLength,
     confirm(count) {
-      const before = confirmed ?? told;
-      confirmed = Math.min(Math.max(before, count), received);
+      confirmed = Math.min(Math.max(confirmed ?? told, count), handed);
       allow(false);
     },
-    finish() {
-      if (over) return;
-      finish();
-      stream.push(null);
-    },
+    finish: end,
   };
 }
 
@@ -89,6 +105,8 @@ export interface Input {
   readonly stream: Writable;
   /** Bytes that the guest has, counted from the stream's birth. */
   received(): number;
+  /** Nobody takes more. */
+  finish(): void;
 }
 
 /** What waits for credit. */
@@ -108,6 +126,7 @@ export function openInput(link: Link, id: number, from: number, ended: boolean):
   let limit = from;
   let pending: Pending | undefined;
   let over = ended;
+  let finished = false;
   const flow = () => {
     while (pending !== undefined && sent < limit) {
       const size = Math.min(pending.bytes.length, limit - sent, maxDataBytes);
@@ -136,11 +155,13 @@ export function openInput(link: Link, id: number, from: number, ended: boolean):
     final(done) {
       if (!over) link.sendEnd(id);
       over = true;
+      // The guest goes on to say how much it has.
+      finished = true;
       done();
     },
     destroy(error, done) {
       if (!over) link.sendReset(id);
-      stop();
+      if (!finished) stop();
       done(error);
     },
   });
@@ -151,6 +172,7 @@ export function openInput(link: Link, id: number, from: number, ended: boolean):
       credit(consumed, allowed) {
         if (consumed > sent || allowed < limit) throw garbage(`a credit for what stream ${id} never sent`);
         received = Math.max(received, consumed);
+        if (finished && received === sent) link.closeStream(id);
         limit = Math.min(allowed, sent + 16 * streamWindowBytes);
         flow();
       },
@@ -166,5 +188,12 @@ export function openInput(link: Link, id: number, from: number, ended: boolean):
     // The guest answers with how much it takes.
     link.sendCredit(id, 0, 0);
   }
-  return { stream, received: () => received };
+  return {
+    stream,
+    received: () => received,
+    finish() {
+      stop();
+      stream.destroy();
+    },
+  };
 }

@@ -176,7 +176,7 @@ export interface GuestProcess {
   positions(): StreamPositions;
   /**
    * From its first call on (before anything is read), the guest forgets only output that was confirmed, and holds the
-   * process back 64 KiB behind that: a host that comes later can `attach` there. Without it, what was read is forgotten.
+   * process back 256 KiB behind that: a host that comes later can `attach` there. Without it, what was read is forgotten.
    *
    * @param count bytes counted over the process's whole life.
    */
