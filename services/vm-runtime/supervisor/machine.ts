@@ -9,6 +9,7 @@
  * Whatever ends it (its own shutdown, the death of the hypervisor or the file server, an agent that is silent or talks
  * rubbish) ends all containers; the records stay until they are deleted.
  */
+import { randomUUID } from 'node:crypto';
 import { messageOf, SkiffError } from '#foundation/base/errors.ts';
 import type { AgentEvent } from '../agent-client/types.ts';
 import type { PodVm } from '../factory/types.ts';
@@ -72,13 +73,18 @@ export async function findMachine(core: Core): Promise<boolean> {
   }
 }
 
-async function configureGuest(core: Core, { agent }: PodVm): Promise<void> {
+/** The boot id of a clone, in the guest. */
+export const guestBootId = '/run/boot_id';
+
+async function configureGuest(core: Core, { agent, origin }: PodVm): Promise<void> {
   const { hostname, sysctls, sharedPid } = core.config;
   await agent.configure({
     ...(hostname === '' ? {} : { hostname }),
     sysctls,
     sharedPidNamespace: sharedPid,
   });
+  if (origin === 'template')
+    await agent.writeFile({ path: guestBootId, data: Buffer.from(`${randomUUID()}\n`), mode: 0o444 });
 }
 
 function watchMachine(core: Core, pod: PodVm): void {

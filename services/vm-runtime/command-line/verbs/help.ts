@@ -14,6 +14,7 @@ usage: skiff-vm [--root DIR] [--log FILE] [--log-format text|json] COMMAND ...
   pause ID    resume ID    update [-r FILE] ID                 hold it; change its limits
   events [--stats] ID    stats ID                              what it uses
   spec [-b BUNDLE]    features                                 an example config.json; what this runtime can do
+  factory refill [--memory MIB] [--cpus N] | drain             a booted VM that those of this size are cloned from
   pod create FILE | delete ID | list | console ID              VMs that live without a container
 `;
 

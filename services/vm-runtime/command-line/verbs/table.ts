@@ -26,6 +26,7 @@ export const verbs: Readonly<Record<string, () => Promise<Verb>>> = {
   spec: () => import('./spec.ts'),
   features: () => import('./features.ts'),
   check: () => import('./check.ts'),
+  factory: () => import('./factory.ts'),
   pod: () => import('./pod.ts'),
   checkpoint: () => import('./unsupported.ts'),
   restore: () => import('./unsupported.ts'),

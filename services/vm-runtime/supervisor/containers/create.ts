@@ -15,10 +15,10 @@ import type { Container, Core } from '../core.ts';
 import { saveContainer, watchExit } from '../exits.ts';
 import { runHooks, tryHooks } from '../hooks.ts';
 import { bindProcess, takeLink } from '../links.ts';
-import { bootMachine, saveRunning } from '../machine.ts';
+import { bootMachine, guestBootId, saveRunning } from '../machine.ts';
 import { containerStateFile } from '../paths.ts';
 import { stateOf } from '../state.ts';
-import { type GuestPlan, type GuestTmpfs, planContainer } from '../translate/index.ts';
+import { type GuestPlan, type GuestTmpfs, type PodFacts, planContainer } from '../translate/index.ts';
 import { endIfLast } from './remove.ts';
 
 /** Milliseconds that the shim has to attach: its process is there before the call. */
@@ -48,12 +48,14 @@ async function create(core: Core, request: CreateRequest): Promise<Container> {
   if (core.containers.has(request.id))
     throw new SkiffError('ALREADY_EXISTS', `container "${request.id}" exists already`);
   const spec = readSpec(request.bundle);
-  const plan = planContainer(spec, {
+  const facts: PodFacts = {
     sharePrefix: sharePrefix(request.id),
     bundle: request.bundle,
     guestPidOf: (pid) => guestPidOf(core, pid),
     sharedPid: core.config.sharedPid,
-  });
+  };
+  // What a VM cannot do is said before one is made.
+  planContainer(spec, facts);
   await using undo = undoStack();
   const container = begin(core, request, spec, undo);
   const { hooks } = spec;
@@ -63,6 +65,7 @@ async function create(core: Core, request: CreateRequest): Promise<Container> {
   await runHooks('createRuntime', hooks?.createRuntime ?? [], state);
   if (core.life.phase === 'waiting') await bootMachine(core);
   const pod = await core.machine();
+  const plan = planContainer(spec, pod.origin === 'template' ? { ...facts, bootIdFile: guestBootId } : facts);
   await share(core, pod, container, plan, undo);
   undo.defer('container in the guest', () => pod.agent.deleteContainer(request.id).catch(() => {}));
   const process = await pod.agent.createContainer({

@@ -6,7 +6,7 @@
  *
  * Pure but for stat(2) of mount sources; the supervisor makes the shares and mounts that the plan names.
  */
-import type { Hooks, ProcessSpec, RuntimeSpec, SpecResources } from '#contracts/oci/runtime.ts';
+import type { Hooks, ProcessSpec, RuntimeSpec, SpecMount, SpecResources } from '#contracts/oci/runtime.ts';
 import { guestDeviceRules, guestDevices } from './devices.ts';
 import { type GuestTmpfs, type HostShare, planMounts } from './mounts.ts';
 import { guestNamespaces } from './namespaces.ts';
@@ -24,6 +24,8 @@ export interface PodFacts {
   guestPidOf(shimPid: number): number | undefined;
   /** Whether the guest has a PID namespace that the pod's containers share. */
   sharedPid: boolean;
+  /** A file of the guest with the boot id that containers are to see; the kernel's own without. */
+  bootIdFile?: string;
 }
 
 /** What is to be done for a container. */
@@ -52,7 +54,7 @@ export function planContainer(spec: RuntimeSpec, pod: PodFacts): GuestPlan {
     ...rest,
     process: guestProcess(process),
     root: { ...spec.root, path: shares[0]?.guestPath ?? '' },
-    mounts,
+    mounts: [...mounts, ...bootIdMount(pod.bootIdFile)],
     ...guestHooks(hooks),
     // Annotations are the host's affair; some would tell the guest's runtime what to do.
     annotations: {},
@@ -69,6 +71,13 @@ export function planContainer(spec: RuntimeSpec, pod: PodFacts): GuestPlan {
     config.linux.rootfsPropagation = 'rslave';
   delete (config.linux as { mountLabel?: string }).mountLabel;
   return { config, shares, tmpfs, sysctls: sysctl ?? {} };
+}
+
+/** Clones of one template have one kernel's boot id; to what runs in them each is a machine of its own. */
+function bootIdMount(file: string | undefined): SpecMount[] {
+  if (file === undefined) return [];
+  const destination = '/proc/sys/kernel/random/boot_id';
+  return [{ destination, type: 'bind', source: file, options: ['bind', 'ro'] }];
 }
 
 /** Labels of the host's security modules mean nothing to the guest's kernel. */
