@@ -43,8 +43,12 @@ after(async () => {
 });
 
 /** Runs kubectl as the administrator. */
-async function kubectl(...args: string[]): Promise<string> {
-  const env = { ...process.env, KUBECONFIG: api.adminKubeconfigPath, HOME: folder };
+function kubectl(...args: string[]): Promise<string> {
+  return kubectlWith({}, ...args);
+}
+
+async function kubectlWith(more: Record<string, string>, ...args: string[]): Promise<string> {
+  const env = { ...process.env, KUBECONFIG: api.adminKubeconfigPath, HOME: folder, ...more };
   const { stdout } = await run('kubectl', args, { env, timeout: 30_000 });
   return stdout.trim();
 }
@@ -59,12 +63,19 @@ function withInput(input: string, ...args: string[]): Promise<{ code: number; ou
   return new Promise((resolve) => child.once('close', (code) => resolve({ code: code ?? -1, output })));
 }
 
+/** `kubectl wait` learned jsonpath only in 1.23. */
+async function untilOnNode(pod: string): Promise<void> {
+  for (let tries = 0; tries < 100; tries += 1)
+    if ((await kubectl('get', 'pod', pod, '-o', 'jsonpath={.spec.nodeName}')) === 'n1') return;
+  assert.fail(`${pod} is on no node`);
+}
+
 test('a pod from a manifest to its end', { skip }, async () => {
   const file = join(folder, 'pod.yaml');
   writeFileSync(file, manifest);
   assert.equal(await kubectl('apply', '-f', file), 'pod/web created');
   assert.equal(await kubectl('apply', '-f', file), 'pod/web unchanged');
-  await kubectl('wait', '--for=jsonpath={.spec.nodeName}=n1', 'pod/web', '--timeout=5s');
+  await untilOnNode('web');
   await reportRunning(node, 'default', 'web', ['c']);
   await kubectl('wait', '--for=condition=Ready', 'pod/web', '--timeout=5s');
   assert.match(await kubectl('get', 'pods', '-o', 'wide'), /web +1\/1 +Running +0 +\S+ +10\.88\.0\.9 +n1/);
@@ -172,10 +183,7 @@ function echoThrough(port: number, text: string): Promise<string> {
 test('top, cordon, debug, drain', { skip }, async () => {
   assert.match(await kubectl('top', 'node'), /n1 +250m +6% +512Mi +6%/);
   assert.match(await kubectl('top', 'pod'), /web +5m +8Mi/);
-  assert.match(
-    await kubectl('debug', 'web', '--image=tools:1', '--target=c', '-c', 'probe'),
-    /Targeting container "c"/,
-  );
+  await kubectl('debug', 'web', '--image=tools:1', '--target=c', '-c', 'probe');
   assert.equal(
     await kubectl('get', 'pod', 'web', '-o', 'jsonpath={.spec.ephemeralContainers[0].name}'),
     'probe',
@@ -190,9 +198,11 @@ test('top, cordon, debug, drain', { skip }, async () => {
   );
   const drained = kubectl('drain', 'n1', '--force', '--timeout=20s', '--grace-period=1');
   await endPods();
-  assert.match(await drained, /drained/);
+  // Old ones say that the node was deleted when they mean drained.
+  assert.match(await drained, /node\/n1 (drained|deleted)/);
+  assert.match(await kubectl('get', 'nodes'), /n1 +Ready,SchedulingDisabled/);
   assert.match(await kubectl('uncordon', 'n1'), /uncordoned/);
-  await kubectl('wait', '--for=jsonpath={.spec.nodeName}=n1', 'pod/waiting', '--timeout=5s');
+  await untilOnNode('waiting');
 });
 
 /** Ends pods that are being deleted, as a kubelet does. */
@@ -212,6 +222,30 @@ async function endPods(): Promise<void> {
   }
 }
 
+test('edit, replace, diff, kustomize, taint, certificate, proxy', { skip }, async () => {
+  const tool = (name: string, text: string) => {
+    writeFileSync(join(folder, name), text, { mode: 0o755 });
+    return join(folder, name);
+  };
+  const map = tool('map.yaml', 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m1}\ndata: {a: one}\n');
+  assert.match(await kubectl('apply', '-f', map), /created/);
+  const editor = tool('editor', '#!/bin/sh\nsed -i s/one/two/ "$1"\n');
+  assert.match(await kubectlWith({ KUBE_EDITOR: editor }, 'edit', 'cm', 'm1'), /edited/);
+  assert.equal(await kubectl('get', 'cm', 'm1', '-o', 'jsonpath={.data.a}'), 'two');
+  await assert.rejects(kubectl('diff', '-f', map), { code: 1, stdout: /- {2}a: two\n\+ {2}a: one/ });
+  assert.match(await kubectl('replace', '-f', map), /replaced/);
+  assert.match(await kubectl('replace', '--force', '-f', map), /deleted[\s\S]*replaced/);
+  tool('kustomization.yaml', 'resources: [map.yaml]\nnamePrefix: k-\n');
+  assert.match(await kubectl('apply', '-k', folder), /configmap\/k-m1 created/);
+  assert.match(await kubectl('delete', '-k', folder), /deleted/);
+  assert.match(await kubectl('taint', 'node', 'n1', 'k=v:NoSchedule'), /tainted/);
+  assert.match(await kubectl('taint', 'node', 'n1', 'k-'), /untainted/);
+  assert.match(await kubectl('create', 'token', 'default').catch(String), /^ey|unknown|Error/);
+  assert.match(await kubectl('get', '--raw', '/api/v1/nodes/n1/proxy/stats/summary'), /"nodeName":"n1"/);
+  await assert.rejects(kubectl('create', 'role', 'r', '--verb=get', '--resource=pods'), /could not find/);
+  await assert.rejects(kubectl('create', 'quota', 'q', '--hard=pods=1'), /one node has no tenants/);
+});
+
 test('create makes every kind, explain answers, and unknown fields are refused', {
   skip,
 }, async () => {
@@ -230,7 +264,7 @@ test('create makes every kind, explain answers, and unknown fields are refused',
     await kubectl('get', 'cm,secret,sa,svc,pc,ns'),
     /priorityclass\.scheduling\.k8s\.io\/high +5 +false/,
   );
-  assert.match(await kubectl('explain', 'pod.spec.containers.image'), /FIELD: image <string>/);
+  assert.match(await kubectl('explain', 'pod.spec.containers.image'), /FIELD: +image <string>/);
   assert.match(await kubectl('api-resources'), /leases +coordination\.k8s\.io\/v1 +true +Lease/);
   const bad = await withInput(
     manifest.replace('image:', 'imag:').replace('name: web', 'name: bad'),
@@ -239,7 +273,7 @@ test('create makes every kind, explain answers, and unknown fields are refused',
     '-',
   );
   assert.equal(bad.code, 1);
-  assert.match(bad.output, /strict decoding error: unknown field "spec\.containers\[0\]\.imag"/);
+  assert.match(bad.output, /unknown field "(spec\.containers\[0\]\.)?imag"/);
   assert.match(await kubectl('delete', 'namespace', 'team', '--timeout=20s'), /deleted/);
   assert.match(await kubectl('delete', 'cm', 'm'), /deleted/);
 });

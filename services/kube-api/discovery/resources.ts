@@ -37,7 +37,9 @@ const actions: Record<string, [string, string, string, string[]][]> = {
     ['exec', 'PodExecOptions', 'v1', ['create', 'get']],
     ['log', 'Pod', 'v1', ['get']],
     ['portforward', 'PodPortForwardOptions', 'v1', ['create', 'get']],
+    ['proxy', 'PodProxyOptions', 'v1', ['create', 'delete', 'get', 'patch', 'update']],
   ],
+  services: [['proxy', 'ServiceProxyOptions', 'v1', ['create', 'delete', 'get', 'patch', 'update']]],
   nodes: [['proxy', 'NodeProxyOptions', 'v1', ['get']]],
   serviceaccounts: [['token', 'TokenRequest', 'authentication.k8s.io/v1', ['create']]],
 };

@@ -7,6 +7,7 @@ import { evict } from '../pods/evict.ts';
 import type { Kubelet } from '../pods/kubelet.ts';
 import { podLog } from '../pods/log.ts';
 import { proxyNode } from '../pods/node-proxy.ts';
+import { proxyPod, proxyService } from '../pods/proxy.ts';
 import { streamed } from '../pods/stream.ts';
 import { type ReviewDeps, serveReview } from '../reviews/reviews.ts';
 import { requestToken } from '../reviews/token-request.ts';
@@ -38,6 +39,11 @@ export type Route = (request: ApiRequest) => Promise<void>;
 
 type Handler = (call: Call) => void | Promise<void>;
 
+function everyMethod(handler: Handler): Record<string, Handler> {
+  const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
+  return Object.fromEntries(methods.map((method) => [method, handler]));
+}
+
 /** Makes the routes. */
 export function createRoutes(deps: RouteDeps): Route {
   const list = createLister();
@@ -48,6 +54,8 @@ export function createRoutes(deps: RouteDeps): Route {
     'pods/log': { GET: (call) => podLog(call, kubelet) },
     'serviceaccounts/token': { POST: (call) => requestToken(call, tokens) },
     'nodes/proxy': { GET: (call) => proxyNode(call, kubelet) },
+    'pods/proxy': everyMethod(proxyPod),
+    'services/proxy': everyMethod(proxyService),
   };
   return async (request) => {
     if (deps.discovery(request) || (await deps.openapi(request)) || (await deps.metrics(request))) return;

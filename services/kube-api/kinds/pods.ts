@@ -46,7 +46,11 @@ export const podStrategy: Strategy = {
   gracePeriod: podGrace,
   parts: {
     status: { merge: mergeStatus },
-    ephemeralcontainers: { merge: mergeEphemeral, validate: problemsOf(checkEphemeralUpdate) },
+    ephemeralcontainers: {
+      merge: mergeEphemeral,
+      fromOld: fromEphemeralContainers,
+      validate: problemsOf(checkEphemeralUpdate),
+    },
     resize: { merge: mergeResize, validate: problemsOf(checkResize) },
   },
 };
@@ -156,6 +160,15 @@ function mergeEphemeral(now: Pod, before: Pod): Pod {
   merged.spec.ephemeralContainers = now.spec.ephemeralContainers;
   defaultPodSpec(merged.spec);
   return merged;
+}
+
+/** Before 1.22 there was a kind for this, with the new containers only as a client of today's server sees it. */
+function fromEphemeralContainers(body: Readonly<Record<string, unknown>>, before: Pod): Pod | undefined {
+  if (body.kind !== 'EphemeralContainers' || !Array.isArray(body.ephemeralContainers)) return undefined;
+  const has = before.spec.ephemeralContainers ?? [];
+  const names = new Set(has.map((each) => each.name));
+  const added = (body.ephemeralContainers as typeof has).filter((each) => !names.has(each?.name));
+  return { ...before, spec: { ...before.spec, ephemeralContainers: [...has, ...added] } };
 }
 
 function mergeResize(now: Pod, before: Pod): Pod {

@@ -18,6 +18,8 @@ export interface Surroundings {
 export interface PartialUpdate {
   /** Takes from `now` what may change into a copy of `before`, which is returned. */
   merge(now: never, before: never, around: Surroundings): KubeObject;
+  /** Brings a body that clients of old send, of another kind, into the form of today; undefined for others. */
+  fromOld?(body: Readonly<Record<string, unknown>>, before: never): object | undefined;
   /** What is wrong with the merged object. */
   validate?(merged: never, before: never): FieldProblem[];
 }

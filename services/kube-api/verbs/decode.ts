@@ -11,11 +11,15 @@ import { badRequest, type StatusError } from '../http/status.ts';
 
 type Refusal = (kind: KindInfo, why: string) => StatusError;
 
-/** Reads the body of a create or an update. @throws 400 with the problems, 413, 415. */
-export async function readObject(request: ApiRequest, kind: KindInfo): Promise<KubeObject> {
+/** Reads the body of a create or an update. @param translate changes it first. @throws 400 with the problems, 413, 415. */
+export async function readObject(
+  request: ApiRequest,
+  kind: KindInfo,
+  translate: (value: unknown) => unknown = (value) => value,
+): Promise<KubeObject> {
   const type = contentType(request);
   const bytes = await readBody(request);
-  const value = parseBody(bytes, type, kind.model);
+  const value = translate(parseBody(bytes, type, kind.model));
   const doubles = type.endsWith('json') ? duplicateKeys(bytes.toString()) : [];
   return asObject(
     request,

@@ -14,7 +14,7 @@ import { sendObject } from './present.ts';
 /** Serves an update. */
 export async function update(call: Call): Promise<void> {
   const { request, type, deps } = call;
-  const object = await readObject(request, type.kind);
+  const object = await readObject(request, type.kind, (value) => fromOld(call, value));
   const { name = '', subresource } = request.target;
   if (object.metadata.name !== undefined && object.metadata.name !== name)
     throw badRequest(
@@ -37,6 +37,16 @@ export async function update(call: Call): Promise<void> {
     return;
   }
   sendObject(call, 200, await changeObject(call, () => object));
+}
+
+/** What a client of old means, in the form of today. */
+function fromOld(call: Call, value: unknown): unknown {
+  const { type, deps, request } = call;
+  const translate = type.strategy.parts?.[request.target.subresource ?? '']?.fromOld;
+  const before = deps.store.get(type.resource, objectName(call))?.object;
+  if (translate === undefined || before === undefined || typeof value !== 'object' || value === null)
+    return value;
+  return translate(value as Record<string, unknown>, before as never) ?? value;
 }
 
 /** Namespace and name of the object that a call is about. */
