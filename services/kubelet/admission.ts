@@ -25,7 +25,7 @@ export function createAdmission(
     admit: async (pod, others) => admit(pod, others),
     fits(pod, others) {
       const allocatable = node.allocatable();
-      const alone = resourceProblem(pod, [], allocatable);
+      const alone = capacityProblem(pod, allocatable);
       if (alone !== undefined) return { ...alone, infeasible: true };
       return resourceProblem(pod, others, allocatable) ?? fine;
     },
@@ -74,6 +74,18 @@ function portProblem(pod: Pod, others: readonly Pod[]): AdmitResult | undefined 
   if (!clash) return undefined;
   const message = "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports";
   return { admit: false, reason: 'NodePorts', message };
+}
+
+/** Whether the pod would not fit even if it had the node for itself. */
+function capacityProblem(pod: Pod, allocatable: NodeResources): AdmitResult | undefined {
+  const own = podRequests(pod);
+  for (const name of ['cpu', 'memory']) {
+    const [want, capacity] = [own.get(name) ?? 0, offered(allocatable).get(name) ?? 0];
+    if (want <= capacity) continue;
+    const message = `Node didn't have enough capacity: ${name}, requested: ${want}, capacity: ${capacity}`;
+    return { admit: false, reason: `OutOf${name}`, message };
+  }
+  return undefined;
 }
 
 /** Requests against what is allocatable, in the original's order and words. */

@@ -82,6 +82,7 @@ export function createCore(deps: CoreDeps, makeParts: (services: CoreServices) =
       stopping.abort(new Error('the kubelet is being stopped'));
       await syncLoop.stop();
       await loop.workers.close();
+      parts.probes.retain(new Set());
       await loop.pleg.stop();
       await parts.volumes.stop();
       await Promise.allSettled(running);

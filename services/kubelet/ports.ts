@@ -188,8 +188,11 @@ export interface PodResources {
   /** Makes the pod's cgroup with its limits; success if it is there. */
   createPodCgroup(pod: Pod): Promise<void>;
   podCgroupExists(pod: Pod): boolean;
-  /** Sets the limits to those of `pod`'s spec: resize. */
-  updatePodCgroup(pod: Pod): Promise<void>;
+  /**
+   * Sets the limits to those of `pod`'s spec: resize. `grow` raises what is to be raised and lowers nothing, since its
+   * containers may still use it.
+   */
+  updatePodCgroup(pod: Pod, how: 'grow' | 'exact'): Promise<void>;
   /** Kills what is left in it and removes it; success if there is none. */
   removePodCgroup(podUid: string): Promise<void>;
   /** UIDs of all pod cgroups on this machine. */

@@ -1,7 +1,7 @@
 /** Limits of local ephemeral storage: of an emptyDir, a container, a pod. Who exceeds one goes at once. */
 import type { Pod } from '#contracts/kubernetes/types.ts';
 import type { AnyContainer } from '../ports.ts';
-import { amountOf } from '../resources/amounts.ts';
+import { amountOf, bytesText } from '../resources/amounts.ts';
 import { ephemeralStorage, layerUsage, type PodUsage } from '../stats/pod-usage.ts';
 
 /** Why a pod must go; undefined if it keeps its limits. The words are the original's. */
@@ -40,14 +40,6 @@ function podLimit(pod: Pod): number {
     peak,
     pod.spec.containers.reduce((sum, each) => sum + limitOf(each), sidecars),
   );
-}
-
-/** As the API writes a sum of bytes: `2Gi`, `1500Ki`, `1000`. */
-function bytesText(bytes: number): string {
-  const units = ['', 'Ki', 'Mi', 'Gi', 'Ti', 'Pi'];
-  let power = 0;
-  while (power < units.length - 1 && bytes > 0 && bytes % 1024 ** (power + 1) === 0) power += 1;
-  return `${bytes / 1024 ** power}${units[power]}`;
 }
 
 function containerProblem(usage: PodUsage): string | undefined {

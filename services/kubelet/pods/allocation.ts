@@ -23,7 +23,8 @@ export interface Allocation {
   allocated(pod: Pod): Pod;
   /** Whether the spec asks for something else than was granted. */
   wantsResize(pod: Pod): boolean;
-  setPending(uid: string, pending: ResizePending | undefined): void;
+  /** @returns whether it was not so before. */
+  setPending(uid: string, pending: ResizePending | undefined): boolean;
   /** A resize was granted and is being carried out; the message of the last failure, empty for none. */
   setInProgress(uid: string, error: string | undefined): void;
   conditions(uid: string): Omit<PodCondition, 'lastTransitionTime'>[];
@@ -83,8 +84,10 @@ export function createAllocation(directory: string, onUnsaved: (error: unknown) 
       return own !== undefined && !isDeepStrictEqual(own, resourcesOf(pod));
     },
     setPending(uid, why) {
+      const before = pending.get(uid);
       if (why === undefined) pending.delete(uid);
       else pending.set(uid, why);
+      return before?.reason !== why?.reason;
     },
     setInProgress(uid, error) {
       if (error === undefined) progress.delete(uid);

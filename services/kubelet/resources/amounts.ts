@@ -15,3 +15,11 @@ export function amountOf(text: string | number): number {
 export function exactOf(text: string | number): number {
   return parseQuantity(String(text));
 }
+
+/** Bytes as the API writes what it counted itself: `2Gi`, `1500Ki`, `1000`. */
+export function bytesText(bytes: number): string {
+  const units = ['', 'Ki', 'Mi', 'Gi', 'Ti', 'Pi'];
+  let power = 0;
+  while (power < units.length - 1 && bytes > 0 && bytes % 1024 ** (power + 1) === 0) power += 1;
+  return `${bytes / 1024 ** power}${units[power]}`;
+}

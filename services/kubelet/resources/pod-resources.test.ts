@@ -182,7 +182,14 @@ test('pod cgroups on this machine: made, limited, resized, found again, killed a
     assert.deepEqual(await resources.podCgroups(), ['ab-cd']);
     await resources.updateQos([pod]);
     const larger = podWith({ requests: { cpu: '100m' }, limits: { cpu: '1', memory: '128Mi' } });
-    await resources.updatePodCgroup(larger);
+    const smaller = podWith({ requests: { cpu: '100m' }, limits: { cpu: '200m', memory: '32Mi' } });
+    await resources.updatePodCgroup(smaller, 'grow');
+    assert.equal(Number(readFileSync(memoryFile, 'utf8')), 64 * 2 ** 20, 'nothing is lowered');
+    await resources.updatePodCgroup(larger, 'grow');
+    assert.equal(Number(readFileSync(memoryFile, 'utf8')), 128 * 2 ** 20);
+    await resources.updatePodCgroup(smaller, 'exact');
+    assert.equal(Number(readFileSync(memoryFile, 'utf8')), 32 * 2 ** 20);
+    await resources.updatePodCgroup(larger, 'exact');
     assert.equal(Number(readFileSync(memoryFile, 'utf8')), 128 * 2 ** 20);
     const child = spawn('sleep', ['60']);
     await once(child, 'spawn');

@@ -93,8 +93,9 @@ export function createPodResources(deps: PodResourcesDeps): PodResources {
       setCgroupLimits(layout, podPath(pod), podLimits(pod, deps));
     },
     podCgroupExists: (pod) => cgroupExists(layout, podPath(pod)),
-    async updatePodCgroup(pod) {
-      setCgroupLimits(layout, podPath(pod), podLimits(pod, deps));
+    async updatePodCgroup(pod, how) {
+      const limits = podLimits(pod, deps);
+      setCgroupLimits(layout, podPath(pod), how === 'exact' ? limits : growing(layout, podPath(pod), limits));
     },
     async removePodCgroup(uid) {
       for (const path of existing(uid)) {
@@ -137,6 +138,29 @@ function checkVersion({ layout, failCgroupV1, log }: PodResourcesDeps): void {
     { mode: layout.mode },
     'this machine uses cgroup version 1, which Kubernetes is about to drop: resource limits work, memory QoS and swap limits do not',
   );
+}
+
+/** Of limits those that are larger than the ones in force. 0 stands for no limit. */
+function growing(
+  layout: CgroupLayout,
+  path: string,
+  { cpuQuota, cpuPeriod, memory }: CgroupLimits,
+): CgroupLimits {
+  const unified = layout.mode === 'unified';
+  const number = (controller: string, file: string) => {
+    const text = readCgroup(layout, controller, path, file)?.trim().split(' ')[0];
+    // Version 2 writes "max", version 1 a negative quota, and a memory limit that no machine has.
+    const value = text === undefined || text === 'max' ? 0 : Number(text);
+    return value < 0 || value > 2 ** 62 ? 0 : value;
+  };
+  const isMore = (wanted: number | undefined, held: number) =>
+    wanted !== undefined && held !== 0 && (wanted === 0 || wanted > held);
+  const heldMemory = number('memory', unified ? 'memory.max' : 'memory.limit_in_bytes');
+  const heldQuota = number('cpu', unified ? 'cpu.max' : 'cpu.cfs_quota_us');
+  return {
+    ...(isMore(memory, heldMemory) ? { memory } : {}),
+    ...(isMore(cpuQuota, heldQuota) ? { cpuPeriod, cpuQuota } : {}),
+  };
 }
 
 /** What pods keep when the machine runs short, their common groups must keep too. */

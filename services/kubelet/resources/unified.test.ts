@@ -82,7 +82,7 @@ for (const [driver, top, level, own] of [
     const { layout, root, values } = fakeTree(top, level, own);
     const resources = resourcesOn(layout, driver);
     await resources.start();
-    await resources.updatePodCgroup(burstable);
+    await resources.updatePodCgroup(burstable, 'exact');
     await resources.updateQos([burstable]);
     assert.deepEqual(values(top), { 'cpu.weight': '79', 'memory.max': String(2 ** 31), 'pids.max': 'max' });
     assert.deepEqual(values(level), { 'cpu.weight': '20' });
@@ -112,8 +112,8 @@ test('tiered reservation keeps memory from the node down to the pod', async () =
   );
   const resources = resourcesOn(layout, 'cgroupfs', true);
   await resources.start();
-  await resources.updatePodCgroup(guaranteed);
-  await resources.updatePodCgroup(burstable);
+  await resources.updatePodCgroup(guaranteed, 'exact');
+  await resources.updatePodCgroup(burstable, 'exact');
   await resources.updateQos([guaranteed, burstable]);
   const bytes = String(64 * 2 ** 20);
   const kept = (group: string) => [values(group)['memory.min'], values(group)['memory.low']];

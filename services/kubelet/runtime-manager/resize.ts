@@ -1,8 +1,12 @@
-/** Carries out resizes: the pod's cgroup grows before its containers do, and shrinks after them (KEP-1287). */
-
+/**
+ * Carries out resizes (KEP-1287): the pod's cgroup grows before its containers do, and shrinks after them, for the
+ * kernel takes no child that is larger than its parent. Only when all is done counts a container as resized, so that
+ * what a crash or a failure interrupts is done again.
+ */
 import { parseQuantity } from '#contracts/kubernetes/quantity.ts';
 import type { Pod } from '#contracts/kubernetes/types.ts';
 import { messageOf } from '#foundation/base/errors.ts';
+import { allContainers } from '../pods/containers.ts';
 import { uidOf } from '../pods/identity.ts';
 import type { Running } from './actions.ts';
 import type { RuntimeManagerDeps } from './deps.ts';
@@ -14,34 +18,36 @@ export type ResizeFailure = string | undefined;
  * Gives running containers their granted resources. A memory limit is never set below what is in use: the kernel
  * would kill.
  *
+ * @param restarts whether containers that are about to be started get other resources than they had.
  * @returns why not all could be resized.
  */
 export async function applyResizes(
   deps: RuntimeManagerDeps,
   pod: Pod,
   resizes: readonly Running[],
+  restarts: boolean,
 ): Promise<ResizeFailure> {
-  if (resizes.length === 0) return undefined;
-  const shrinks = resizes.every(({ container }) =>
-    shrinksMemory(deps, pod, container.name, container.resources?.limits),
-  );
+  if (resizes.length === 0 && !restarts) return undefined;
   const failures: string[] = [];
-  const updatePod = async () => {
+  const attempt = async (what: string, work: () => Promise<void>) => {
     try {
-      await deps.resources.updatePodCgroup(pod);
+      await work();
+      return true;
     } catch (error) {
-      failures.push(messageOf(error));
+      failures.push(`${what}: ${messageOf(error)}`);
+      return false;
     }
   };
-  if (!shrinks) await updatePod();
-  for (const running of resizes) {
-    try {
-      await resizeOne(deps, pod, running);
-    } catch (error) {
-      failures.push(`container ${running.container.name}: ${messageOf(error)}`);
-    }
-  }
-  if (shrinks && failures.length === 0) await updatePod();
+  const grown = await attempt('pod', () => deps.resources.updatePodCgroup(pod, 'grow'));
+  const done: Running[] = [];
+  for (const running of grown ? resizes : [])
+    if (await attempt(`container ${running.container.name}`, () => resizeOne(deps, pod, running)))
+      done.push(running);
+  const isWhole = failures.length === 0;
+  const settled = !isWhole || (await attempt('pod', () => deps.resources.updatePodCgroup(pod, 'exact')));
+  for (const { container } of settled ? done : [])
+    deps.actuated.setActuated(uidOf(pod), container.name, container.resources);
+  tell(deps, pod, failures);
   return failures.length === 0 ? undefined : failures.join('; ');
 }
 
@@ -50,9 +56,18 @@ async function resizeOne(deps: RuntimeManagerDeps, pod: Pod, { container, record
   if (shrinksMemory(deps, pod, container.name, limits)) await refuseBelowUsage(deps, record.id, limits);
   const linux = deps.linuxResources(pod, container);
   await deps.runtime.updateContainerResources({ containerId: record.id, linux });
-  deps.actuated.setActuated(uidOf(pod), container.name, container.resources);
-  const message = `Container resized`;
-  deps.events.pod(pod, 'Normal', 'ResizeCompleted', message, { container: container.name });
+}
+
+function tell({ events }: RuntimeManagerDeps, pod: Pod, failures: readonly string[]): void {
+  const details = resizeDetails(pod);
+  if (failures.length === 0) events.pod(pod, 'Normal', 'ResizeCompleted', `Pod resize completed: ${details}`);
+  else events.pod(pod, 'Warning', 'ResizeError', `Pod resize error: ${details}: ${failures.join('; ')}`);
+}
+
+/** What a pod's containers get, as events show it. */
+export function resizeDetails(pod: Pod): string {
+  const containers = allContainers(pod).map(({ name, resources }) => ({ name, resources }));
+  return JSON.stringify({ containers, generation: pod.metadata.generation });
 }
 
 function shrinksMemory(

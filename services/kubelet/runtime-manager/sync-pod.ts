@@ -42,6 +42,8 @@ export interface SyncOutcome {
   errors: unknown[];
   /** Whether anything was done, so that the runtime should be asked again at once. */
   changed: boolean;
+  /** Whether containers got other resources, or should have. */
+  resized: boolean;
 }
 
 /** One sync under way. */
@@ -52,7 +54,13 @@ interface Sync extends SyncRequest {
 
 /** Never throws: everything that failed is in the outcome. */
 export async function syncPod(deps: RuntimeManagerDeps, request: SyncRequest): Promise<SyncOutcome> {
-  const outcome: SyncOutcome = { failures: new Map(), started: [], errors: [], changed: false };
+  const outcome: SyncOutcome = {
+    failures: new Map(),
+    started: [],
+    errors: [],
+    changed: false,
+    resized: false,
+  };
   const sync: Sync = { ...request, deps, outcome };
   try {
     await carryOut(
@@ -113,10 +121,12 @@ async function restartAll({ deps, pod, status, signal, outcome }: Sync, asking: 
   await removeAll(deps, pod, status, signal);
 }
 
-async function resize({ deps, pod, outcome }: Sync, { resize: resizes }: PodActions): Promise<void> {
-  const failure = await applyResizes(deps, pod, resizes);
+async function resize({ deps, pod, outcome }: Sync, { resize: resizes, kill }: PodActions): Promise<void> {
+  const restarts = kill.some(({ reason }) => reason === 'resize');
+  const failure = await applyResizes(deps, pod, resizes, restarts);
   deps.onResized(pod, failure);
   if (resizes.length > 0) outcome.changed = true;
+  outcome.resized = resizes.length > 0 || restarts;
   if (failure !== undefined) outcome.errors.push(new Error(`Cannot resize: ${failure}`));
 }
 

@@ -3,6 +3,7 @@
 import { parseQuantity } from '#contracts/kubernetes/quantity.ts';
 import type { ContainerStatus } from '#contracts/kubernetes/types.ts';
 import type { AnyContainer } from '../ports.ts';
+import { bytesText } from '../resources/amounts.ts';
 import type { ContainerRecord } from '../runtime-manager/model.ts';
 
 /**
@@ -33,8 +34,9 @@ export function resourcesOf(
   };
 }
 
-/** The spec's own words while they mean what is in force, else the number. */
+/** The spec's own words while they mean what is in force, else the amount as the API would write it. */
 function sameQuantity(text: string, value: number, scale: number): string {
   if (Math.round(parseQuantity(text) * scale) === value) return text;
-  return scale === 1000 ? `${value}m` : String(value);
+  if (scale === 1) return bytesText(value);
+  return value % 1000 === 0 ? String(value / 1000) : `${value}m`;
 }

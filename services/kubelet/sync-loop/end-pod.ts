@@ -7,7 +7,9 @@ import { killPod } from '../runtime-manager/kill-pod.ts';
 import { mayRun, type RuntimePodStatus } from '../runtime-manager/model.ts';
 import { dated } from '../status/conditions.ts';
 import { timeText } from '../status/container-state.ts';
+import { activePods } from './active.ts';
 import type { LoopDeps } from './deps.ts';
+import { retryResizes } from './resize.ts';
 import { setStatus } from './sync-pod.ts';
 
 /** How to end it. */
@@ -76,9 +78,12 @@ export async function finishPod(
   await deps.volumes.unmountAll(uid, signal);
   deps.api?.unregisterPod(pod);
   await deps.resources.removePodCgroup(uid);
+  await deps.resources.updateQos(activePods(deps));
   deps.probes.remove(uid);
   deps.reasons.forget(uid);
   deps.runtime.sandboxes.delete(uid);
   if (!hasTerminalPhase({ ...pod, status: deps.statuses.status(uid) })) deps.statuses.terminate(pod);
   deps.statuses.finish(pod);
+  // What it had may be what another waits for.
+  retryResizes(deps);
 }

@@ -9,6 +9,7 @@ import type { RuntimePodStatus } from '../runtime-manager/model.ts';
 import { syncPod as syncRuntime } from '../runtime-manager/sync-pod.ts';
 import { deadlineReason } from '../status/deadline.ts';
 import { generateStatus } from '../status/generate.ts';
+import { activePods } from './active.ts';
 import type { LoopDeps } from './deps.ts';
 
 /**
@@ -43,8 +44,8 @@ export async function syncPod(
   });
   deps.reasons.update(uidOf(pod), outcome);
   const errors = [...outcome.errors, ...outcome.failures.values()];
-  if (outcome.failures.size > 0 && !signal.aborted) {
-    // The cause should be seen now, not at the next sync.
+  if ((outcome.failures.size > 0 || outcome.resized) && !signal.aborted) {
+    // The cause should be seen now, not at the next sync; so should the end of a resize.
     setStatus(
       deps,
       pod,
@@ -86,7 +87,10 @@ function requireNetwork(deps: LoopDeps, pod: Pod): void {
 
 async function makeCgroup(deps: LoopDeps, pod: Pod): Promise<void> {
   try {
-    if (!deps.resources.podCgroupExists(pod)) await deps.resources.createPodCgroup(pod);
+    if (deps.resources.podCgroupExists(pod)) return;
+    // The share of its level grows before it takes part in it.
+    await deps.resources.updateQos(activePods(deps));
+    await deps.resources.createPodCgroup(pod);
   } catch (error) {
     const message = `unable to ensure pod container exists: ${messageOf(error)}`;
     deps.events.pod(pod, 'Warning', 'FailedToCreatePodContainer', message);

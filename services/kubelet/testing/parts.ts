@@ -16,6 +16,8 @@ import type {
 export interface FakeParts extends Parts {
   /** What was asked, in order: `mount UID`, `cgroup UID`, `postStart NAME`... */
   calls: string[];
+  /** The pods that the cgroups of the QoS classes were last reckoned from. */
+  active: readonly string[];
   /** Results of probes by container id; settable. */
   setProbe(update: ProbeUpdate): void;
   /** What admission answers; admits unless told. */
@@ -32,6 +34,7 @@ export function fakeParts(_: CoreServices): FakeParts {
   const probes = fakeProbes();
   const parts: FakeParts = {
     calls,
+    active: [],
     verdict: { admit: true },
     failPostStart: false,
     preStopMs: 0,
@@ -65,11 +68,13 @@ export function fakeParts(_: CoreServices): FakeParts {
       start: async () => {},
       createPodCgroup: async (pod) => void cgroups.add(pod.metadata.uid ?? ''),
       podCgroupExists: (pod) => cgroups.has(pod.metadata.uid ?? ''),
-      updatePodCgroup: async (pod) => void calls.push(`resize ${pod.metadata.uid}`),
+      updatePodCgroup: async (pod, how) => void calls.push(`${how} ${pod.metadata.uid}`),
       stop: () => {},
       removePodCgroup: async (uid) => void cgroups.delete(uid),
       podCgroups: async () => [...cgroups],
-      updateQos: async () => {},
+      updateQos: async (pods) => {
+        parts.active = pods.map((pod) => pod.metadata.name ?? '').sort();
+      },
       memoryUsage: () => undefined,
     },
     admission: {
