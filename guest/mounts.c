@@ -155,8 +155,9 @@ static bool try_mount(struct span body, bool last, struct failure *failure) {
   }
   int number = errno;
   fail(failure, number, "cannot mount %s (%s) at %s", source, call.type, call.target);
-  /* virtiofs says EINVAL for a tag that is not there. */
-  bool may_come = strcmp(call.type, "virtiofs") == 0 && number == EINVAL;
+  /* virtiofs says EINVAL for a tag that is not there; a disk that was just removed has its name a moment longer. */
+  bool may_come = call.serial[0] != 0 ? number == ENXIO || number == ENODEV || number == ENOENT
+                                      : strcmp(call.type, "virtiofs") == 0 && number == EINVAL;
   return last || !may_come;
 }
 
