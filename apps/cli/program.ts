@@ -21,6 +21,7 @@ export function createProgram(): Command {
   podVerbs(program);
   containerVerbs(program);
   imageVerbs(program);
+  apiVerbs(program);
   nodeVerbs(program);
   for (const verb of program.commands) takeRoot(verb);
   return program;
@@ -179,6 +180,22 @@ function careVerbs(image: Command): void {
     .action(action(() => import('./verbs/image-prune.ts')));
 }
 
+function apiVerbs(program: Command): void {
+  program
+    .command('kubeconfig')
+    .description('print the kubeconfig of this node for kubectl')
+    .option('--path', 'only where it is')
+    .action(action(() => import('./verbs/kubeconfig.ts')));
+  program
+    .command('backup <file>')
+    .description("copy the objects of this node's Kubernetes API into a file")
+    .action(action(() => import('./verbs/backup.ts')));
+  program
+    .command('restore <file>')
+    .description('put a backup in place of the objects; the node must not run')
+    .action(action(() => import('./verbs/restore.ts')));
+}
+
 function nodeVerbs(program: Command): void {
   const config = () => new Option('--config <file>', "Skiff's configuration instead of <etc>/config.yaml");
   program
@@ -210,11 +227,6 @@ function nodeVerbs(program: Command): void {
       'credentials to ask a cluster for a certificate of this node with',
     )
     .action(action(() => import('./verbs/kubelet.ts')));
-  program
-    .command('kubeconfig')
-    .description('print the kubeconfig of this node for kubectl')
-    .option('--path', 'only where it is')
-    .action(action(() => import('./verbs/kubeconfig.ts')));
   program
     .command('conformance')
     .description('judge a CRI runtime by its answers')

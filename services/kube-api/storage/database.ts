@@ -8,7 +8,7 @@ import { backup, DatabaseSync } from 'node:sqlite';
 import { SkiffError, wrapError } from '#foundation/base/errors.ts';
 
 /** The layout of the file; raised when it changes. */
-const formatVersion = 1;
+export const formatVersion = 1;
 
 /** One object as it is stored. */
 export interface Row {

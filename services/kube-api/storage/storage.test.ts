@@ -156,17 +156,21 @@ test(`nothing acknowledged is lost when the API is killed (${rounds} rounds)`, (
       const found = new Map(list.items.map((each) => [each.metadata.name, each.metadata.uid]));
       for (const [name, uid] of acknowledged)
         assert.equal(found.get(name), uid, `${name} was acknowledged and is lost`);
+      // A busy machine may take long to write anything: the time begins with the first answer.
+      const first = Promise.withResolvers<void>();
       const writers = Array.from({ length: 4 }, async (_, writer) => {
         for (let index = 0; ; index += 1) {
           const name = `r${round}-w${writer}-${index}`;
           const made = await client.create<{ metadata: { uid: string } }>(path, { metadata: { name } });
           acknowledged.set(name, made.metadata.uid);
+          first.resolve();
         }
       });
-      setTimeout(() => child.kill('SIGKILL'), 30 + Math.random() * 120);
+      await Promise.race([first.promise, ...writers]);
+      setTimeout(() => child.kill('SIGKILL'), Math.random() * 150);
       await Promise.allSettled(writers);
       await ended;
       await client.close();
     }
-    assert.ok(acknowledged.size > rounds);
+    assert.ok(acknowledged.size >= rounds);
   }));

@@ -60,7 +60,8 @@ export async function runReflector<T extends KubeObject>(
     } catch (error) {
       if (signal.aborted) return;
       // Too old a version, or one the server does not know: begin with a list again.
-      if (isSkiffError(error, 'ABORTED', 'INVALID_ARGUMENT')) copy.version = undefined;
+      // One that the server has not reached (504) comes of a server that was restored from a backup.
+      if (isSkiffError(error, 'ABORTED', 'INVALID_ARGUMENT', 'DEADLINE_EXCEEDED')) copy.version = undefined;
       failures += 1;
       const fields = { path: request.path, error: messageOf(error) };
       if (failures === 1) deps.logger.warn(fields, 'Cannot watch the API');
