@@ -45,15 +45,16 @@ export async function queryPod(
     runtime.listPodSandbox({ filter: { labelSelector } }),
     runtime.listContainers({ filter: { labelSelector } }),
   ]);
+  // A runtime that ignores the filter must not mix its pods up.
+  const items = sandboxList.items.filter(({ metadata }) => metadata?.uid === uid);
+  const own = containerList.containers.filter(({ labels }) => labels[podUidLabel] === uid);
   const [sandboxes, containers] = await Promise.all([
-    present(sandboxList.items.map((each) => knownSandbox(known, each) ?? sandboxRecord(runtime, each.id))),
-    present(
-      containerList.containers.map((each) => knownExit(known, each.id) ?? containerRecord(runtime, each)),
-    ),
+    present(items.map((each) => knownSandbox(known, each) ?? sandboxRecord(runtime, each.id))),
+    present(own.map((each) => knownExit(known, each.id) ?? containerRecord(runtime, each))),
   ]);
   sandboxes.sort((a, b) => b.createdAt - a.createdAt);
   containers.sort((a, b) => b.createdAt - a.createdAt || b.attempt - a.attempt);
-  const meta = sandboxList.items[0]?.metadata;
+  const meta = items[0]?.metadata;
   const current = sandboxes[0];
   return {
     uid,
