@@ -44,9 +44,11 @@ test('a static pod runs, is described in full, and goes with its manifest', { sk
   assert.match(pod?.status?.podIP ?? '', /^10\.99\./);
   const reasons = it.events.map(({ reason }) => reason);
   assert.deepEqual(reasons.slice(0, 3), ['Pulled', 'Created', 'Started']);
+  assert.deepEqual(it.parts.active, [pod?.metadata.name]);
   console.log(`running after ${Math.round(took)} ms`);
   unlinkSync(path);
   await until('gone', () => it.pod('a') === undefined && it.core.services.view.runningPods().length === 0);
+  assert.deepEqual(it.parts.active, []);
 });
 
 const write = (it: CoreNode, name: string, text: string) =>
