@@ -9,6 +9,8 @@ export interface ShimRequest {
   /** Of a command; the container's own process without. */
   exec?: string;
   terminal: boolean;
+  /** It takes the place of this process: its caller wants an exit code, never a signal. */
+  foreground?: boolean;
   /** Where to send the terminal. */
   consoleSocket?: string;
 }
@@ -18,6 +20,7 @@ export function shimArguments(context: LaunchContext, request: ShimRequest): str
   const { pod, container, exec = '-', terminal, consoleSocket } = request;
   return [
     ...(terminal ? ['-t'] : []),
+    ...(request.foreground === true ? ['-f'] : []),
     ...(consoleSocket === undefined ? [] : ['-c', consoleSocket]),
     pod.directory,
     container,

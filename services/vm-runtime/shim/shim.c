@@ -7,10 +7,11 @@
  * other. Bytes are counted on both sides: after a supervisor's death the shim connects to the next one, and not a
  * byte is lost or repeated. If none comes, it starts one.
  *
- *   shim [-t] [-c CONSOLE_SOCKET] DIRECTORY CONTAINER PROCESS [-- PROGRAM ARGUMENT...]
+ *   shim [-tf] [-c CONSOLE_SOCKET] DIRECTORY CONTAINER PROCESS [-- PROGRAM ARGUMENT...]
  *
  * DIRECTORY is the pod's; its io.sock is the supervisor's. PROCESS is "-" for the container's own. -t: the streams
- * are a terminal; -c: make one and send its other end there. PROGRAM restarts the supervisor.
+ * are a terminal; -c: make one and send its other end there. -f: ends with 128 + signal where a signal ended the
+ * process, as a runtime in the foreground does; else by that signal. PROGRAM restarts the supervisor.
  *
  * A connection begins with a line "SKIFFIO1 KIND CONTAINER PROCESS COUNT\n", COUNT being the bytes so far, then:
  *   out, err  to the shim: length (4 bytes), bytes; length 0 is the end. From it: its count (8 bytes), at each write.
@@ -58,6 +59,7 @@ static char **restart;
 static int terminal = -1;
 static struct termios saved_mode;
 static int restore_mode;
+static int foreground;
 
 struct output {
 	const char *kind;
@@ -317,7 +319,7 @@ static void end_as(uint32_t code, uint32_t number)
 {
 	if (restore_mode)
 		tcsetattr(terminal, TCSANOW, &saved_mode);
-	if (number > 0) {
+	if (number > 0 && !foreground) {
 		struct rlimit none = {0, 0};
 		sigset_t set;
 		setrlimit(RLIMIT_CORE, &none);
@@ -508,16 +510,18 @@ static void start_threads(void)
 
 static void usage(void)
 {
-	fputs("usage: shim [-t] [-c CONSOLE_SOCKET] DIRECTORY CONTAINER PROCESS [-- PROGRAM ARGUMENT...]\n", stderr);
+	fputs("usage: shim [-tf] [-c CONSOLE_SOCKET] DIRECTORY CONTAINER PROCESS [-- PROGRAM ARGUMENT...]\n", stderr);
 	_exit(125);
 }
 
 static void parse(int argc, char **argv, int *on_terminal, const char **console)
 {
 	int option;
-	while ((option = getopt(argc, argv, "+tc:")) != -1) {
+	while ((option = getopt(argc, argv, "+tfc:")) != -1) {
 		if (option == 't')
 			*on_terminal = 1;
+		else if (option == 'f')
+			foreground = 1;
 		else if (option == 'c')
 			*console = optarg;
 		else

@@ -51,6 +51,7 @@ export async function run(context: Context, args: readonly string[]): Promise<un
     container: id,
     exec: execId,
     terminal: started.spec.terminal === true,
+    foreground: !options.flag('detach'),
     ...(consoleSocket === undefined || consoleSocket === '' ? {} : { consoleSocket: resolve(consoleSocket) }),
   });
   const pidFile = options.value('pid-file');

@@ -18,14 +18,15 @@ export const guestSharedPid = '/run/ns/pid';
  * namespace is the container's own, the pod's, or another container's, which is known by its shim.
  */
 export function guestNamespaces(wanted: Namespaces, pod: PidFacts): Namespaces {
-  const result: Namespaces = [];
+  // The guest has version 2 cgroups only, where each container sees its own group as the root.
+  const result: Namespaces = [{ type: 'cgroup' }];
   for (const namespace of wanted) {
     if (['network', 'ipc', 'uts'].includes(namespace.type)) continue;
     const path = namespace.path ?? '';
-    if (path === '') result.push({ type: namespace.type });
-    else if (namespace.type === 'pid') result.push({ type: 'pid', path: pidPath(path, pod) });
-    else if (namespace.type === 'mount' || namespace.type === 'cgroup')
-      throw cannot(`the ${namespace.type} namespace ${path}`, "it is the host's");
+    if (path === '') {
+      if (namespace.type !== 'cgroup') result.push({ type: namespace.type });
+    } else if (namespace.type === 'pid') result.push({ type: 'pid', path: pidPath(path, pod) });
+    else throw cannot(`the ${namespace.type} namespace ${path}`, "it is the host's");
   }
   return result;
 }

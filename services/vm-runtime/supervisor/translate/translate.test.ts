@@ -113,8 +113,8 @@ test("the pod's namespaces are the guest's; a PID namespace is found by its shim
   });
   const { config, sysctls } = planContainer(spec, facts);
   assert.deepEqual(config.linux.namespaces, [
-    { type: 'mount' },
     { type: 'cgroup' },
+    { type: 'mount' },
     { type: 'pid', path: '/proc/1234/ns/pid' },
   ]);
   assert.deepEqual(sysctls, { 'net.core.somaxconn': '100' });
@@ -128,7 +128,7 @@ test("the pod's namespaces are the guest's; a PID namespace is found by its shim
     );
   });
   assert.throws(() => planContainer(shared, facts), /belongs to no container of its pod/);
-  assert.deepEqual(planContainer(shared, { ...facts, sharedPid: true }).config.linux.namespaces[0], {
+  assert.deepEqual(planContainer(shared, { ...facts, sharedPid: true }).config.linux.namespaces[1], {
     type: 'pid',
     path: '/run/ns/pid',
   });
