@@ -32,11 +32,29 @@ function unschedulable({ spec }: Pod, node: Node): string[] {
     : [];
 }
 
-function taints({ spec }: Pod, node: Node): string[] {
+/** What the node lifecycle controller makes of a node's conditions: nothing new goes where something is short. */
+const pressures: Record<string, string | undefined> = {
+  DiskPressure: 'node.kubernetes.io/disk-pressure',
+  MemoryPressure: 'node.kubernetes.io/memory-pressure',
+  PIDPressure: 'node.kubernetes.io/pid-pressure',
+};
+
+function pressureTaints({ status: podStatus }: Pod, { status }: Node): Taint[] {
+  return (status?.conditions ?? []).flatMap(({ type, status: is }) => {
+    const key = pressures[type];
+    // Who asked for memory gets it also where it is short.
+    const excused = type === 'MemoryPressure' && podStatus?.qosClass !== 'BestEffort';
+    return key === undefined || is !== 'True' || excused ? [] : [{ key, effect: 'NoSchedule' }];
+  });
+}
+
+function taints(pod: Pod, node: Node): string[] {
+  const { spec } = pod;
   const ready = node.status?.conditions?.find((each) => each.type === 'Ready')?.status;
   const own: Taint[] = (node.spec?.taints ?? []).filter((each) => each.effect !== 'PreferNoSchedule');
   if (ready !== 'True' && !own.some((each) => each.key === 'node.kubernetes.io/not-ready'))
     own.push({ key: 'node.kubernetes.io/not-ready', effect: 'NoSchedule' });
+  own.push(...pressureTaints(pod, node));
   const bad = own.find((taint) => !tolerates(spec.tolerations ?? [], taint));
   return bad === undefined ? [] : [`node(s) had untolerated taint {${bad.key}: ${bad.value ?? ''}}`];
 }
