@@ -48,7 +48,7 @@ test('a static pod runs, is described in full, and goes with its manifest', { sk
   console.log(`running after ${Math.round(took)} ms`);
   unlinkSync(path);
   await until('gone', () => it.pod('a') === undefined && it.core.services.view.runningPods().length === 0);
-  assert.deepEqual(it.parts.active, []);
+  await until('its class has nothing to share', () => it.parts.active.length === 0);
 });
 
 const write = (it: CoreNode, name: string, text: string) =>

@@ -19,10 +19,11 @@ import { createPullRate } from './images/pull-rate.ts';
 import { createPullRecords } from './images/pull-records.ts';
 import { createCoreMetrics, registerGauges } from './metrics.ts';
 import { createPleg } from './pleg/pleg.ts';
+import { createPodMetrics, registerWorkGauges } from './pod-metrics.ts';
 import { createPodWorkers } from './pod-workers/workers.ts';
 import { createAllocation } from './pods/allocation.ts';
 import { createPodDirectories } from './pods/directories.ts';
-import { isStatic } from './pods/identity.ts';
+import { isStatic, uidOf } from './pods/identity.ts';
 import { createMirrorPods } from './pods/mirror.ts';
 import { createPodManager } from './pods/pod-manager.ts';
 import { createBackoff } from './runtime-manager/backoff.ts';
@@ -74,7 +75,12 @@ export function createCore(deps: CoreDeps, makeParts: (services: CoreServices) =
       void loop.pleg.start();
       if (deps.api !== undefined) {
         deps.api.start();
-        running.push(startStatusWriter({ ...loop, api: deps.api }, stopping.signal));
+        running.push(
+          startStatusWriter(
+            { ...loop, api: deps.api, observe: base.podMetrics.statusWritten },
+            stopping.signal,
+          ),
+        );
       }
       running.push(...startSources(deps, loop.config, stopping.signal));
     },
@@ -97,7 +103,8 @@ type Base = ReturnType<typeof baseOf>;
 /** What needs nothing of the parts. */
 function baseOf(deps: CoreDeps) {
   const { clock, logger, settings, api } = deps;
-  const metrics = createCoreMetrics(deps.metrics);
+  const metrics = createCoreMetrics(deps.metrics, clock);
+  const podMetrics = createPodMetrics(deps.metrics, clock);
   const runtime = watchedCalls(deps.cri.runtime, settings.runtimeRequestTimeoutMs, metrics.observeCall);
   const images = watchedCalls(deps.cri.images, settings.runtimeRequestTimeoutMs, metrics.observeCall);
   const now = () => clock.now();
@@ -124,6 +131,7 @@ function baseOf(deps: CoreDeps) {
   ]);
   const base = {
     metrics,
+    podMetrics,
     runtime,
     images,
     events,
@@ -156,19 +164,7 @@ function wire(deps: CoreDeps, base: Base, makeParts: (services: CoreServices) =>
   const { clock, logger, settings, api } = deps;
   // The loop's dependencies know one another; what is needed only later is filled in below.
   const loop = { ...deps, ...base, volumeTimeoutMs } as unknown as LoopDeps;
-  const workers = createPodWorkers({
-    syncer: {
-      sync: (update, status, signal) => syncPod(loop, update, status, signal),
-      terminate: (pod, status, how, signal) => terminatePod(loop, pod, status, how, signal),
-      finish: (pod, status, signal) => finishPod(loop, pod, status, signal),
-    },
-    fresh: base.pleg.fresh,
-    clock,
-    logger,
-    times: { syncMs: settings.syncFrequencyMs, errorMs: 10_000, networkMs: 1000 },
-    observe: base.metrics.observeWorker,
-    onFinished: (uid) => beginAgain(loop, uid),
-  });
+  const workers = makeWorkers(deps, base, loop);
   loop.workers = workers;
   const { view, active, health } = createView(loop, () => base.loopAge(), deps.metrics);
   const control = createPodControl(loop);
@@ -184,7 +180,12 @@ function wire(deps: CoreDeps, base: Base, makeParts: (services: CoreServices) =>
     runtime: base.runtime,
     images: base.images,
   };
-  const parts = makeParts(services);
+  const made = makeParts(services);
+  const parts = { ...made, resources: base.podMetrics.timed(made.resources) };
+  base.statuses.subscribe((uid) => {
+    const entry = base.statuses.get(uid);
+    if (entry !== undefined) base.podMetrics.status(entry.pod, entry.status);
+  });
   Object.assign(loop, parts, { api });
   loop.runtime = {
     ...parts,
@@ -215,7 +216,34 @@ function wire(deps: CoreDeps, base: Base, makeParts: (services: CoreServices) =>
     now: () => clock.now(),
   };
   registerGauges(deps.metrics, gaugeSources(deps, base));
-  return { loop, services, parts };
+  registerWorkGauges(deps.metrics, { pods: () => base.pods.pods(), workers: () => workers });
+  return { loop, services, parts: made };
+}
+
+/** The workers of pods, with what is noted of each turn. */
+function makeWorkers({ clock, logger, settings }: CoreDeps, base: Base, loop: LoopDeps) {
+  return createPodWorkers({
+    syncer: {
+      sync(update, status, signal) {
+        base.podMetrics.syncing(update.pod);
+        return syncPod(loop, update, status, signal);
+      },
+      terminate: (pod, status, how, signal) => terminatePod(loop, pod, status, how, signal),
+      async finish(pod, status, signal) {
+        await finishPod(loop, pod, status, signal);
+        base.podMetrics.forget(uidOf(pod));
+      },
+    },
+    fresh: base.pleg.fresh,
+    clock,
+    logger,
+    times: { syncMs: settings.syncFrequencyMs, errorMs: 10_000, networkMs: 1000 },
+    observe: base.metrics.observeWorker,
+    onFinished(uid) {
+      const again = beginAgain(loop, uid);
+      if (again !== undefined) base.podMetrics.restarted(again);
+    },
+  });
 }
 
 function imagesOf(deps: CoreDeps, base: Base) {
@@ -237,7 +265,10 @@ function imagesOf(deps: CoreDeps, base: Base) {
     rate: createPullRate(settings.pullQps, settings.pullBurst, clock),
     clock,
     parallelPulls: settings.parallelPulls,
-    observePull: base.metrics.observePull,
+    observePull(seconds, bytes, podUid) {
+      base.metrics.observePull(seconds, bytes);
+      base.podMetrics.pulled(podUid, seconds);
+    },
   });
 }
 

@@ -3,7 +3,7 @@
  * Made from the same configuration; started after the core and stopped before it.
  */
 import { join } from 'node:path';
-import { Counter } from '#foundation/base/metrics.ts';
+import { Counter, Histogram } from '#foundation/base/metrics.ts';
 import { type Repeating, repeat } from '#foundation/base/repeat.ts';
 import { undoStack } from '#foundation/base/undo.ts';
 import { inhibitShutdown } from '#foundation/linux/logind.ts';
@@ -276,12 +276,25 @@ function makeEviction(making: Making, images: ReturnType<typeof makeImageCollect
     labelNames: ['eviction_signal'],
     registers: [core.view.metrics],
   });
+  const ages = new Histogram({
+    name: 'kubelet_eviction_stats_age_seconds',
+    help: 'Age of the figures that an eviction is decided by',
+    labelNames: ['eviction_signal'],
+    registers: [core.view.metrics],
+  });
+  const look = async () => {
+    const began = clock.monotonic();
+    const figures = await observe({ ...parts, stats, memoryCapacity: parts.machine.memory });
+    for (const signal of figures.keys())
+      ages.observe({ eviction_signal: signal }, (clock.monotonic() - began) / 1000);
+    return figures;
+  };
   const manager = createEvictionManager({
     thresholds: configuredThresholds(configuration),
     transitionMs: durationMs(configuration.evictionPressureTransitionPeriod),
     maxGraceSeconds: configuration.evictionMaxPodGracePeriod,
     localStorage: configuration.localStorageCapacityIsolation,
-    observe: () => observe({ ...parts, stats, memoryCapacity: parts.machine.memory }),
+    observe: look,
     usage: (pods) => usages.measure(pods, { disk: true }),
     reclaimDisk: async (signal) => {
       await collectContainers(collection(making), { all: true }, signal);

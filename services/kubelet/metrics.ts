@@ -1,5 +1,6 @@
 /** The core's metrics, under the original's names (kubelet-facts 12). */
 import { Counter, Gauge, Histogram, type Registry } from '#foundation/base/metrics.ts';
+import type { Clock } from '#foundation/base/time.ts';
 import type { StartCounters } from './runtime-manager/deps.ts';
 import type { CallObserver } from './runtime-manager/runtime-calls.ts';
 
@@ -24,7 +25,7 @@ export interface GaugeSources {
 const seconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 /** Makes the metrics in `registry`. */
-export function createCoreMetrics(registry: Registry): CoreMetrics {
+export function createCoreMetrics(registry: Registry, clock: Pick<Clock, 'monotonic'>): CoreMetrics {
   const registers = [registry];
   const counter = (name: string, help: string, labelNames: string[] = []) =>
     new Counter({ name: `kubelet_${name}`, help, labelNames, registers });
@@ -50,6 +51,10 @@ export function createCoreMetrics(registry: Registry): CoreMetrics {
     'runtime_handler',
   ]);
   const relist = histogram('pleg_relist_duration_seconds', 'Seconds of relists');
+  const interval = histogram('pleg_relist_interval_seconds', 'Seconds between relists');
+  let lastRelist: number | undefined;
+  // Events wait as long as they must: none is ever dropped.
+  counter('pleg_discard_events', 'Events of pods that were dropped').inc(0);
   const worker = histogram('pod_worker_duration_seconds', 'Seconds of pod syncs', ['operation_type']);
   const pull = histogram('image_pull_duration_seconds', 'Seconds of image pulls', ['image_size_in_bytes']);
   return {
@@ -67,7 +72,12 @@ export function createCoreMetrics(registry: Registry): CoreMetrics {
       if (hasFailed) errors.inc({ operation_type: operation });
       durations.observe({ operation_type: operation }, value);
     },
-    observeRelist: (value) => relist.observe(value),
+    observeRelist(value) {
+      const now = clock.monotonic();
+      if (lastRelist !== undefined) interval.observe((now - lastRelist) / 1000);
+      lastRelist = now;
+      relist.observe(value);
+    },
     observeWorker: (operation, value) => worker.observe({ operation_type: operation }, value),
     observePull: (value, bytes) => pull.observe({ image_size_in_bytes: sizeClass(bytes) }, value),
   };

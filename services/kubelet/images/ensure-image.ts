@@ -46,8 +46,8 @@ export interface ImagesDeps {
   parallelPulls: number;
   /** How fast pulls may follow one another; no limit if left out. */
   rate?: PullRate;
-  /** Sees how long a pull took, and the image's size in bytes. */
-  observePull?: (seconds: number, bytes: number) => void;
+  /** Sees how long a pull took, the image's size in bytes, and for which pod it was. */
+  observePull?: (seconds: number, bytes: number, podUid: string) => void;
 }
 
 /** Pulls images when they are needed. */
@@ -168,7 +168,7 @@ async function pull(state: State, request: ImageRequest, image: string): Promise
     const size = Number(present?.image?.size ?? 0n);
     const words = `in ${seconds(done - began)} (${seconds(done - asked)} including waiting). Image size: ${size} bytes.`;
     report(state, request, 'Normal', 'Pulled', `Successfully pulled image "${request.image}" ${words}`);
-    state.observePull?.((done - began) / 1000, size);
+    state.observePull?.((done - began) / 1000, size, uidOf(request.pod));
     return present ?? { ref, image: undefined };
   } catch (error) {
     throw error instanceof StartError ? error : pullFailure(state, request, key, error);

@@ -24,29 +24,36 @@ export interface WriterDeps {
   pods: PodManager;
   clock: Clock;
   logger: Logger;
+  /** Sees how many seconds a change took to reach the API. */
+  observe?: (seconds: number) => void;
 }
 
 interface State extends WriterDeps {
   /** The version of each status the API has, by UID of the pod it is about. */
   written: Map<string, number>;
-  dirty: Set<string>;
+  /** UIDs with a new status, and since when. */
+  dirty: Map<string, number>;
   wake: () => void;
 }
 
 /** Runs until the signal aborts. */
 export async function startStatusWriter(deps: WriterDeps, signal: AbortSignal): Promise<void> {
-  const state: State = { ...deps, written: new Map(), dirty: new Set(), wake: () => {} };
+  const state: State = { ...deps, written: new Map(), dirty: new Map(), wake: () => {} };
   deps.statuses.subscribe((uid) => {
-    state.dirty.add(uid);
+    if (!state.dirty.has(uid)) state.dirty.set(uid, deps.clock.monotonic());
     state.wake();
   });
   let full = deps.clock.monotonic();
   while (!signal.aborted) {
     const news = Promise.withResolvers<void>();
     state.wake = news.resolve;
-    const uids = [...state.dirty];
+    const changed = [...state.dirty];
     state.dirty.clear();
-    await Promise.all(uids.map((uid) => write(state, uid)));
+    await Promise.all(
+      changed.map(async ([uid, since]) => {
+        if (await write(state, uid)) deps.observe?.((deps.clock.monotonic() - since) / 1000);
+      }),
+    );
     if (deps.clock.monotonic() - full >= syncPeriodMs) {
       full = deps.clock.monotonic();
       await writeAll(state);
@@ -67,23 +74,29 @@ async function writeAll(state: State): Promise<void> {
   for (const uid of state.written.keys()) if (!known.has(uid)) state.written.delete(uid);
 }
 
-/** Writes one status if the API has an older one, and deletes the pod when its time has come. */
-async function write(state: State, uid: string): Promise<void> {
+/**
+ * Writes one status if the API has an older one, and deletes the pod when its time has come.
+ *
+ * @returns whether it was written.
+ */
+async function write(state: State, uid: string): Promise<boolean> {
   const entry = state.statuses.get(uid);
-  if (entry === undefined) return;
+  if (entry === undefined) return false;
   // The API knows a static pod by its mirror.
   const target = isStatic(entry.pod) ? state.pods.mirrorOf(entry.pod) : (state.pods.get(uid) ?? entry.pod);
-  if (target === undefined) return;
+  if (target === undefined) return false;
   const key = `${uid} ${uidOf(target)}`;
   const isCurrent = (state.written.get(key) ?? 0) >= entry.version && !disagrees(target, entry.status);
-  if (isCurrent && !mayDelete(target, entry)) return;
+  if (isCurrent && !mayDelete(target, entry)) return false;
   try {
     const current = await state.api.getPod(namespaceOf(target), nameOf(target));
-    if (current === undefined || uidOf(current) !== uidOf(target)) return;
+    if (current === undefined || uidOf(current) !== uidOf(target)) return false;
     await writeTo(state, current, entry);
     state.written.set(key, entry.version);
+    return true;
   } catch (error) {
     state.logger.warn({ pod: title(target), error: messageOf(error) }, 'Cannot write the status of a pod');
+    return false;
   }
 }
 

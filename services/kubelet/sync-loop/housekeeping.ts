@@ -32,12 +32,17 @@ function syncWorkers(deps: LoopDeps): void {
   }
 }
 
-/** A pod that came again while it was ending begins at once, without waiting for the next round. */
-export function beginAgain(deps: LoopDeps, uid: string): void {
+/**
+ * A pod that came again while it was ending begins at once, without waiting for the next round.
+ *
+ * @returns the pod; undefined if none began.
+ */
+export function beginAgain(deps: LoopDeps, uid: string): Pod | undefined {
   const pod = deps.pods.get(uid);
-  if (pod === undefined || deps.workers.get(uid)?.restartRequested !== true) return;
+  if (pod === undefined || deps.workers.get(uid)?.restartRequested !== true) return undefined;
   deps.workers.forget(uid);
   deps.workers.update({ kind: 'create', pod, mirror: deps.pods.mirrorOf(pod) });
+  return pod;
 }
 
 /** Forgets what is kept for pods that are gone. */
