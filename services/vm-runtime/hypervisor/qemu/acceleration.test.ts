@@ -49,6 +49,9 @@ test('no device, a failure, and a guest that hangs are no KVM, and the hanging o
 });
 
 test("the counter's rate is the host's", () => {
-  assert.deepEqual(tscParameter('processor : 0\ncpu MHz\t\t: 2596.136\n'), ['tsc_early_khz=2596136', 'tsc=reliable']);
+  assert.deepEqual(tscParameter('processor : 0\ncpu MHz\t\t: 2596.136\n'), [
+    'tsc_early_khz=2596136',
+    'tsc=reliable',
+  ]);
   assert.deepEqual(tscParameter('nothing'), []);
 });

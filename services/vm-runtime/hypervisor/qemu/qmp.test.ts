@@ -63,7 +63,8 @@ test('answers reach those who asked, in whatever order and pieces they come; eve
 
 test("a refusal carries QEMU's words, silence ends with the deadline and the connection goes on", async (t) => {
   const path = await fakeQemu(t, ({ execute, id }, socket) => {
-    if (execute === 'bad') socket.write(`{"error": {"class": "GenericError", "desc": "no such thing"}, "id": ${id}}\n`);
+    if (execute === 'bad')
+      socket.write(`{"error": {"class": "GenericError", "desc": "no such thing"}, "id": ${id}}\n`);
     if (execute === 'good') socket.write(`{"return": 5, "id": ${id}}\n`);
   });
   const qmp = await connectQmp(path);
