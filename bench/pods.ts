@@ -113,8 +113,12 @@ if (wants('probes')) {
     '10 %',
   );
   const { probes, median: middle, worst, drift } = probed.deviations(1000);
-  tell(`${probes} probes: median distance from the beat`, `${middle.toFixed(1)} ms`, '-');
+  tell(
+    `${probes} probes of ${pods * seconds}: median distance from the beat`,
+    `${middle.toFixed(1)} ms`,
+    '-',
+  );
   tell('  the worst', `${worst.toFixed(1)} ms`, '-');
-  tell(`  drift after ${seconds} s, worst of all pods`, `${drift.toFixed(1)} ms`, 'none');
+  tell(`  of the last ones, after ${seconds} s`, `${drift.toFixed(1)} ms`, 'no more: no drift');
   await node.clear();
 }

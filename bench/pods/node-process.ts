@@ -9,6 +9,7 @@ import { createLogger } from '#foundation/base/log.ts';
 import { pathsUnder } from '#foundation/base/paths.ts';
 import { systemClock } from '#foundation/base/time.ts';
 import { removeCgroup } from '#foundation/linux/cgroups.ts';
+import { collectWhenIdle } from '#foundation/linux/idle-heap.ts';
 import { createCriServer } from '#services/cri-server/server.ts';
 import { loadConfiguration } from '#services/kubelet/configuration/load.ts';
 import { createKubelet } from '#services/kubelet/kubelet.ts';
@@ -33,6 +34,9 @@ const overrides = {
   readOnlyPort: 0,
   failCgroupV1: false,
   maxPods: 200,
+  // How full the machine's disk is must not matter.
+  evictionHard: { 'memory.available': '1Mi' },
+  imageGCHighThresholdPercent: 100,
 };
 const kubelet = createKubelet({
   paths,
@@ -43,6 +47,7 @@ const kubelet = createKubelet({
   nodeName: 'node1',
 });
 await kubelet.start();
+const idle = collectWhenIdle();
 
 function counted(): { running: number; known: number } {
   const pods = kubelet.services.view.pods();
@@ -66,6 +71,7 @@ function wait(wanted: number): void {
 }
 
 async function stop(): Promise<void> {
+  idle[Symbol.dispose]();
   await kubelet.stop();
   await removeCgroup(kubelet.parts.layout, kubelet.parts.podsCgroup());
   cri.close();

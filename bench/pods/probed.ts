@@ -1,14 +1,15 @@
 /** A server that pods name as the host of their http probes: it sees when each probe comes. */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { median } from '../statistics.ts';
 
 export interface ProbedServer extends AsyncDisposable {
   readonly port: number;
   /** Forgets what came until now. */
   reset(): void;
   /**
-   * How far the probes of a pod came from a beat of `periodMs` that begins with its first one, over all probes:
-   * milliseconds of the median and the worst deviation, and the worst drift (of the last probe of each pod).
+   * How far the probes of a pod came from the nearest beat of `periodMs` that begins with its first one: milliseconds
+   * of the median of all probes and of the worst, and the median of the last probes, which a drift would move.
    */
   deviations(periodMs: number): { probes: number; median: number; worst: number; drift: number };
 }
@@ -25,19 +26,16 @@ export async function startProbed(): Promise<ProbedServer> {
     port: (server.address() as AddressInfo).port,
     reset: () => times.clear(),
     deviations(periodMs) {
+      const offset = (ms: number) => ms - Math.round(ms / periodMs) * periodMs;
       const each = [...times.values()].map((list) =>
-        list.map((time, at) => time - (list[0] ?? 0) - at * periodMs),
+        list.map((time) => Math.abs(offset(time - (list[0] ?? 0)))),
       );
-      const all = each
-        .flat()
-        .map(Math.abs)
-        .sort((a, b) => a - b);
-      const last = each.map((list) => Math.abs(list.at(-1) ?? 0));
+      const all = each.flat();
       return {
         probes: all.length,
-        median: all[Math.floor(all.length / 2)] ?? 0,
-        worst: all.at(-1) ?? 0,
-        drift: Math.max(...last),
+        median: median(all),
+        worst: Math.max(...all),
+        drift: median(each.map((list) => list.at(-1) ?? 0)),
       };
     },
     async [Symbol.asyncDispose]() {

@@ -62,7 +62,10 @@ async function open({
   const kubelet = createKubelet({
     paths: pathsUnder(root),
     cri,
-    configuration: loadConfiguration({ overrides: { ...overrides, address: '127.0.0.1' } }),
+    configuration: loadConfiguration({
+      // How full the machine's disk is must not matter.
+      overrides: { ...overrides, address: '127.0.0.1', evictionHard: { 'memory.available': '1Mi' } },
+    }),
     clock,
     logger,
     nodeName: 'n',

@@ -1,5 +1,6 @@
 /** Runs services in the foreground until SIGTERM or SIGINT: `skiff node`, `skiff cri`, `skiff kubelet`. */
 import { createLogger, type Logger } from '#foundation/base/log.ts';
+import { collectWhenIdle } from '#foundation/linux/idle-heap.ts';
 import type { Config } from '../config/schema.ts';
 import type { Context } from '../context.ts';
 
@@ -23,6 +24,7 @@ export async function serve(
   ready: () => void,
 ): Promise<void> {
   await using running = new AsyncDisposableStack();
+  running.use(collectWhenIdle());
   for (const service of services) {
     await service.start();
     running.defer(() => service.stop());
