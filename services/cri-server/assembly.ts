@@ -29,6 +29,7 @@ import { type Runtimes, runtimeTable } from './runtimes/table.ts';
 import { createSandboxes, createSandboxHost, type SandboxService } from './sandboxes/index.ts';
 import { createPauseDriver, type PauseDriver } from './sandboxes/pause.ts';
 import { tryUserNamespace } from './sandboxes/user-namespace.ts';
+import { openSelinux, type Selinux } from './selinux/policy.ts';
 import type { CriServerConfig } from './server-config.ts';
 import { createStats, type Stats } from './stats/index.ts';
 import { openStore, type Store } from './store/store.ts';
@@ -73,6 +74,7 @@ export async function assemble(
     openNetwork(config, undo),
   ]);
   const host = readHostFacts();
+  const selinux = openSelinux();
   const events = createEvents({
     sandbox: (id) => sandboxes.find(id),
     containersOf: (id) => containers.core.table.list().filter(({ record }) => record.sandboxId === id),
@@ -81,12 +83,13 @@ export async function assemble(
   const sandboxes: SandboxService = createSandboxes({
     store,
     run: paths.run,
-    host: createSandboxHost(paths.run, openPause(config, runtimes, host), spawner),
+    host: createSandboxHost(paths.run, openPause(config, runtimes, host, selinux), spawner, selinux),
     network,
     containers: () => containers.ofSandboxes,
     hooks: nri.sandboxHooks,
     resolveHandler: (name, pod) => resolveHandler(runtimes, config.runtimes, name, pod),
     pods: (handler) => runtimes.find(handler)?.pods,
+    selinux,
     emit: events.sandboxEvent,
     log,
   });
@@ -101,6 +104,7 @@ export async function assemble(
     runtimes,
     spawner,
     host,
+    selinux,
     log,
     hooks: containerHooks(() => containers.core, nri),
     onEvent: (event, container) => {
@@ -109,22 +113,14 @@ export async function assemble(
       metrics.stopped(container);
       tellStopped(containers.core, nri, container);
     },
-    ...(config.cdiDirectories === undefined ? {} : { cdiDirectories: config.cdiDirectories }),
+    cdiDirectories: config.cdiDirectories,
   });
   undo.use(containers);
   await sandboxes.recover();
   await containers.recover();
   undo.use(nri);
   await nri.start();
-  const stats = createStats({
-    table: containers.core.table,
-    sandboxes,
-    images,
-    cgroups: host.cgroups,
-    pods: (runtime) => runtimes.find(runtime)?.pods,
-    rootsDirectory: join(paths.lib, 'images'),
-  });
-  undo.use(stats);
+  const stats = undo.use(openStats(config, { runtimes, images, sandboxes, containers }));
   const streaming = await openStreaming(config, containers, undo);
   return { runtimes, images, network, sandboxes, containers, streaming, events, stats };
 }
@@ -145,6 +141,26 @@ function openImages(
   });
   undo.defer(() => images.close());
   return images;
+}
+
+function openStats(
+  { paths }: CriServerConfig,
+  {
+    runtimes,
+    images,
+    sandboxes,
+    containers,
+  }: Pick<Assembly, 'runtimes' | 'images' | 'sandboxes' | 'containers'>,
+): Stats {
+  const { table, host } = containers.core;
+  return createStats({
+    table,
+    sandboxes,
+    images,
+    cgroups: host.cgroups,
+    pods: (runtime) => runtimes.find(runtime)?.pods,
+    rootsDirectory: join(paths.lib, 'images'),
+  });
 }
 
 function openMetrics(
@@ -220,11 +236,17 @@ async function removeUnusedNetwork({ paths }: CriServerConfig, sandboxes: Sandbo
   await (await choosePacketFilter(paths.tag)).clear();
 }
 
-function openPause(config: CriServerConfig, runtimes: Runtimes, host: HostFacts): PauseDriver {
+function openPause(
+  config: CriServerConfig,
+  runtimes: Runtimes,
+  host: HostFacts,
+  selinux: Selinux | undefined,
+): PauseDriver {
   const { paths } = config;
   const monitor = monitorPaths(paths);
   return createPauseDriver({
     run: paths.run,
+    selinux,
     program: config.runtimes?.pauseProgram ?? '/usr/bin/catatonit',
     runtime: (handler) => runtimes.driver(handler),
     cgroupPath: (parent, id) => cgroupPlace(parent, id, paths.tag, host.cgroupDriver).spec,

@@ -31,6 +31,8 @@ export interface RootRequest {
   readOnly?: boolean;
   /** For a pod with a user namespace; the same at every request for a key. */
   idMap?: RootIdMap;
+  /** The SELinux label of its files; left out on machines without. */
+  mountLabel?: string;
   /** A layer's archive that a new root begins with, as `saveChanges` writes it. */
   changes?: string;
 }
@@ -92,6 +94,8 @@ export interface SandboxView {
   ips: string[];
   /** As in the request: `/kubepods/pod1` or `kubepods-pod1.slice`; empty for none. */
   cgroupParent: string;
+  /** The level of its SELinux labels; left out on machines without. */
+  selinuxLevel?: string;
   /** Process id of the pause process; undefined without one. */
   pausePid?: number;
   /** Nanoseconds since the epoch. */

@@ -25,8 +25,10 @@ import { identify } from '#foundation/linux/process.ts';
 import type { LocalImage, SandboxView } from '../ports.ts';
 import { attachName } from '../runtimes/conmon.ts';
 import { namespacePlan } from '../sandboxes/validate.ts';
+import type { SelinuxLabels } from '../selinux/policy.ts';
 import { type OpenCheckpoint, openCheckpoint } from './checkpoint/restore.ts';
 import type { Core } from './deps.ts';
+import { labelsOf, relabelMounts } from './labels.ts';
 import { canStart } from './lifecycle.ts';
 import { bindMappedMounts } from './mapped-mounts.ts';
 import {
@@ -159,6 +161,7 @@ interface Roots {
   imageVolumes: Map<number, string>;
   /** Their images' ids. */
   volumeImages: Record<number, string>;
+  labels: SelinuxLabels | undefined;
 }
 
 async function prepareRoots(
@@ -169,7 +172,11 @@ async function prepareRoots(
   undo: UndoStack,
 ): Promise<Roots> {
   const map = idMapOf(sandbox);
-  const owners = map === undefined ? {} : { idMap: map };
+  const labels = labelsOf(core, sandbox, config);
+  const owners = {
+    ...(map === undefined ? {} : { idMap: map }),
+    ...(labels === undefined ? {} : { mountLabel: labels.mount }),
+  };
   undo.defer('remove the root', () => core.images.removeRoot(id));
   const { path } = await core.images.prepareRoot({
     key: id,
@@ -196,7 +203,7 @@ async function prepareRoots(
       (await core.images.prepareRoot({ key, imageId: source.id, readOnly: true, ...owners })).path,
     );
   }
-  return { path, imageVolumes, volumeImages };
+  return { path, imageVolumes, volumeImages, labels };
 }
 
 function makeBundle(core: Core, id: string, undo: UndoStack): void {
@@ -217,6 +224,8 @@ async function makeSpec(
   const { spec: original, user } = specFor(core, container, sandbox, image, roots);
   const adjusted = await core.hooks.create(container, original);
   undo.defer('tell plugins', () => core.hooks.undoCreate(container, adjusted));
+  // Building the spec made the host paths that were missing.
+  if (roots.labels !== undefined) await relabelMounts(container.config, roots.labels);
   const { spec, release } = bindMappedMounts(core, container.id, sandbox, adjusted, undo);
   const path = join(bundleOf(core.paths, container.id), 'config.json');
   replaceFileSync(path, JSON.stringify(spec), { durable: false });
@@ -247,6 +256,7 @@ function specFor(
     volumesDirectory: volumesOf(core.paths, id),
     targetPid: targetPid(core, container),
     cdiDirectories: core.cdiDirectories,
+    ...(roots.labels === undefined ? {} : { labels: roots.labels }),
   });
 }
 

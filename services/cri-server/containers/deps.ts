@@ -8,6 +8,7 @@ import type { Clock } from '#foundation/base/time.ts';
 import type { AttachWarmth } from '#foundation/linux/attach-warmth.ts';
 import type { Spawner } from '#foundation/linux/spawn.ts';
 import type { ImageSource, Sandboxes } from '../ports.ts';
+import type { Selinux } from '../selinux/policy.ts';
 import type { Store } from '../store/store.ts';
 import type { ExitWatcher } from './exits.ts';
 import type { ContainerHooks } from './hooks.ts';
@@ -38,6 +39,8 @@ export interface ContainersDeps {
   onEvent?: (event: ContainerEvent, container: Container) => void;
   /** Asked and told when containers change; nobody unless told. */
   hooks?: ContainerHooks;
+  /** Left out on machines without. */
+  selinux?: Pick<Selinux, 'labels'>;
   /** Where CDI specs lie; `/etc/cdi` and `/var/run/cdi` unless told. */
   cdiDirectories?: readonly string[];
   /** Milliseconds between looks at processes whose exit nobody reported; 2,000 unless told. */

@@ -6,6 +6,7 @@ import type { KeyedLocks } from '#foundation/base/locks.ts';
 import type { Logger } from '#foundation/base/log.ts';
 import type { PodNetwork } from '../network/index.ts';
 import type { SandboxContainers, SandboxNamespaces, SandboxView } from '../ports.ts';
+import type { Selinux } from '../selinux/policy.ts';
 import type { Sandbox } from './lifecycle.ts';
 import type { NamespaceRequest } from './namespaces.ts';
 import type { SandboxRecords } from './records.ts';
@@ -77,6 +78,8 @@ export interface SandboxDeps {
   resolveHandler(name: string, config: PodSandboxConfig): string;
   /** The calls for pods of a handler whose pods are machines. */
   pods(handler: string): PodRuntime | undefined;
+  /** Left out on machines without. */
+  selinux?: Pick<Selinux, 'freeLevel'>;
   emit(event: SandboxEvent, sandbox: SandboxView): void;
   log: Logger;
 }

@@ -26,14 +26,20 @@ export function writeHosts(paths: SandboxPaths, hostname: string, ips: readonly 
   writeFileSync(paths.hosts, hosts(hostname, ips), { mode: 0o644 });
 }
 
-/** Mounts a tmpfs of 64 MiB for POSIX shared memory. @param owner the host id of the pod's root. */
-export function mountShm(paths: SandboxPaths, owner: { uid: number; gid: number }): void {
+/**
+ * Mounts a tmpfs of 64 MiB for POSIX shared memory.
+ *
+ * @param owner the host id of the pod's root.
+ * @param label the SELinux label of all files in it.
+ */
+export function mountShm(paths: SandboxPaths, owner: { uid: number; gid: number }, label?: string): void {
+  const context = label === undefined ? '' : `,context="${label}"`;
   mount({
     source: 'shm',
     target: paths.shm,
     type: 'tmpfs',
     flags: MountFlag.noSuid | MountFlag.noDev | MountFlag.noExec,
-    data: `mode=1777,size=${shmBytes},uid=${owner.uid},gid=${owner.gid}`,
+    data: `mode=1777,size=${shmBytes},uid=${owner.uid},gid=${owner.gid}${context}`,
   });
 }
 

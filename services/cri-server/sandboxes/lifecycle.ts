@@ -30,6 +30,8 @@ export interface SandboxResources {
   namespaces: SandboxNamespaces;
   /** How it is attached to the pod network; left out for host network. */
   network?: { plan: Attachment; result?: CniResult };
+  /** The level of its SELinux labels, which no other pod has; left out without SELinux. */
+  selinuxLevel?: string;
   /** The process that holds the PID namespace, told from a later one of the same number by its start time. */
   pause?: { pid: number; startTime: number };
 }

@@ -14,6 +14,7 @@ import type { RuntimeDriver } from '#contracts/oci/runtime-driver.ts';
 import { SkiffError } from '#foundation/base/errors.ts';
 import { pinNamespace } from '#foundation/linux/namespaces.ts';
 import { identify, isRunning, signalProcess } from '#foundation/linux/process.ts';
+import type { Selinux } from '../selinux/policy.ts';
 import type { PauseProcess } from './deps.ts';
 import type { Sandbox } from './lifecycle.ts';
 import type { SandboxPaths } from './paths.ts';
@@ -36,6 +37,8 @@ export interface PauseDeps {
   program: string;
   /** The runtime of a handler. */
   runtime(handler: string): Pick<RuntimeDriver, 'create' | 'start' | 'delete'>;
+  /** Left out on machines without. */
+  selinux?: Pick<Selinux, 'labels'>;
   /** The cgroup of a container: `cgroupsPath` of config.json. */
   cgroupPath(parent: string, id: string): string;
   /** Removes what the runtime and its monitor leave outside the bundle: files, the cgroup. */
@@ -105,6 +108,12 @@ function makeRoot({ run, program }: PauseDeps): string {
 }
 
 function pauseSpec(deps: PauseDeps, { id, config, resources }: Sandbox, root: string): RuntimeSpec {
+  const { selinuxOptions, privileged } = config.linux?.securityContext ?? {};
+  const level = resources.selinuxLevel;
+  const label =
+    level === undefined
+      ? undefined
+      : deps.selinux?.labels(selinuxOptions, level, privileged === true).process || undefined;
   const { network, ipc, uts, user } = resources.namespaces;
   const mapping = namespacePlan(config).user;
   const uid = mapping === undefined || mapping.uid.length > nobody ? nobody : 0;
@@ -121,6 +130,7 @@ function pauseSpec(deps: PauseDeps, { id, config, resources }: Sandbox, root: st
       cwd: '/',
       noNewPrivileges: true,
       capabilities: {},
+      ...(label === undefined ? {} : { selinuxLabel: label }),
     },
     root: { path: root, readonly: true },
     mounts: [

@@ -7,6 +7,7 @@ import type { RunPodSandboxRequest } from '#contracts/cri/runtime_pb.ts';
 import { wrapError } from '#foundation/base/errors.ts';
 import { nowNanos } from '#foundation/base/time.ts';
 import { type UndoStack, undoStack } from '#foundation/base/undo.ts';
+import type { Selinux } from '../selinux/policy.ts';
 import type { SandboxDeps } from './deps.ts';
 import { hostnameOf } from './files.ts';
 import type { Sandbox } from './lifecycle.ts';
@@ -84,7 +85,21 @@ function reserve(deps: SandboxDeps, sandbox: Sandbox, plan: NamespacePlan): void
       ...sandbox.resources,
       network: { plan: deps.network.plan(sandbox.id, sandbox.config) },
     };
+  if (deps.selinux !== undefined)
+    sandbox.resources = { ...sandbox.resources, selinuxLevel: selinuxLevel(deps.selinux, deps, sandbox) };
   deps.records.put(sandbox);
+}
+
+/** The level that was asked for, else one that no other pod has. */
+function selinuxLevel(
+  selinux: Pick<Selinux, 'freeLevel'>,
+  { registry }: SandboxDeps,
+  { config }: Sandbox,
+): string {
+  const wanted = config.linux?.securityContext?.selinuxOptions?.level ?? '';
+  if (wanted !== '') return wanted;
+  const taken = registry.all().map(({ resources }) => resources.selinuxLevel ?? '');
+  return selinux.freeLevel(new Set(taken));
 }
 
 function makeFiles(

@@ -24,6 +24,7 @@ export function viewOf(run: string, sandbox: Sandbox): SandboxView {
     },
     ips: resources.network?.result === undefined ? [] : podIps(resources.network.result),
     cgroupParent: config.linux?.cgroupParent ?? '',
+    ...(resources.selinuxLevel === undefined ? {} : { selinuxLevel: resources.selinuxLevel }),
     pausePid: resources.pause?.pid,
     createdAt: sandbox.createdAt,
   };

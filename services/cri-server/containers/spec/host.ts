@@ -9,7 +9,6 @@ export interface HostFacts {
   /** Capabilities that this process may hand on (its bounding set), as `CAP_CHOWN`. */
   capabilities: ReadonlySet<string>;
   apparmor: boolean;
-  selinux: boolean;
   seccomp: boolean;
   /** Whether the memory controller counts swap. */
   swapLimits: boolean;
@@ -28,7 +27,6 @@ export function readHostFacts(cgroupDriver: HostFacts['cgroupDriver'] = 'cgroupf
     cgroups,
     capabilities,
     apparmor: textOf('/sys/module/apparmor/parameters/enabled').startsWith('Y'),
-    selinux: existsSync('/sys/fs/selinux/enforce'),
     seccomp: /^Seccomp:/m.test(status),
     swapLimits: hasSwapLimits(cgroups),
     lowestOomScoreAdj: capabilities.has('CAP_SYS_RESOURCE')

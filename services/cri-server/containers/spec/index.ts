@@ -44,7 +44,7 @@ export function buildSpec(input: SpecInput): BuiltSpec {
       ...(propagation === undefined ? {} : { rootfsPropagation: propagation }),
       ...(seccomp === undefined ? {} : { seccomp }),
       ...hiddenPaths(input),
-      ...(process.selinuxLabel === undefined ? {} : { mountLabel: process.selinuxLabel }),
+      ...(input.labels === undefined ? {} : { mountLabel: input.labels.mount }),
     },
   };
   return { spec: applyCdi(spec, config, input.cdiDirectories), user };

@@ -2,6 +2,7 @@
 import type { ContainerConfig } from '#contracts/cri/runtime_pb.ts';
 import type { RuntimeFeatures } from '#contracts/oci/runtime-driver.ts';
 import type { LocalImage, SandboxView } from '../../ports.ts';
+import type { SelinuxLabels } from '../../selinux/policy.ts';
 import type { HostFacts } from './host.ts';
 
 /** Everything that the parts of the spec are computed from. */
@@ -26,6 +27,8 @@ export interface SpecInput {
   volumesDirectory: string;
   /** The process whose PID namespace is joined, for mode TARGET. */
   targetPid?: number;
+  /** SELinux labels; left out on machines without. */
+  labels?: SelinuxLabels;
   /** Where CDI specs are found, the stronger last. */
   cdiDirectories: readonly string[];
 }

@@ -2,7 +2,6 @@
 import { readFileSync } from 'node:fs';
 import {
   type LinuxContainerSecurityContext,
-  type SELinuxOption,
   SecurityProfile_ProfileType,
 } from '#contracts/cri/runtime_pb.ts';
 import type { ProcessSpec } from '#contracts/oci/runtime.ts';
@@ -18,7 +17,8 @@ export function securityOf({
   config,
   sandbox,
   host,
-}: Pick<SpecInput, 'config' | 'sandbox' | 'host'>): Pick<
+  labels,
+}: Pick<SpecInput, 'config' | 'sandbox' | 'host' | 'labels'>): Pick<
   ProcessSpec,
   'capabilities' | 'apparmorProfile' | 'selinuxLabel'
 > {
@@ -30,12 +30,10 @@ export function securityOf({
       'a privileged container needs a sandbox that is privileged as well',
     );
   const apparmorProfile = privileged ? undefined : appArmor(context, host.apparmor);
-  const options = context?.selinuxOptions ?? sandbox.config.linux?.securityContext?.selinuxOptions;
-  const selinuxLabel = host.selinux && !privileged ? seLinuxLabel(options) : undefined;
   return {
     capabilities: capabilitySets(context, host.capabilities),
     ...(apparmorProfile === undefined ? {} : { apparmorProfile }),
-    ...(selinuxLabel === undefined ? {} : { selinuxLabel }),
+    ...(labels === undefined || labels.process === '' ? {} : { selinuxLabel: labels.process }),
   };
 }
 
@@ -85,10 +83,4 @@ function loadedProfiles(): Set<string> {
   } catch {
     return new Set();
   }
-}
-
-function seLinuxLabel(options: SELinuxOption | undefined): string | undefined {
-  if (options === undefined) return undefined;
-  const { user, role, type, level } = options;
-  return `${user || 'system_u'}:${role || 'system_r'}:${type || 'container_t'}:${level || 's0'}`;
 }

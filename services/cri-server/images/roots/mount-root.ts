@@ -14,6 +14,8 @@ export interface RootMount {
   readOnly: boolean;
   /** A user namespace: owners in the layers are seen as it maps them. */
   userNamespace?: string;
+  /** The SELinux label that all files show. */
+  label?: string;
 }
 
 /** mount(2) copies one page of options, and the last byte must be NUL. */
@@ -24,14 +26,14 @@ const maxDataBytes = 4095;
  *
  * @throws SkiffError with the errno of mount(2); FAILED_PRECONDITION for more layers than fit.
  */
-export function mountRoot({ paths, lower, readOnly, userNamespace }: RootMount): void {
+export function mountRoot({ paths, lower, readOnly, userNamespace, label }: RootMount): void {
   mkdirSync(paths.merged, { recursive: true });
   const [only, ...more] = lower;
   // Overlayfs wants two directories at the least; one is shown as it is.
   if (readOnly && only !== undefined && more.length === 0) bindLayer(only, paths.merged, userNamespace);
   else
     withMappedOwners(paths, lower, userNamespace, (layers) =>
-      withShortNames(layers, (names) => mountOverlay(paths, names, readOnly)),
+      withShortNames(layers, (names) => mountOverlay(paths, overlayOptions(paths, names, readOnly, label))),
     );
 }
 
@@ -40,14 +42,25 @@ function bindLayer(layer: string, target: string, userNamespace: string | undefi
   else bindIdMapped({ source: layer, target, userNamespace, readOnly: true });
 }
 
-function mountOverlay(paths: RootPaths, lower: string[], readOnly: boolean): void {
+/** Options of mount(2) for overlayfs; a label has commas of its own, so it stands in quotes (mount(8), context=). */
+export function overlayOptions(
+  paths: Pick<RootPaths, 'upper' | 'work'>,
+  lower: readonly string[],
+  readOnly: boolean,
+  label?: string,
+): string {
   const writable = readOnly ? '' : `,upperdir=${paths.upper},workdir=${paths.work}`;
-  const data = `lowerdir=${lower.join(':')}${writable}`;
+  const context = label === undefined ? '' : `,context="${label}"`;
+  const data = `lowerdir=${lower.join(':')}${writable}${context}`;
   if (data.length > maxDataBytes)
     throw new SkiffError(
       'FAILED_PRECONDITION',
       `its ${lower.length} layers do not fit into the options of one mount`,
     );
+  return data;
+}
+
+function mountOverlay(paths: RootPaths, data: string): void {
   mount({ source: 'overlay', target: paths.merged, type: 'overlay', data });
 }
 

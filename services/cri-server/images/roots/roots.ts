@@ -85,7 +85,8 @@ export function openRoots(parts: ImageParts, store: Store): Roots {
   };
 }
 
-function describeRoot(parts: ImageParts, { key, imageId, readOnly, idMap }: RootRequest): RootRecord {
+function describeRoot(parts: ImageParts, request: RootRequest): RootRecord {
+  const { key, imageId, readOnly, idMap, mountLabel } = request;
   const image = parts.catalog.find(imageId);
   if (image === undefined)
     throw new SkiffError(
@@ -98,7 +99,13 @@ function describeRoot(parts: ImageParts, { key, imageId, readOnly, idMap }: Root
       'FAILED_PRECONDITION',
       `Cannot make the root "${key}" for a user namespace: overlayfs does not work in ${parts.directory}`,
     );
-  return { imageId: image.id, chain, readOnly: readOnly === true, ...(idMap === undefined ? {} : { idMap }) };
+  return {
+    imageId: image.id,
+    chain,
+    readOnly: readOnly === true,
+    ...(idMap === undefined ? {} : { idMap }),
+    ...(mountLabel === undefined ? {} : { mountLabel }),
+  };
 }
 
 /**
@@ -137,7 +144,7 @@ function overlayRoot(
   parts: ImageParts,
   paths: RootPaths,
   layers: LayerRecord[],
-  { readOnly, idMap }: RootRecord,
+  { readOnly, idMap, mountLabel }: RootRecord,
 ): void {
   const lower = layers.map((layer) => parts.layers.path(layer)).reverse();
   const own = readOnly ? paths.top : paths.upper;
@@ -148,12 +155,15 @@ function overlayRoot(
   if (isNew && rooted !== undefined) copyRootAttributes(parts.layers.path(rooted), own, idMap);
   if (!readOnly) mkdirSync(paths.work, { recursive: true, mode: 0o700 });
   // An image without layers still needs a directory below; a view must begin with the right root.
-  const needsTop = lower.length === 0 || (readOnly && layers.at(-1)?.hasRoot !== true);
+  // A single layer would be shown by a bind mount, which cannot have a label of its own.
+  const needsTop =
+    lower.length === 0 || (readOnly && (layers.at(-1)?.hasRoot !== true || mountLabel !== undefined));
   mountRoot({
     paths,
     lower: needsTop ? [paths.top, ...lower] : lower,
     readOnly,
     ...(idMap === undefined || lower.length === 0 ? {} : { userNamespace: idMap.userNamespace }),
+    ...(mountLabel === undefined ? {} : { label: mountLabel }),
   });
 }
 

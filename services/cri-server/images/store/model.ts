@@ -63,4 +63,6 @@ export interface RootRecord {
   readOnly: boolean;
   /** Of a pod with a user namespace. */
   idMap?: RootIdMap;
+  /** The SELinux label of its files. */
+  mountLabel?: string;
 }
