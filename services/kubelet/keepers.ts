@@ -295,6 +295,7 @@ function makeEviction(making: Making, images: ReturnType<typeof makeImageCollect
     maxGraceSeconds: configuration.evictionMaxPodGracePeriod,
     localStorage: configuration.localStorageCapacityIsolation,
     observe: look,
+    splitDisks: async () => (await stats.disks()).split,
     usage: (pods) => usages.measure(pods, { disk: true }),
     reclaimDisk: async (signal) => {
       await collectContainers(collection(making), { all: true }, signal);

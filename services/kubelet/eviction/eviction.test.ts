@@ -44,10 +44,11 @@ function usageOf(name: string, facts: PodFacts): PodUsage {
   return { pod, sandbox: undefined, containers: [{ name: 'c', id: name, stats, logs }], volumes: new Map() };
 }
 
-const order = (usages: Record<string, PodFacts>, signal: Signal) =>
+const order = (usages: Record<string, PodFacts>, signal: Signal, split = false) =>
   rankPods(
     Object.entries(usages).map(([name, facts]) => usageOf(name, facts)),
     signal,
+    split,
   ).map(({ usage }) => usage.pod.metadata.name);
 
 test('memory: over the request first, then low priority, then the largest excess', () => {
@@ -68,6 +69,9 @@ test('disk: writable layers and logs count', () => {
     fine: { layer: 70 * mebi, request: '100Mi' },
   };
   assert.deepEqual(order(pods, 'nodefs.available'), ['layer', 'logs', 'fine']);
+  // With a disk for images and layers of their own, each disk is for those who fill it.
+  assert.equal(order(pods, 'nodefs.available', true)[0], 'logs');
+  assert.equal(order(pods, 'imagefs.available', true)[0], 'layer');
 });
 
 const observed = (available: number, signal: Signal = 'memory.available', capacity = 1000 * mebi) =>
@@ -131,6 +135,7 @@ function setup(changes: Partial<EvictionDeps> & { usages?: PodUsage[] } = {}) {
     maxGraceSeconds: 5,
     localStorage: true,
     observe: async () => state.figures,
+    splitDisks: async () => false,
     usage: async (pods) => usages.filter(({ pod }) => pods.includes(pod)),
     reclaimDisk: async () => {
       state.reclaimed += 1;
@@ -223,6 +228,27 @@ test('a full disk first costs what nobody uses', async () => {
   await look();
   assert.equal(state.reclaimed, 1);
   assert.equal(killed.length, 0);
+});
+
+test('images on another disk are left alone when the node’s own is full', async () => {
+  const both = { 'nodefs.available': '10%', 'imagefs.available': '10%' };
+  const thresholds = configuredThresholds(withDefaults({ evictionHard: both }, true));
+  const usages = [usageOf('logs', { logs: 5 * mebi }), usageOf('layer', { layer: 9 * mebi })];
+  const { state, killed, look } = setup({ thresholds, usages, splitDisks: async () => true });
+  state.figures = observed(50 * mebi, 'nodefs.available');
+  await look();
+  assert.equal(state.reclaimed, 0);
+  assert.deepEqual(
+    killed.map(([name]) => name),
+    ['logs'],
+  );
+  state.figures = observed(50 * mebi, 'imagefs.available');
+  await look();
+  assert.equal(state.reclaimed, 1);
+  assert.deepEqual(
+    killed.map(([name]) => name),
+    ['logs', 'layer'],
+  );
 });
 
 test('who exceeds a limit of local storage goes whatever the node has', async () => {

@@ -36,6 +36,8 @@ export interface EvictionDeps {
   /** `localStorageCapacityIsolation`: whether limits of local storage are enforced. */
   localStorage: boolean;
   observe: () => Promise<Observations>;
+  /** Whether images and writable layers have a disk of their own. */
+  splitDisks: () => Promise<boolean>;
   usage: (pods: readonly Pod[]) => Promise<PodUsage[]>;
   /** Frees disk without ending pods: dead containers, unused images. */
   reclaimDisk: (signal: AbortSignal) => Promise<void>;
@@ -101,12 +103,15 @@ async function look(
     'EvictionThresholdMet',
     `Attempting to reclaim ${resourceOf(threshold.signal)}`,
   );
-  if (conditionOf(threshold.signal) === 'disk') {
+  const disk = conditionOf(threshold.signal) === 'disk';
+  const split = disk && (await deps.splitDisks());
+  // Images on another disk do not help this one.
+  if (disk && !(split && threshold.signal.startsWith('nodefs'))) {
     await deps.reclaimDisk(signal);
     const after = await deps.observe();
     if (metThresholds([threshold], after, true).length === 0) return;
   }
-  const ranked = rankPods(await deps.usage(active), threshold.signal);
+  const ranked = rankPods(await deps.usage(active), threshold.signal, split);
   for (const candidate of ranked)
     if (await evict(deps, candidate, threshold, observations, control, signal)) return;
   deps.log.warn({ signal: threshold.signal }, 'the node runs short, and no pod may be evicted');

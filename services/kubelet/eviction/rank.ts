@@ -1,7 +1,7 @@
 /** In which order pods go: over their request, then low priority, then who takes the most (the original's order). */
 import type { Pod } from '#contracts/kubernetes/types.ts';
 import { requestOf } from '../resources/qos.ts';
-import { ephemeralStorage, type PodUsage } from '../stats/pod-usage.ts';
+import { ephemeralStorage, type PodUsage, type StorageParts } from '../stats/pod-usage.ts';
 import type { Signal } from './thresholds.ts';
 
 /** A pod with what it takes of the starved resource. */
@@ -22,9 +22,14 @@ export function memoryOf(usage: PodUsage): number {
   );
 }
 
-/** Sorts pods, the first to go first. */
-export function rankPods(usages: readonly PodUsage[], signal: Signal): Ranked[] {
-  const ranked = usages.map((usage): Ranked => ({ usage, ...figures(usage, signal) }));
+/**
+ * Sorts pods, the first to go first.
+ *
+ * @param split whether images and writable layers have a disk of their own: then only what lies on the starved one counts.
+ */
+export function rankPods(usages: readonly PodUsage[], signal: Signal, split = false): Ranked[] {
+  const parts = partsOn(signal, split);
+  const ranked = usages.map((usage): Ranked => ({ usage, ...figures(usage, signal, parts) }));
   const byProcess = signal === 'pid.available';
   return ranked.sort(
     (a, b) =>
@@ -34,12 +39,18 @@ export function rankPods(usages: readonly PodUsage[], signal: Signal): Ranked[] 
   );
 }
 
-function figures(usage: PodUsage, signal: Signal): { used: number; requested: number } {
+function partsOn(signal: Signal, split: boolean): StorageParts {
+  if (!split) return { layers: true, local: true };
+  const onNode = signal.startsWith('nodefs');
+  return { layers: !onNode, local: onNode };
+}
+
+function figures(usage: PodUsage, signal: Signal, parts: StorageParts): { used: number; requested: number } {
   if (signal === 'pid.available')
     return { used: Number(usage.sandbox?.linux?.process?.processCount?.value ?? 0n), requested: 0 };
   if (signal === 'memory.available' || signal === 'allocatableMemory.available')
     return { used: memoryOf(usage), requested: podRequest(usage.pod, 'memory') };
-  const { bytes, inodes } = ephemeralStorage(usage);
+  const { bytes, inodes } = ephemeralStorage(usage, parts);
   if (signal.endsWith('inodesFree')) return { used: inodes, requested: 0 };
   return { used: bytes, requested: podRequest(usage.pod, 'ephemeral-storage') };
 }

@@ -158,18 +158,27 @@ function isOnDisk({
   return configMap !== undefined || downwardAPI !== undefined;
 }
 
-/** Bytes and inodes of a pod's local ephemeral storage: writable layers, logs, and volumes on disk. */
-export function ephemeralStorage(usage: PodUsage): TreeUsage {
+/** Which of a pod's local ephemeral storage to count: writable layers; logs and volumes on the node's disk. */
+export interface StorageParts {
+  layers: boolean;
+  local: boolean;
+}
+
+/** Bytes and inodes of a pod's local ephemeral storage. */
+export function ephemeralStorage(
+  usage: PodUsage,
+  parts: StorageParts = { layers: true, local: true },
+): TreeUsage {
   const total = { bytes: 0, inodes: 0 };
   const add = ({ bytes, inodes }: TreeUsage) => {
     total.bytes += bytes;
     total.inodes += inodes;
   };
   for (const { stats, logs } of usage.containers) {
-    add(logs);
-    add(layerUsage(stats));
+    if (parts.local) add(logs);
+    if (parts.layers) add(layerUsage(stats));
   }
-  for (const volume of usage.pod.spec.volumes ?? [])
+  for (const volume of parts.local ? (usage.pod.spec.volumes ?? []) : [])
     if (isOnDisk(volume)) add(usage.volumes.get(volume.name) ?? nothing);
   return total;
 }

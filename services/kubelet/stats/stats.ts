@@ -1,5 +1,6 @@
 /** Statistics of the node and its pods, for /stats/summary, the resource metrics, and eviction. */
 import { readFileSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import type { CriClient } from '#contracts/cri/client.ts';
 import type { Pod } from '#contracts/kubernetes/types.ts';
 import type { Clock } from '#foundation/base/time.ts';
@@ -45,6 +46,8 @@ export interface Disks {
   /** Bytes and inodes of images alone. */
   imageUsed: number;
   imageInodes: number;
+  /** Whether these are two disks. */
+  split: boolean;
 }
 
 /** Statistics. */
@@ -91,7 +94,11 @@ async function readDisks({ images, kubeletRoot }: StatsSources): Promise<Disks> 
   const place = first?.fsId?.mountpoint;
   // A runtime in another mount namespace names a place that is not here.
   const image = place === undefined ? node : await diskUsage(place).catch(() => node);
+  const device = async (path: string) => (await stat(path)).dev;
+  const own = await device(kubeletRoot);
+  const other = place === undefined ? own : await device(place).catch(() => own);
   return {
+    split: own !== other,
     node,
     image,
     imageUsed: Number(first?.usedBytes?.value ?? 0n),
