@@ -115,11 +115,13 @@ export function busyboxRoot(root: string): void {
 export async function runInGuest(
   agent: AgentClient,
   args: string[],
-  wish: TestContainer & { deadlineMs?: number } = {},
+  wish: TestContainer & { newPrivileges?: boolean } = {},
 ): Promise<{ code: number; output: string }> {
   const id = `run-${Math.random().toString(36).slice(2)}`;
+  const config = JSON.parse(testConfig(args, wish)) as { process: { noNewPrivileges: boolean } };
+  config.process.noNewPrivileges = wish.newPrivileges !== true;
   const main = await agent.createContainer(
-    { id, config: testConfig(args, wish), terminal: false, noInput: true },
+    { id, config: JSON.stringify(config), terminal: false, noInput: true },
     { deadlineMs: patientMs },
   );
   const [out, errors] = [textOf(main.stdout), textOf(main.stderr)];

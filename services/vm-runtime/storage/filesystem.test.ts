@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { patientMs, runInGuest, testShape, vmStage } from '../testing/vm-stage.ts';
+
+/** Where a share differs from a local file system, and why it must. */
+const known: Record<string, string> = {};
+
+/** As a privileged container has them. */
+const capabilities = [
+  'CHOWN',
+  'DAC_OVERRIDE',
+  'FOWNER',
+  'FSETID',
+  'KILL',
+  'MKNOD',
+  'SETFCAP',
+  'SETGID',
+  'SETUID',
+];
+
+test('a share behaves in the guest as a file system must: at least 150 checks', async (t) => {
+  const { root, factory, atEnd } = await vmStage(t);
+  const direct = factory('direct');
+  const directory = join(root, 'p');
+  atEnd(() => direct.release(directory));
+  const box = join(root, 'box');
+  for (const name of ['proc', 'dev', 'data']) mkdirSync(join(box, name), { recursive: true });
+  const source = fileURLToPath(new URL('fs-checks.c', import.meta.url));
+  execFileSync('gcc', ['-static', '-O1', '-Wall', '-Wextra', '-Werror', '-o', join(box, 'checks'), source]);
+  const pod = await direct.acquire({
+    ...{ id: 'fs', directory, ...testShape, sharing: 'virtiofs', deadlineMs: patientMs },
+  });
+  const guestRoot = pod.share?.add({ name: 'box', source: box }) ?? '';
+  const { output } = await runInGuest(pod.agent, ['/checks', '/data'], {
+    root: guestRoot,
+    capabilities: capabilities.map((name) => `CAP_${name}`),
+    newPrivileges: true,
+  });
+  pod.agent.close();
+  const lines = output.split('\n');
+  const count = Number(/^checks (\d+)$/m.exec(output)?.[1]);
+  assert.ok(count >= 150, output);
+  const bad = lines.filter((line) => line.startsWith('bad '));
+  const unexpected = bad.filter((line) => known[line.split(/[ :]/)[1] ?? ''] === undefined);
+  assert.deepEqual(unexpected, []);
+  // A difference that is none any more is no longer to be excused.
+  const fine = Object.keys(known).filter((name) => lines.includes(`ok ${name}`));
+  assert.deepEqual(fine, []);
+  assert.equal(lines.filter((line) => line.startsWith('ok ')).length + bad.length, count);
+});
