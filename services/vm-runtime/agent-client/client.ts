@@ -21,19 +21,34 @@ import type { AgentCallOptions, AgentClient, AgentEvent, AgentHello, GuestConfig
 export interface ClientDeps {
   link: Link;
   hello: AgentHello;
+  onLog?: (line: string) => void;
 }
+
+/** Events that are kept for the first who listens. */
+const maxEarly = 1000;
 
 type Send = (what: string, call: CallShape, ms: number, options?: AgentCallOptions) => Promise<Reply>;
 
 /** Makes the client. */
-export function agentClient({ link, hello }: ClientDeps): AgentClient {
-  const table = processTable({ link, hello });
+export function agentClient({ link, hello, onLog }: ClientDeps): AgentClient {
+  const listeners = new Set<(event: AgentEvent) => void>();
+  const early: AgentEvent[] = [];
+  const deliver = (event: AgentEvent) => {
+    if (event.kind === 'log') onLog?.(event.line);
+    if (listeners.size === 0 && early.length < maxEarly) early.push(event);
+    for (const listener of listeners) listener(event);
+  };
+  const table = processTable({ link, hello, onEvent: (event) => emit(event, deliver) });
   const { call } = link;
   const close = () => link.close(new SkiffError('CANCELLED', 'The connection to the guest was closed'));
   return {
     hello,
     closed: link.closed,
-    onEvent: (listener) => link.onEvent((event) => emit(event, listener)),
+    onEvent(listener) {
+      listeners.add(listener);
+      for (const event of early.splice(0)) listener(event);
+      return () => void listeners.delete(listener);
+    },
     ...machineCalls(call),
     ...containerCalls(call, table),
     attach: table.attach,

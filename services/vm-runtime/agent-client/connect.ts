@@ -39,9 +39,7 @@ export async function connectAgent(options: ConnectAgentOptions): Promise<AgentC
         // Half a frame of an earlier host's is filled up; a guest takes 40 ms to read so much under emulation.
         if (!fresh) link.sendRaw(Buffer.alloc(paddingBytes));
         const hello = await greet(link, nonce, deadlineMs, inTime);
-        const client = agentClient({ link, hello });
-        if (onLog !== undefined) client.onEvent((event) => event.kind === 'log' && onLog(event.line));
-        return client;
+        return agentClient({ link, hello, onLog });
       },
       signal,
     );

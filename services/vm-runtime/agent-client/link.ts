@@ -70,6 +70,7 @@ export function openLink(socket: Socket, nonce: Uint8Array, greeted: () => void)
   const calls = new Map<number, Waiting>();
   const streams = new Map<number, StreamEnd>();
   const listeners = new Set<(event: Event) => void>();
+  const early: Event[] = [];
   const closed = Promise.withResolvers<SkiffError>();
   let ended: SkiffError | undefined;
   let lastCall = 0;
@@ -83,7 +84,7 @@ export function openLink(socket: Socket, nonce: Uint8Array, greeted: () => void)
     streams.clear();
     closed.resolve(why);
   };
-  const take = dispatcher({ calls, streams, listeners, lastCall: () => lastCall });
+  const take = dispatcher({ calls, streams, listeners, early, lastCall: () => lastCall });
   const reader = frameReader(nonce, greeted, (frame) => {
     if (ended === undefined) take(frame);
   });
@@ -121,6 +122,7 @@ export function openLink(socket: Socket, nonce: Uint8Array, greeted: () => void)
     },
     onEvent(listener) {
       listeners.add(listener);
+      for (const event of early.splice(0)) listener(event);
       return () => void listeners.delete(listener);
     },
     openStream: (id, end) => (ended === undefined ? void streams.set(id, end) : end.broken(ended)),
@@ -140,12 +142,14 @@ interface Receivers {
   calls: Map<number, Waiting>;
   streams: ReadonlyMap<number, StreamEnd>;
   listeners: ReadonlySet<(event: Event) => void>;
+  /** What came right behind the greeting's reply, before anybody listened. */
+  early: Event[];
   /** The number of the latest call. */
   lastCall(): number;
 }
 
 /** @returns what hands each frame to whom it is for. */
-function dispatcher({ calls, streams, listeners, lastCall }: Receivers): (frame: Frame) => void {
+function dispatcher({ calls, streams, listeners, early, lastCall }: Receivers): (frame: Frame) => void {
   const spend = budget();
   const takeReply = ({ id, payload }: Frame) => {
     if (id === 0 || id > lastCall()) throw garbage('a reply to what was not asked');
@@ -158,6 +162,7 @@ function dispatcher({ calls, streams, listeners, lastCall }: Receivers): (frame:
   const takeEvent = ({ payload }: Frame) => {
     spend();
     const event = decode(EventSchema, payload);
+    if (listeners.size === 0) early.push(event);
     for (const listener of listeners) listener(event);
   };
   return (frame) => {

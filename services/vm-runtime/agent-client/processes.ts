@@ -1,4 +1,5 @@
 /** The processes that this host holds: new ones, those it found, and how each ended. */
+import type { Event } from '#contracts/vm/agent_pb.ts';
 import { SkiffError } from '#foundation/base/errors.ts';
 import type { CallShape, Link } from './link.ts';
 import { exitOf, type HeldProcess, holdProcess, processState } from './process.ts';
@@ -25,8 +26,16 @@ export interface ProcessTable {
 /** Killed with its container; the guest had no time to say so. */
 const killed: GuestExit = { code: 137, signal: 9, at: 0n };
 
+/** What the table is made of. */
+export interface TableDeps {
+  link: Link;
+  hello: AgentHello;
+  /** Sees every event, after the table. */
+  onEvent(event: Event): void;
+}
+
 /** Makes the table. */
-export function processTable({ link, hello }: { link: Link; hello: AgentHello }): ProcessTable {
+export function processTable({ link, hello, onEvent }: TableDeps): ProcessTable {
   const known = new Map(hello.processes.map((state) => [state.handle, state]));
   const held = new Map<number, HeldProcess>();
   const exits = new Map<number, PromiseWithResolvers<GuestExit>>();
@@ -38,8 +47,13 @@ export function processTable({ link, hello }: { link: Link; hello: AgentHello })
     return found;
   };
   for (const { handle, exit } of hello.processes) if (exit !== undefined) exitOfHandle(handle).resolve(exit);
-  link.onEvent(({ event }) => {
-    if (event.case === 'exited') exits.get(event.value.handle)?.resolve(exitOf(event.value));
+  // Of a process that was found and nobody has attached to yet; others are none of ours.
+  const knownExit = (handle: number) => (known.has(handle) ? exitOfHandle(handle) : undefined);
+  link.onEvent((message) => {
+    const { event } = message;
+    if (event.case === 'exited')
+      (exits.get(event.value.handle) ?? knownExit(event.value.handle))?.resolve(exitOf(event.value));
+    onEvent(message);
   });
   void link.closed.then((why) => {
     for (const exit of exits.values()) exit.reject(why);
