@@ -22,13 +22,17 @@ export function collectWhenIdle(options: IdleHeapOptions = {}): Disposable {
   const collect = collector();
   let cpu = process.cpuUsage();
   let looked = performance.now();
+  let wasBusy = false;
   let collected = getHeapStatistics().used_heap_size;
   const timer = setInterval(() => {
     const { user, system } = process.cpuUsage(cpu);
     const share = (user + system) / 1000 / (performance.now() - looked);
     cpu = process.cpuUsage();
     looked = performance.now();
-    if (share > busyShare || getHeapStatistics().used_heap_size < collected + grownBytes) return;
+    const isBusy = share > busyShare;
+    wasBusy ||= isBusy;
+    if (isBusy || !(wasBusy || getHeapStatistics().used_heap_size >= collected + grownBytes)) return;
+    wasBusy = false;
     collect();
     collected = getHeapStatistics().used_heap_size;
     void trimHeap();
