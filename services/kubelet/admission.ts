@@ -13,13 +13,15 @@ const fine: AdmitResult = { admit: true };
 export function createAdmission(
   node: Pick<NodeFactsView, 'allocatable' | 'name'>,
   labels: Readonly<Record<string, string>>,
+  /** Whether a pod was given devices of a resource before: a broken one does not end it. */
+  holds: (pod: Pod, resource: string) => boolean = () => false,
 ): Admission {
   const admit = (pod: Pod, others: readonly Pod[]): AdmitResult => {
     const problem =
       osProblem(pod) ??
       selectorProblem(pod, { ...labels, ...ownLabels(node.name) }) ??
       portProblem(pod, others);
-    return problem ?? resourceProblem(pod, others, node.allocatable()) ?? fine;
+    return problem ?? resourceProblem(pod, others, withoutHeld(pod, node.allocatable(), holds)) ?? fine;
   };
   return {
     admit: async (pod, others) => admit(pod, others),
@@ -74,6 +76,16 @@ function portProblem(pod: Pod, others: readonly Pod[]): AdmitResult | undefined 
   if (!clash) return undefined;
   const message = "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports";
   return { admit: false, reason: 'NodePorts', message };
+}
+
+/** What is to be compared: devices that the pod has already are not asked for again. */
+function withoutHeld(
+  pod: Pod,
+  allocatable: NodeResources,
+  holds: (pod: Pod, resource: string) => boolean,
+): NodeResources {
+  const devices = new Map([...allocatable.devices].filter(([name]) => !holds(pod, name)));
+  return { ...allocatable, devices };
 }
 
 /** Whether the pod would not fit even if it had the node for itself. */

@@ -139,9 +139,11 @@ export function makeParts(deps: KubeletDeps, core: CoreServices, late: LateFacts
 }
 
 /** Gates, then what fits, then what is to be given. */
-function makeAdmission({ deps, core, late, node, topology, dynamicResources }: Making) {
+function makeAdmission({ deps, core, late, node, devices, topology, dynamicResources }: Making) {
   const { cpuManagerPolicy, memoryManagerPolicy, allowedUnsafeSysctls } = deps.configuration;
-  const gates = createGates(createAdmission(node, deps.nodeLabels ?? {}), {
+  const holds = (pod: Pod, resource: string) =>
+    devices.list().allocations.some((each) => each.podUid === pod.metadata.uid && each.resource === resource);
+  const gates = createGates(createAdmission(node, deps.nodeLabels ?? {}, holds), {
     pressure: () => late.pressure(),
     shuttingDown: () => late.shuttingDown(),
     allowedUnsafeSysctls,

@@ -58,6 +58,8 @@ export interface Devices extends Giver {
 
 interface Resource extends DeviceList {
   plugin: PluginClient;
+  /** Whether the plugin has told what it has. */
+  listed: boolean;
   /** When the plugin ended; undefined while it is there. */
   goneAt: number | undefined;
 }
@@ -76,15 +78,24 @@ export function createDevices(deps: DevicesDeps): Devices {
       (devices) => {
         const resource = resources.get(name);
         if (resource?.plugin !== plugin) return;
-        if (devices !== 'gone') resource.devices = devices;
-        else {
+        if (devices !== 'gone') {
+          resource.devices = devices;
+          resource.listed = true;
+        } else {
           resource.devices = resource.devices.map((device) => ({ ...device, healthy: false }));
           resource.goneAt = deps.clock.monotonic();
         }
       },
       deps.log,
     );
-    resources.set(name, { plugin, devices: [], goneAt: undefined });
+    // A plugin that comes again has what it had, until it says otherwise.
+    const before = resources.get(name);
+    resources.set(name, {
+      plugin,
+      devices: before?.devices ?? [],
+      listed: before?.listed === true,
+      goneAt: undefined,
+    });
   };
   return {
     async start() {
@@ -149,7 +160,9 @@ function registrationServer(
 function countDevices(clock: Clock, resources: Map<string, Resource>): ReturnType<Devices['counts']> {
   const capacity = new Map<string, number>();
   const allocatable = new Map<string, number>();
-  for (const [name, { devices, goneAt }] of resources) {
+  for (const [name, { devices, listed, goneAt }] of resources) {
+    // None is not the same as not known: pods that run would not fit any more.
+    if (!listed) continue;
     if (goneAt !== undefined && clock.monotonic() - goneAt > goneMs) resources.delete(name);
     else {
       capacity.set(name, devices.length);
