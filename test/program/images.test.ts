@@ -1,7 +1,7 @@
 /** The life of an image, as a person lives it: built, named, pushed to a private registry, removed, pulled, run. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { authority, certificateFor } from '../faulty-registry/certificates.ts';
 import { type DebianRegistry, startDebianRegistry } from '../faulty-registry/debian-registry.ts';
@@ -11,7 +11,7 @@ import { eventually, launcher, type TestRoot, testRoot } from './harness.ts';
 const htpasswd = 'user:$2a$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n';
 const creds = ['--creds', 'user:secret'];
 
-describe('the life of an image', { timeout: 240_000 }, () => {
+describe('the life of an image', { timeout: 480_000 }, () => {
   let root: TestRoot;
   let registry: DebianRegistry;
   let name: string;
@@ -81,6 +81,19 @@ describe('the life of an image', { timeout: 240_000 }, () => {
     assert.equal(await skiff('pull', name, ...creds), `${built}\n`);
     assert.match(await skiff('image', 'verify'), /parts checked\n$/);
     await refused(66, /not found/, 'pull', `${registry.address}/team/other:v1`, ...creds);
+  });
+
+  test('it is saved to standard output, behind what stands there, and loaded from standard input', async () => {
+    const file = `${root.path}/saved`;
+    const run = (command: string) => execFileSync('sh', ['-c', command], { encoding: 'utf8' });
+    const verb = `${launcher} --root ${root.path}`;
+    run(`printf before > ${file}; ${verb} save ${name} -o - >> ${file}; printf after >> ${file}`);
+    assert.throws(() => run(`${verb} save no/such -o - >> ${file} 2>&1`), { status: 66 });
+    await skiff('rmi', name);
+    const loaded = run(`tail -c +7 ${file} | ${verb} load -i -`);
+    assert.equal(loaded, `loaded ${name}\n`);
+    assert.deepEqual(await ids(), [built]);
+    assert.match(readFileSync(file, 'latin1'), /^before.*after.*no such image/s);
   });
 
   test('a pod runs from it, with the credentials that the machine keeps for the registry', async () => {

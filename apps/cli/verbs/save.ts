@@ -1,7 +1,12 @@
 /** `skiff save`: writes images to an archive or an OCI layout. */
-import { resolve } from 'node:path';
+import { once } from 'node:events';
+import { closeSync, constants, createReadStream, fstatSync, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { ArchiveFormat } from '#contracts/admin/admin_pb.ts';
 import { SkiffError } from '#foundation/base/errors.ts';
+import { FileType, makeNodeAt, openRoot } from '#foundation/linux/at.ts';
 import type { Context } from '../context.ts';
 import { connectNodeAdmin } from '../node/admin.ts';
 
@@ -22,7 +27,34 @@ export async function run(context: Context, images: string[], options: Options):
   if (format === undefined)
     throw new SkiffError('INVALID_ARGUMENT', `--format is docker, oci or oci-dir, not "${options.format}"`);
   using admin = connectNodeAdmin(context, 'save');
+  const save = (path: string) => admin.images.save({ images, path, format }, { signal: context.interrupted });
+  if (options.output !== '-') await save(resolve(options.output));
+  else if (fstatSync(1).isFile()) await throughFifo(save);
   // The server opens the path itself: this process's own standard output has one under /proc.
-  const path = options.output === '-' ? `/proc/${process.pid}/fd/1` : resolve(options.output);
-  await admin.images.save({ images, path, format }, { signal: context.interrupted });
+  else await save(`/proc/${process.pid}/fd/1`);
+}
+
+/** Opened anew, a file would be written from its start, whatever stands there or is written after. */
+async function throughFifo(save: (path: string) => Promise<unknown>): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'skiff-save-'));
+  const path = join(folder, 'fifo');
+  try {
+    using place = openRoot(folder);
+    makeNodeAt(place.fd, 'fifo', FileType.fifo | 0o600);
+    const archive = createReadStream(path);
+    const copying = pipeline(archive, process.stdout, { end: false });
+    copying.catch(() => {}); // Told below.
+    try {
+      await save(path);
+    } catch (error) {
+      // It may never have been opened for writing; the reader waits for that, and then finds its end.
+      const writer = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
+      if (archive.pending) await once(archive, 'open');
+      closeSync(writer);
+      throw error;
+    }
+    await copying;
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 }

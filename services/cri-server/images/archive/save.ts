@@ -3,7 +3,16 @@
  * `manifest.json` beside it, so that old and new readers find their way.
  */
 import { once } from 'node:events';
-import { copyFileSync, createWriteStream, mkdirSync, writeFileSync } from 'node:fs';
+import {
+  constants,
+  createWriteStream,
+  lstatSync,
+  mkdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { copyFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Descriptor } from '#contracts/oci/image.ts';
 import { SkiffError, wrapError } from '#foundation/base/errors.ts';
@@ -33,8 +42,8 @@ export async function saveImages(parts: ImageParts, request: SaveRequest): Promi
   const lease = parts.leases.open();
   try {
     const entries = layout(parts, images, request, (digest) => lease.blob(digest));
-    if (request.directory === true) writeDirectory(request.path, entries);
-    else await writeFile(request.path, entries);
+    if (request.directory === true) await writeDirectory(request.path, entries);
+    else await writeArchive(request.path, entries);
     return entries.reduce((sum, entry) => sum + ('bytes' in entry ? entry.bytes.length : entry.size), 0);
   } catch (error) {
     throw wrapError(error, `Cannot save ${request.references.join(', ')} to "${request.path}"`);
@@ -117,6 +126,23 @@ function nameAnnotations(name: string): Record<string, string> {
   return { 'io.containerd.image.name': name, 'org.opencontainers.image.ref.name': tag };
 }
 
+/** Writes the archive: a file beside its place that takes it when it is whole; what is no plain file, directly. */
+async function writeArchive(path: string, entries: ArchiveEntry[]): Promise<void> {
+  const there = lstatSync(path, { throwIfNoEntry: false });
+  if (there !== undefined && !there.isFile()) {
+    await writeFile(path, entries);
+    return;
+  }
+  const beside = `${path}.${process.pid}-${Date.now()}.tmp`;
+  try {
+    await writeFile(beside, entries);
+    renameSync(beside, path);
+  } catch (error) {
+    rmSync(beside, { force: true });
+    throw error;
+  }
+}
+
 async function writeFile(path: string, entries: ArchiveEntry[]): Promise<void> {
   const out = createWriteStream(path, { mode: 0o600 });
   const failed = once(out, 'error').then(([error]) => Promise.reject(error));
@@ -126,11 +152,11 @@ async function writeFile(path: string, entries: ArchiveEntry[]): Promise<void> {
   await Promise.race([once(out, 'close'), failed]);
 }
 
-function writeDirectory(path: string, entries: ArchiveEntry[]): void {
+async function writeDirectory(path: string, entries: ArchiveEntry[]): Promise<void> {
   for (const entry of entries) {
     const file = join(path, entry.name);
     mkdirSync(dirname(file), { recursive: true });
     if ('bytes' in entry) writeFileSync(file, entry.bytes);
-    else copyFileSync(entry.path, file);
+    else await copyFile(entry.path, file, constants.COPYFILE_FICLONE);
   }
 }
