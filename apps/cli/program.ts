@@ -102,6 +102,13 @@ function containerVerbs(program: Command): void {
     .description('all that is known of a container, pod or image, as JSON')
     .action(action(() => import('./verbs/inspect.ts')));
   program
+    .command('vm')
+    .description('look at the virtual machines of pods')
+    .command('list')
+    .description('list them')
+    .addOption(json())
+    .action(action(() => import('./verbs/vm-list.ts')));
+  program
     .command('events')
     .description('print what happens to pods and containers')
     .option('-f, --follow', 'go on as it happens')

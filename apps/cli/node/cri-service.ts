@@ -1,7 +1,6 @@
 /** The CRI server as a service of this process. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { SkiffError, wrapError } from '#foundation/base/errors.ts';
 import type { Logger } from '#foundation/base/log.ts';
 import type { Paths } from '#foundation/base/paths.ts';
@@ -9,6 +8,7 @@ import { type CriServerConfig, createCriServer } from '#services/cri-server/serv
 import packageJson from '../../../package.json' with { type: 'json' };
 import type { Config } from '../config/schema.ts';
 import type { Service } from './serve.ts';
+import { vmProgram } from './vm.ts';
 
 /** Makes the CRI server of a root. */
 export function criService(paths: Paths, config: Config, log: Logger): Service {
@@ -18,9 +18,6 @@ export function criService(paths: Paths, config: Config, log: Logger): Service {
 
 /** OCI runtimes that are looked for on PATH besides those that the configuration names. */
 const knownRuntimes = [{ name: 'crun' }, { name: 'runc' }];
-
-/** The runtime of pod VMs, beside this program's own. */
-const vmProgram = fileURLToPath(new URL('../../../skiff-vm', import.meta.url));
 
 /** The configuration of the CRI server; what the file leaves out has the server's defaults. */
 export function serverConfig(paths: Paths, cri: Config['cri'], log: Logger): CriServerConfig {

@@ -10,16 +10,21 @@ import { isSkiffError, SkiffError } from '#foundation/base/errors.ts';
 import type { Context } from '../context.ts';
 import { connectNode } from '../node/cri.ts';
 import { findTarget } from '../node/targets.ts';
+import { listVms, vmConsole } from '../node/vm.ts';
 
 /** Prints a JSON array with one element per thing found, as docker inspect does. */
 export async function run(context: Context, name: string): Promise<void> {
   using cri = connectNode(context, 'inspect');
-  const found = (await inspectRuntime(cri, name)) ?? (await inspectImage(cri, name));
+  const found = (await inspectRuntime(context, cri, name)) ?? (await inspectImage(cri, name));
   if (found === undefined) throw new SkiffError('NOT_FOUND', `there is no container, pod or image "${name}"`);
   context.out.write(`${JSON.stringify(found, undefined, 2)}\n`);
 }
 
-async function inspectRuntime(cri: CriClient, name: string): Promise<unknown[] | undefined> {
+async function inspectRuntime(
+  context: Context,
+  cri: CriClient,
+  name: string,
+): Promise<unknown[] | undefined> {
   const target = await findTarget(cri, name).catch((error: unknown) => {
     if (isSkiffError(error, 'NOT_FOUND')) return undefined;
     throw error;
@@ -33,6 +38,7 @@ async function inspectRuntime(cri: CriClient, name: string): Promise<unknown[] |
     parts.push({
       ...(toJson(PodSandboxStatusResponseSchema, status) as object),
       info: plainInfo(status.info),
+      ...(await inspectVm(context, id)),
     });
   }
   for (const { id } of containers) {
@@ -43,6 +49,14 @@ async function inspectRuntime(cri: CriClient, name: string): Promise<unknown[] |
     });
   }
   return parts;
+}
+
+/** The VM of a sandbox, with the last lines of its console; nothing for one that is none. */
+async function inspectVm(context: Context, id: string): Promise<{ vm?: object }> {
+  const vm = (await listVms(context.paths)).find((one) => one.id === id);
+  if (vm === undefined) return {};
+  const text = await vmConsole(context.paths, id).catch(() => '');
+  return { vm: { ...vm, console: text.trimEnd().split('\n').slice(-50) } };
 }
 
 async function inspectImage(cri: CriClient, name: string): Promise<unknown[] | undefined> {
