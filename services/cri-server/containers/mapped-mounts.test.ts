@@ -1,8 +1,10 @@
-/** Mounts with mapped owners for a runtime that has none. */
+/** Mounts with mapped owners, made before the runtime sees them. */
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { create } from '@bufbuild/protobuf';
+import { NamespaceMode, PodSandboxConfigSchema } from '#contracts/cri/runtime_pb.ts';
 import { undoStack } from '#foundation/base/undo.ts';
 import { mountsBelow, unmountTree } from '#foundation/linux/mount.ts';
 import { pinNamespace, unpinNamespace } from '#foundation/linux/namespaces.ts';
@@ -10,7 +12,7 @@ import { createSpawner } from '#foundation/linux/spawn.ts';
 import { tryUserNamespace } from '../sandboxes/user-namespace.ts';
 import { bindMappedMounts, recoverMappedMounts } from './mapped-mounts.ts';
 
-async function setUp(t: TestContext, idMappedMounts = false) {
+async function setUp(t: TestContext) {
   const directory = mkdtempSync('/tmp/skiff-mm-');
   const user = join(directory, 'user');
   using spawner = createSpawner();
@@ -23,10 +25,7 @@ async function setUp(t: TestContext, idMappedMounts = false) {
   const volume = join(directory, 'volume');
   mkdirSync(volume);
   writeFileSync(join(volume, 'data'), 'precious');
-  const core = {
-    paths: { run: join(directory, 'run') },
-    runtimes: { driver: () => ({ features: { idMappedMounts } }) },
-  } as never;
+  const core = { paths: { run: join(directory, 'run') } } as never;
   const map = [{ containerID: 0, hostID: 65_536, size: 65_536 }];
   const mapped = { type: 'bind', uidMappings: map, gidMappings: map };
   const mounts = [
@@ -34,7 +33,10 @@ async function setUp(t: TestContext, idMappedMounts = false) {
     { destination: '/dir', source: volume, ...mapped },
     { destination: '/file', source: join(volume, 'data'), ...mapped },
   ];
-  const sandbox = { runtimeHandler: 'old', namespaces: { user } } as never;
+  const mapping = [{ containerId: 0, hostId: 65_536, length: 65_536 }];
+  const usernsOptions = { mode: NamespaceMode.POD, uids: mapping, gids: mapping };
+  const linux = { securityContext: { namespaceOptions: { usernsOptions } } };
+  const sandbox = { namespaces: { user }, config: create(PodSandboxConfigSchema, { linux }) } as never;
   return { directory, volume, core, sandbox, spec: { mounts } as never };
 }
 
@@ -53,10 +55,14 @@ test('sources are bound with the owners of the pod, and given up once the contai
   undo.commit();
 });
 
-test('a runtime that maps owners gets the spec as it is', async (t) => {
-  const { core, sandbox, spec } = await setUp(t, true);
+test('other mappings, and pods without a namespace, are left to the runtime', async (t) => {
+  const { core, sandbox, spec } = await setUp(t);
   await using undo = undoStack();
-  assert.equal(bindMappedMounts(core, 'c', sandbox, spec, undo).spec, spec);
+  const other = structuredClone(spec) as { mounts: { uidMappings?: { hostID: number }[] }[] };
+  for (const { uidMappings } of other.mounts) for (const mapping of uidMappings ?? []) mapping.hostID = 7;
+  assert.equal(bindMappedMounts(core, 'c', sandbox, other as never, undo).spec, other);
+  const plain = { namespaces: {}, config: create(PodSandboxConfigSchema, {}) } as never;
+  assert.equal(bindMappedMounts(core, 'c', plain, spec, undo).spec, spec);
 });
 
 test('a mount that fails takes back those before it', async (t) => {

@@ -1,43 +1,55 @@
 /**
- * Id-mapped mounts for runtimes that make none themselves (runc before 1.2): each source is bound with mapped owners
- * on a place of Skiff's own, from which the runtime binds it into the container; then the place is given up. The
+ * Id-mapped mounts. Runtimes before runc 1.2 make none; crun 1.8 makes a user namespace for each, and on a busy machine
+ * takes hold of it before it is one (EPERM of mount_setattr(2)). The pod's own namespace is there already: so each
+ * source is bound with mapped owners on a place of Skiff's own, from which the runtime binds it into the container;
+ * then the place is given up. The
  * places lie in the run directory, apart from all that is deleted with its content: a crash leaves mounts of
  * volumes there, which start-up takes off first.
  */
 import { mkdirSync, readdirSync, rmdirSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { RuntimeSpec, SpecMount } from '#contracts/oci/runtime.ts';
+import type { RuntimeSpec, SpecIdMapping, SpecMount } from '#contracts/oci/runtime.ts';
 import type { UndoStack } from '#foundation/base/undo.ts';
 import { bindIdMapped } from '#foundation/linux/id-mapped.ts';
 import { unmountTree } from '#foundation/linux/mount.ts';
-import type { SandboxView } from '../ports.ts';
+import type { RootIdMap, SandboxView } from '../ports.ts';
 import type { Core } from './deps.ts';
+import { idMapOf } from './spec/namespaces.ts';
 
 /**
- * Binds what a spec wants mapped, where the runtime cannot.
+ * Binds what a spec wants mapped as the pod's users are; other mappings are the runtime's to make.
  *
- * @returns the spec for such a runtime, and what gives the places up once the container is made.
+ * @returns the spec for the runtime, and what gives the places up once the container is made.
  * @throws SkiffError INVALID_ARGUMENT with EINVAL if a file system cannot map owners.
  */
 export function bindMappedMounts(
-  core: Pick<Core, 'paths' | 'runtimes'>,
+  core: Pick<Core, 'paths'>,
   id: string,
   sandbox: SandboxView,
   spec: RuntimeSpec,
   undo: UndoStack,
 ): { spec: RuntimeSpec; release: () => void } {
-  const users = sandbox.namespaces.user;
-  const wanted = (spec.mounts ?? []).some((mount) => mount.uidMappings !== undefined);
-  const able = core.runtimes.driver(sandbox.runtimeHandler).features.idMappedMounts;
-  if (!wanted || able || users === undefined) return { spec, release: () => {} };
+  const map = idMapOf(sandbox);
+  if (map === undefined || !spec.mounts.some((mount) => isMappedAs(mount, map)))
+    return { spec, release: () => {} };
   const place = join(mappedDirectory(core.paths), id);
   const release = () => giveUp(place);
   undo.defer('release mapped mounts', release);
   mkdirSync(place, { recursive: true, mode: 0o700 });
-  const mounts = (spec.mounts ?? []).map((mount, index) =>
-    mount.uidMappings === undefined ? mount : bindMapped(mount, join(place, String(index)), users),
+  const mounts = spec.mounts.map((mount, index) =>
+    isMappedAs(mount, map) ? bindMapped(mount, join(place, String(index)), map.userNamespace) : mount,
   );
   return { spec: { ...spec, mounts }, release };
+}
+
+/** Whether a mount's owners are those of the pod. */
+function isMappedAs({ uidMappings, gidMappings }: SpecMount, map: RootIdMap): boolean {
+  const is = (mappings: SpecIdMapping[] | undefined, first: number, count: number) =>
+    mappings?.length === 1 &&
+    mappings.every(
+      ({ containerID, hostID, size }) => containerID === 0 && hostID === first && size === count,
+    );
+  return is(uidMappings, map.uid, map.uids) && is(gidMappings, map.gid, map.gids);
 }
 
 function bindMapped(mount: SpecMount, target: string, userNamespace: string): SpecMount {

@@ -189,7 +189,7 @@ function idMappings(
   destination: string,
 ): Pick<SpecMount, 'uidMappings' | 'gidMappings'> {
   if (mount.uidMappings.length === 0 && mount.gidMappings.length === 0) return {};
-  // Where the runtime cannot, Skiff binds with the owners of the pod (`mapped-mounts.ts`).
+  // With the owners of the pod Skiff binds itself (`mapped-mounts.ts`).
   if (!input.features.idMappedMounts && !isMappingOfPod(input.sandbox, mount))
     throw new SkiffError(
       'FAILED_PRECONDITION',
