@@ -38,6 +38,8 @@ function lifeSuite(make: Make): void {
     const vm = await hypervisor.start(spec);
     const agent = await connectAgent({ socketPath: vm.agentSocketPath, deadlineMs: patientMs, fresh: true });
     const { bootId } = agent.hello;
+    // The guest loads what it needs for memory and disks with its first configuration.
+    await agent.configure({}, { deadlineMs: patientMs });
     assert.ok((await vm.ping()) < 5000);
     await tryDisks(vm, agent, root, spawner);
     await tryMemory(vm);

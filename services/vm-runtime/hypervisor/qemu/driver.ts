@@ -51,7 +51,7 @@ export function createQemu(deps: QemuDeps): Hypervisor {
     cleanUp: (directory) => removeVm(directory),
     saveTemplate: (vm, template) => saveTemplate(deps, own(vm), template),
     openTemplate: (directory) => openTemplate(directory),
-    removeTemplate: async (directory) => removeTemplate(directory),
+    removeTemplate: (directory) => removeTemplate(directory),
     restore: async (template, clone, signal) => {
       await ready;
       return await restoreVm(launchDeps, ownTemplate(template), clone, signal);

@@ -1,5 +1,5 @@
 /** Clones of templates. */
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, rmSync } from 'node:fs';
 import { wrapError } from '#foundation/base/errors.ts';
 import { undoStack } from '#foundation/base/undo.ts';
 import { copyMemoryFile, createMemoryFile } from '#foundation/linux/memory-file.ts';
@@ -46,7 +46,10 @@ export async function restoreVm(
     throw error;
   });
   await using undo = undoStack();
-  undo.defer('end the clone', () => vm.kill());
+  undo.defer('end the clone', async () => {
+    await vm.kill();
+    rmSync(directory, { recursive: true, force: true });
+  });
   try {
     await copied;
     await loadDevices(vm.qmp, devicesFile(template.directory));

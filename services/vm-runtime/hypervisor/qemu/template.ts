@@ -165,10 +165,12 @@ export function openTemplateMemory({ key, record }: QemuTemplate): number {
 }
 
 /** Removes a template. See `Hypervisor.removeTemplate`. */
-export function removeTemplate(directory: string): void {
+export async function removeTemplate(directory: string): Promise<void> {
   const recorded = readTemplate(directory)?.keeper;
   const keeper = recorded ?? findKeeper(directory);
   if (keeper !== undefined) signalProcess(keeper, 9);
+  for (let waited = 0; keeper !== undefined && isRunning(keeper) && waited < 5000; waited += 5)
+    await sleep(5);
   rmSync(directory, { recursive: true, force: true });
 }
 
