@@ -139,7 +139,7 @@ export function makeParts(deps: KubeletDeps, core: CoreServices, late: LateFacts
 }
 
 /** Gates, then what fits, then what is to be given. */
-function makeAdmission({ deps, core, late, node, devices, topology, dynamicResources }: Making) {
+function makeAdmission({ deps, late, node, devices, topology, dynamicResources }: Making) {
   const { cpuManagerPolicy, memoryManagerPolicy, allowedUnsafeSysctls } = deps.configuration;
   const holds = (pod: Pod, resource: string) =>
     devices.list().allocations.some((each) => each.podUid === pod.metadata.uid && each.resource === resource);
@@ -151,7 +151,6 @@ function makeAdmission({ deps, core, late, node, devices, topology, dynamicResou
   return createAllocating(gates, {
     topology,
     dynamicResources,
-    sourcesReady: () => core.view.sourcesReady(),
     staticCpus: cpuManagerPolicy === 'static',
     staticMemory: memoryManagerPolicy === 'Static',
   });

@@ -13,8 +13,6 @@ import type { TopologyManager } from './topology/manager.ts';
 export interface AllocatingDeps {
   topology: TopologyManager;
   dynamicResources: Pick<DynamicResources, 'retain'>;
-  /** Whether all sources of pods were seen: before, a pod that is not there may only not have been told of yet. */
-  sourcesReady: () => boolean;
   /** Static policies: what they gave cannot be changed while a container runs. */
   staticCpus: boolean;
   staticMemory: boolean;
@@ -26,11 +24,7 @@ export function createAllocating(base: Admission, deps: AllocatingDeps): Admissi
   return {
     async admit(pod, others) {
       const verdict = await base.admit(pod, others);
-      if (!verdict.admit) return verdict;
-      const uids = others.map((each) => each.metadata.uid ?? '');
-      // What pods that are gone had is free now.
-      if (deps.sourcesReady()) topology.retain(new Set([...uids, pod.metadata.uid ?? '']));
-      return topology.admit(pod);
+      return verdict.admit ? topology.admit(pod) : verdict;
     },
     fits: (pod, others) => fixedProblem(deps, pod) ?? base.fits(pod, others),
     retain(podUids) {

@@ -21,6 +21,16 @@ function isActive({ workers, statuses }: Deps, pod: Pod): boolean {
   return !hasTerminalPhase(pod) && phase !== 'Succeeded' && phase !== 'Failed';
 }
 
+/**
+ * Pods that may hold CPUs, memory and devices: those that may have containers, also when they are no longer desired, and
+ * those that were admitted and have no worker yet.
+ */
+export function holders(deps: Deps & Pick<LoopDeps, 'allocation'>): Set<string> {
+  const uids = new Set(activePods(deps).map(uidOf));
+  for (const worker of deps.workers.all()) if (mayHaveContainers(worker.state)) uids.add(worker.uid);
+  return uids;
+}
+
 /** Pods whose volumes must stay: those that may have containers, also when they are no longer desired. */
 export function podsWithVolumes(deps: Deps): Pod[] {
   const pods = new Map<string, Pod>();

@@ -7,7 +7,7 @@ import { killPod } from '../runtime-manager/kill-pod.ts';
 import { mayRun, type RuntimePodStatus } from '../runtime-manager/model.ts';
 import { dated } from '../status/conditions.ts';
 import { timeText } from '../status/container-state.ts';
-import { activePods } from './active.ts';
+import { activePods, holders } from './active.ts';
 import type { LoopDeps } from './deps.ts';
 import { retryResizes } from './resize.ts';
 import { setStatus } from './sync-pod.ts';
@@ -85,5 +85,6 @@ export async function finishPod(
   if (!hasTerminalPhase({ ...pod, status: deps.statuses.status(uid) })) deps.statuses.terminate(pod);
   deps.statuses.finish(pod);
   // What it had may be what another waits for.
+  if (deps.sources.allReady()) deps.admission.retain(holders(deps));
   retryResizes(deps);
 }

@@ -4,7 +4,7 @@ import { messageOf } from '#foundation/base/errors.ts';
 import { isEnding, mayHaveContainers } from '../pod-workers/state.ts';
 import { fullName, hasTerminalPhase, uidOf } from '../pods/identity.ts';
 import type { ListedPod } from '../runtime-manager/model.ts';
-import { isNameEnding, podsWithVolumes } from './active.ts';
+import { holders, isNameEnding, podsWithVolumes } from './active.ts';
 import type { LoopDeps } from './deps.ts';
 
 export async function housekeep(deps: LoopDeps): Promise<void> {
@@ -56,7 +56,7 @@ function prune(deps: LoopDeps): void {
   deps.probes.retain(working);
   deps.statuses.retain(known);
   deps.allocation.retain(known);
-  deps.admission.retain(working);
+  deps.admission.retain(holders(deps));
 }
 
 function removeOrphanMirrors(deps: LoopDeps): void {
