@@ -70,7 +70,7 @@ static int errno_of(const char *text) {
   return EIO;
 }
 
-static void crun_failed(const struct child *child, int status, const char *text) {
+void crun_failed(const struct child *child, int status, const char *text) {
   struct failure failure = {.number = errno_of(text)};
   if (text[0] != 0)
     snprintf(failure.text, sizeof(failure.text), "%s", text);
@@ -286,43 +286,6 @@ void call_start(uint32_t call, struct span body) {
   else
     container->status = RUNNING;
   reply(call, host_number, &failure, 0, NULL);
-}
-
-static void updated(struct child *child, int status, const char *text) {
-  char path[MAX_PATH];
-  snprintf(path, sizeof(path), "/run/skiff/%s.json", child->name);
-  unlink(path);
-  if (status != 0) return crun_failed(child, status, text);
-  reply(child->call, child->host, NULL, 0, NULL);
-}
-
-void call_update(uint32_t call, struct span body) {
-  struct update {
-    char id[MAX_ID];
-    struct span json;
-  } update;
-  const struct rule rules[] = {RULE(update, 1, RULE_TEXT, id), RULE(update, 2, RULE_SPAN, json)};
-  struct failure failure = {0};
-  struct stdio stdio = {{-1, -1, -1}, false};
-  char path[MAX_PATH];
-  if (!READ(body, rules, &update) || container_find(update.id) == NULL) {
-    fail(&failure, ENOENT, "container %s", update.id);
-    return refuse(call, &failure);
-  }
-  struct child *child = child_new(call, update.id, NULL, "update");
-  bool fine = child != NULL || fail(&failure, EBUSY, "too many calls at once");
-  if (fine) {
-    child->done = updated;
-    snprintf(path, sizeof(path), "/run/skiff/%s.json", child->name);
-    const char *const arguments[] = {"update", "--resources", path, update.id, NULL};
-    for (int i = 0; i < 3; i++) stdio.theirs[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
-    fine = write_whole(path, update.json, 0600) || fail(&failure, errno, "cannot keep the limits");
-    fine = fine && child_start(child, &stdio, arguments, &failure);
-    stdio_close(&stdio);
-  }
-  if (fine) return;
-  child_free(child);
-  refuse(call, &failure);
 }
 
 static void wait_for(uint32_t call, struct container *container, enum container_wait wait, uint64_t ms) {
