@@ -1,4 +1,7 @@
-/** The whole kubelet with Debian's containerd below it and the embedded API above it. */
+/**
+ * The whole kubelet with Debian's containerd below it and the embedded API above it; or the API server of another
+ * cluster, whose administrator's kubeconfig SKIFF_TEST_KUBECONFIG names: there the node bootstraps itself.
+ */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -6,7 +9,14 @@ import { test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { type ApiClient, openApi } from '#contracts/kubernetes/client/client.ts';
 import { loadKubeconfig } from '#contracts/kubernetes/client/kubeconfig.ts';
-import type { CoreEvent, KubeList, Lease, Node, Pod } from '#contracts/kubernetes/types.ts';
+import type {
+  CertificateSigningRequest,
+  CoreEvent,
+  KubeList,
+  Lease,
+  Node,
+  Pod,
+} from '#contracts/kubernetes/types.ts';
 import { isSkiffError } from '#foundation/base/errors.ts';
 import { createLogger, silentLogger } from '#foundation/base/log.ts';
 import { pathsUnder } from '#foundation/base/paths.ts';
@@ -15,6 +25,8 @@ import { removeCgroup } from '#foundation/linux/cgroups.ts';
 import { unmountTree } from '#foundation/linux/mount.ts';
 import { createKubeApi } from '#services/kube-api/index.ts';
 import { containerdInstalled, startContainerd } from '../../test/peers/containerd.ts';
+import { bootstrap } from './api/certificates/bootstrap.ts';
+import { openCertificates } from './api/certificates/store.ts';
 import { connectKubeletApi } from './api/connect.ts';
 import { loadConfiguration } from './configuration/load.ts';
 import { createKubelet } from './kubelet.ts';
@@ -37,6 +49,33 @@ async function joined(work: (admin: ApiClient) => Promise<void>): Promise<void> 
     rmSync(root, { recursive: true, force: true });
   });
   const peer = stack.use(await startContainerd(73));
+  const cluster = process.env.SKIFF_TEST_KUBECONFIG;
+  const { adminKubeconfig, nodeKubeconfig } =
+    cluster === undefined ? await embedded(root, stack) : await bootstrapped(cluster, root);
+  const kubelet = createKubelet({
+    paths: pathsUnder(root),
+    cri: peer.cri,
+    configuration: loadConfiguration({ overrides: { port: 0, healthzPort: 0, readOnlyPort: 0 } }),
+    api: connectKubeletApi(nodeKubeconfig, { nodeName: 'node1', clock, logger }),
+    clock,
+    logger,
+    nodeName: 'node1',
+  });
+  await kubelet.start();
+  stack.defer(async () => {
+    await kubelet.stop();
+    await removeCgroup(kubelet.parts.layout, kubelet.parts.podsCgroup());
+  });
+  const admin = stack.use(openApi(loadKubeconfig(adminKubeconfig)));
+  await work(admin);
+}
+
+interface Kubeconfigs {
+  adminKubeconfig: string;
+  nodeKubeconfig: string;
+}
+
+async function embedded(root: string, stack: AsyncDisposableStack): Promise<Kubeconfigs> {
   const api = createKubeApi({
     directory: join(root, 'api'),
     address: '127.0.0.1',
@@ -47,22 +86,27 @@ async function joined(work: (admin: ApiClient) => Promise<void>): Promise<void> 
   });
   await api.start();
   stack.defer(() => api.stop());
-  const kubelet = createKubelet({
-    paths: pathsUnder(root),
-    cri: peer.cri,
-    configuration: loadConfiguration({ overrides: { port: 0, healthzPort: 0, readOnlyPort: 0 } }),
-    api: connectKubeletApi(api.nodeKubeconfigPath, { nodeName: 'node1', clock, logger }),
-    clock,
-    logger,
-    nodeName: 'node1',
+  return { adminKubeconfig: api.adminKubeconfigPath, nodeKubeconfig: api.nodeKubeconfigPath };
+}
+
+/** A certificate of the cluster for node1: asked for, and approved, with the administrator's kubeconfig. */
+async function bootstrapped(adminKubeconfig: string, root: string): Promise<Kubeconfigs> {
+  const nodeKubeconfig = join(root, 'node.kubeconfig');
+  const store = openCertificates(join(root, 'pki'), 'kubelet-client');
+  const deps = { nodeName: 'node1', bootstrapKubeconfig: adminKubeconfig, kubeconfig: nodeKubeconfig };
+  await using admin = openApi(loadKubeconfig(adminKubeconfig));
+  const asking = bootstrap({ ...deps, store, clock, logger }, new AbortController().signal);
+  const path = '/apis/certificates.k8s.io/v1/certificatesigningrequests';
+  await until('the request for a certificate', async () => {
+    const { items } = await admin.get<KubeList<CertificateSigningRequest>>(path);
+    const mine = items.find(({ status }) => status?.conditions === undefined);
+    if (mine === undefined) return false;
+    mine.status = { conditions: [{ type: 'Approved', status: 'True', reason: 'Test', message: 'a test' }] };
+    await admin.update(`${path}/${mine.metadata.name}/approval`, mine);
+    return true;
   });
-  await kubelet.start();
-  stack.defer(async () => {
-    await kubelet.stop();
-    await removeCgroup(kubelet.parts.layout, kubelet.parts.podsCgroup());
-  });
-  const admin = stack.use(openApi(loadKubeconfig(api.adminKubeconfigPath)));
-  await work(admin);
+  await asking;
+  return { adminKubeconfig, nodeKubeconfig };
 }
 
 const pods = '/api/v1/namespaces/default/pods';
