@@ -53,7 +53,11 @@ export async function assemble(
       fresh: true,
       ...(deadlineMs === undefined ? {} : { deadlineMs }),
       ...(signal === undefined ? {} : { signal }),
+    }).catch(async (error: unknown) => {
+      await deps.hypervisor.report(vm, false);
+      throw error;
     });
+    await deps.hypervisor.report(vm, true);
     undo.defer('close the agent', () => agent.close());
     await introduce(agent, { network, shared: share !== undefined });
     savePodRecord(directory, { version: 1, origin, sharing, ...(netns === undefined ? {} : { netns }) });

@@ -162,6 +162,11 @@ export interface Hypervisor {
    */
   start(spec: VmSpec, signal?: AbortSignal): Promise<Vm>;
   /**
+   * Told whether the guest of a VM that `start` made came up: a driver that had its acceleration from a guess may
+   * change its mind, for the VMs that follow.
+   */
+  report(vm: Vm, cameUp: boolean): Promise<void>;
+  /**
    * Finds the VM of a directory again, after whoever started it has died.
    *
    * @throws SkiffError NOT_FOUND if its process is gone; `cleanUp` removes what is left then.

@@ -3,7 +3,7 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { createSpawner } from '#foundation/linux/spawn.ts';
-import { findAcceleration, rejectKvm, tscParameter } from './acceleration.ts';
+import { findAcceleration, judgeKvm, tscParameter } from './acceleration.ts';
 
 /** A stand-in for QEMU, as a shell script that also counts how often it was started. */
 function stage(t: TestContext, script: string) {
@@ -26,15 +26,20 @@ test('KVM is believed if a guest answers with its number, and asked once for eac
   assert.equal(await findAcceleration(deps), 'kvm');
   assert.equal(await findAcceleration(deps), 'kvm');
   assert.equal(starts(), 1);
-  // A real guest did not come up after all.
-  rejectKvm(deps.cacheDirectory);
+  // The first whole guest does not come up after all.
+  assert.equal(judgeKvm(deps.cacheDirectory, false), 'tcg');
   assert.equal(await findAcceleration(deps), 'tcg');
+  assert.equal(judgeKvm(deps.cacheDirectory, true), 'tcg');
   // The verdict of an earlier boot does not count, nor does a broken one.
   const path = join(deps.cacheDirectory, 'acceleration.json');
   for (const stale of [JSON.stringify({ version: 1, bootId: 'other', kvm: false }), '{"vers'] as const) {
     writeFileSync(path, stale);
     assert.equal(await findAcceleration(deps), 'kvm');
   }
+  // Once one came up, a later one that does not is not KVM's fault.
+  assert.equal(judgeKvm(deps.cacheDirectory, true), 'kvm');
+  assert.equal(judgeKvm(deps.cacheDirectory, false), 'kvm');
+  assert.equal(await findAcceleration(deps), 'kvm');
 });
 
 test('no device, a failure, and a guest that hangs are no KVM, and the hanging one is ended', async (t) => {

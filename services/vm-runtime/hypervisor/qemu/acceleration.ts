@@ -23,6 +23,8 @@ interface Verdict {
   /** Of the host. */
   bootId: string;
   kvm: boolean;
+  /** A whole guest came up with it. */
+  proven?: boolean;
 }
 
 /** What finding out needs. */
@@ -48,11 +50,20 @@ export async function findAcceleration(deps: AccelerationDeps): Promise<Accelera
   return kvm ? 'kvm' : 'tcg';
 }
 
-/** Writes down that KVM does not work after all: a real guest did not come up with it. */
-export function rejectKvm(cacheDirectory: string): void {
-  const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-  const verdict: Verdict = { version: 1, bootId, kvm: false };
-  replaceFileSync(join(cacheDirectory, 'acceleration.json'), JSON.stringify(verdict), { durable: false });
+/**
+ * Takes down how the first whole guest fared with KVM: five instructions say less. Once one came up, others that do
+ * not are no longer KVM's fault.
+ *
+ * @returns how guests run from now on.
+ */
+export function judgeKvm(cacheDirectory: string, cameUp: boolean): Acceleration {
+  const path = join(cacheDirectory, 'acceleration.json');
+  const known = readVerdict(path);
+  if (known === undefined || !known.kvm) return 'tcg';
+  if (known.proven === true) return 'kvm';
+  const verdict: Verdict = { ...known, kvm: cameUp, proven: cameUp };
+  replaceFileSync(path, JSON.stringify(verdict), { durable: false });
+  return cameUp ? 'kvm' : 'tcg';
 }
 
 function readVerdict(path: string): Verdict | undefined {

@@ -4,7 +4,7 @@ import { SkiffError } from '#foundation/base/errors.ts';
 import { prepareNamespaces } from '#foundation/linux/namespaces.ts';
 import type { Spawner } from '#foundation/linux/spawn.ts';
 import type { Hypervisor, Vm, VmTemplate } from '../types.ts';
-import { type Acceleration, findAcceleration } from './acceleration.ts';
+import { type Acceleration, findAcceleration, judgeKvm } from './acceleration.ts';
 import { removeVm } from './record.ts';
 import { restoreVm } from './restore.ts';
 import { attachVm, startVm } from './start.ts';
@@ -46,6 +46,10 @@ export function createQemu(deps: QemuDeps): Hypervisor {
     start: async (spec, signal) => {
       await ready;
       return await startVm({ ...launchDeps, acceleration }, spec, signal);
+    },
+    report: async (vm, cameUp) => {
+      if (deps.acceleration !== undefined || own(vm).record.acceleration !== 'kvm') return;
+      found = Promise.resolve(judgeKvm(deps.cacheDirectory, cameUp));
     },
     attach: (directory, signal) => attachVm(directory, signal),
     cleanUp: (directory) => removeVm(directory),
