@@ -77,8 +77,10 @@ async function containerId(deps: LoopDeps, pod: Pod, name: string, previous: boo
   const records = status.containers.filter((container) => container.name === name);
   const record = records[previous ? 1 : 0];
   if (record === undefined) {
-    const which = previous ? 'previous terminated container' : 'container';
-    throw new SkiffError('NOT_FOUND', `${which} "${name}" in pod "${nameOf(pod)}" not found`);
+    const where = `"${name}" in pod "${nameOf(pod)}" not found`;
+    // 400 as the original's: of a kubelet's 404 an API server passes no words on.
+    if (previous) throw new SkiffError('INVALID_ARGUMENT', `previous terminated container ${where}`);
+    throw new SkiffError('NOT_FOUND', `container ${where}`);
   }
   return { id: record.id, logPath: record.logPath, running: record.state === 'running' };
 }
