@@ -49,7 +49,18 @@ function prepare(target: string, { source, recursive, readOnly }: ShareEntry): v
   // It follows what is mounted in the source later, and nothing that happens to it reaches the source.
   mount({ source: 'none', target, flags: MountFlag.slave | MountFlag.recursive });
   if (readOnly === true)
-    mount({ source: 'none', target, flags: MountFlag.bind | MountFlag.remount | MountFlag.readOnly });
+    mount({
+      source: 'none',
+      target,
+      flags: MountFlag.bind | MountFlag.remount | MountFlag.readOnly | kept(target),
+    });
+}
+
+/** Flags of a mount that changing it would take away if they were not named again: mount(2). */
+function kept(target: string): number {
+  const options = listMounts().findLast((entry) => entry.target === target)?.options ?? [];
+  const flags = { nosuid: MountFlag.noSuid, nodev: MountFlag.noDev, noexec: MountFlag.noExec };
+  return Object.entries(flags).reduce((sum, [name, flag]) => (options.includes(name) ? sum | flag : sum), 0);
 }
 
 /** Takes it away. See `Share.remove`. */

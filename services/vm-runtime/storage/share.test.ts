@@ -55,6 +55,13 @@ test('what is added, with what is mounted in it then and later, is served; what 
   share.add({ name: 'f', source: join(source, 'file'), readOnly: true });
   assert.equal(readFileSync(served('f'), 'utf8'), 'of the host');
   assert.throws(() => writeFileSync(served('f'), 'x'), { code: 'EROFS' });
+  // A read-only entry keeps what its source's mount forbids besides.
+  const strict = join(source, 'below');
+  mount({ source: 'tmpfs', target: strict, flags: MountFlag.bind | MountFlag.remount | MountFlag.noSuid });
+  share.add({ name: 's', source: strict, readOnly: true });
+  const entry = listMounts().find((each) => each.target === join(share.directory, 's'));
+  assert.deepEqual([entry?.options.includes('ro'), entry?.options.includes('nosuid')], [true, true]);
+  share.remove('s');
   assert.deepEqual(share.list().sort(), ['a', 'b', 'f']);
   share.remove('a');
   share.remove('a');
