@@ -59,6 +59,21 @@ function isEnded(stat: ProcessStat): boolean {
   return stat.state === 'Z' || stat.state === 'X';
 }
 
+/** The signals that a process catches: `SigCgt` of proc_pid_status(5). Undefined once it is gone. */
+export function caughtSignals(identity: ProcessIdentity): Set<number> | undefined {
+  if (!isRunning(identity)) return undefined;
+  let status: string;
+  try {
+    status = readFileSync(`/proc/${identity.pid}/status`, 'utf8');
+  } catch {
+    return undefined;
+  }
+  const mask = BigInt(`0x${/^SigCgt:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? '0'}`);
+  const caught = new Set<number>();
+  for (let signal = 1; signal <= 64; signal += 1) if ((mask >> BigInt(signal - 1)) & 1n) caught.add(signal);
+  return caught;
+}
+
 /**
  * Sends a signal to that very process, never to one that got its number later: pidfd_open(2).
  *

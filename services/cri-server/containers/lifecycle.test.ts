@@ -51,6 +51,23 @@ test('stop sends the stop signal, and SIGKILL after the timeout', async (t) => {
   await stop('0123456789ab', 1n);
 });
 
+test('a program that is stopped before it catches the stop signal gets it when it does', async (t) => {
+  const fixture = await openFixture(t);
+  const id = await fixture.run('sleep 0.4; trap "exit 9" TERM; while :; do sleep 0.05; done');
+  const stop = (timeout: bigint) =>
+    fixture.containers.handlers.stopContainer?.({ containerId: id, timeout } as never, context);
+  await stop(600n);
+  const { exitCode, startedAt, finishedAt } = await fixture.status(id);
+  assert.equal(exitCode, 9);
+  assert.ok(finishedAt - startedAt < 60_000_000_000n);
+  // One that never catches it is given a moment only, and the timeout counts from the call.
+  const deaf = await fixture.run('exec sleep 1000');
+  const begun = performance.now();
+  await fixture.containers.handlers.stopContainer?.({ containerId: deaf, timeout: 1n } as never, context);
+  assert.equal((await fixture.status(deaf)).exitCode, 137);
+  assert.ok(performance.now() - begun > 900);
+});
+
 test('a repeated create gets the same id; another config under the name is refused', async (t) => {
   const fixture = await openFixture(t);
   const [a, b] = await Promise.all([

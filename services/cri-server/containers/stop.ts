@@ -2,9 +2,11 @@
  * StopContainer: the stop signal, a wait, then SIGKILL. Callers do not wait for one another: each has its own
  * timeout, and the shortest wins. The signal is sent once, however many ask.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { SkiffError, wrapError } from '#foundation/base/errors.ts';
+import { nowNanos } from '#foundation/base/time.ts';
 import { killCgroup } from '#foundation/linux/cgroups.ts';
-import { signalProcess } from '#foundation/linux/process.ts';
+import { caughtSignals, signalProcess } from '#foundation/linux/process.ts';
 import type { Core } from './deps.ts';
 import { hasProcess } from './lifecycle.ts';
 import type { Container } from './table.ts';
@@ -50,12 +52,36 @@ export async function endContainer(
   const { life, stopSignal } = container.record;
   if (life.phase !== 'running') return;
   if (graceMs > 0) {
-    if (!container.stopping) signalProcess(life.process, stopSignal);
-    container.stopping = true;
-    if (await endedWithin(core, container, graceMs, signal)) return;
+    const deadline = performance.now() + graceMs;
+    if (!container.stopping) {
+      container.stopping = true;
+      await untilCaught(container, deadline, signal);
+      signalProcess(life.process, stopSignal);
+    }
+    if (await endedWithin(core, container, Math.max(0, deadline - performance.now()), signal)) return;
     signal?.throwIfAborted();
   }
   await killContainer(core, container);
+}
+
+/** Milliseconds from its start that a program has to say which signals it catches. */
+const settlingMs = 2000;
+
+/**
+ * The first process of a PID namespace does not get signals that it does not catch (pid_namespaces(7)), and a program
+ * that has just been started may not have come so far: a signal that is sent now would be lost, and the whole grace
+ * be spent waiting. So one that is young is given a moment.
+ */
+async function untilCaught({ record }: Container, deadline: number, signal?: AbortSignal): Promise<void> {
+  const { life, stopSignal, sharesPids } = record;
+  if (life.phase !== 'running' || sharesPids) return;
+  const age = Number((nowNanos() - life.startedAt) / 1_000_000n);
+  const end = Math.min(deadline, performance.now() + settlingMs - age);
+  while (performance.now() < end && signal?.aborted !== true) {
+    const caught = caughtSignals(life.process);
+    if (caught === undefined || caught.has(stopSignal)) return;
+    await sleep(2);
+  }
 }
 
 /** SIGKILL, and a wait until the end is recorded. */
