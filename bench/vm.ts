@@ -40,7 +40,7 @@ const hypervisor = createQemu({ spawner, cacheDirectory: join(root, 'q') });
 const image = await guestImage({ directory: testImages });
 const box = join(root, 'box');
 const disk = join(root, 'box.img');
-busyboxRoot(box);
+await busyboxRoot(box);
 await buildImage({ spawner }, { source: box, target: disk });
 const found = await hypervisor.available();
 const rows: string[][] = [];

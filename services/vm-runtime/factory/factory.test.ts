@@ -7,6 +7,7 @@ import { inNamespaces } from '#foundation/linux/namespaces.ts';
 import { openNetlink } from '#foundation/linux/netlink.ts';
 import { identify, signalProcess } from '#foundation/linux/process.ts';
 import { interfacesWithIngress } from '#foundation/linux/traffic-control.ts';
+import { leakCheck } from '../../../test/leaks.ts';
 import { busyboxRoot, patientMs, runInGuest, testShape, vmStage } from '../testing/vm-stage.ts';
 import type { PodVm, PodVmRequest } from './types.ts';
 
@@ -39,12 +40,12 @@ function checkNetwork({ output, mtu }: Record<string, string>): void {
 }
 
 test('a VM is booted with its share and network, found again by the next supervisor, and taken away without a trace', async (t) => {
-  const { root, factory, makeNetns, atEnd } = await vmStage(t);
+  const { root, factory, makeNetns, atEnd } = await vmStage(t, leakCheck);
   const direct = factory('direct');
   const directory = join(root, 'p');
   const netns = makeNetns('n');
   atEnd(() => direct.release(directory, netns));
-  busyboxRoot(join(root, 'box'));
+  await busyboxRoot(join(root, 'box'));
   writeFileSync(join(root, 'box', 'hello'), 'from the host');
   const pod = await direct.acquire(request(directory, { netns }));
   assert.equal(pod.origin, 'direct');
@@ -74,14 +75,14 @@ test('a VM is booted with its share and network, found again by the next supervi
 });
 
 test('clones have shares and networks of their own and differ in random numbers, machine id and boot', async (t) => {
-  const { root, factory, makeNetns, atEnd } = await vmStage(t);
+  const { root, factory, makeNetns, atEnd } = await vmStage(t, leakCheck);
   const template = factory('template');
   const names = ['a', 'b', 'c'];
   atEnd(async () => {
     for (const name of names) await template.release(join(root, `p${name}`), join(root, `n${name}`));
     await template.drain();
   });
-  busyboxRoot(join(root, 'box'));
+  await busyboxRoot(join(root, 'box'));
   await template.refill();
   await template.refill(); // There is one: nothing to do.
   assert.equal(readdirSync(join(root, 't')).filter((name) => name !== 'lock').length, 1);
@@ -114,14 +115,14 @@ test('clones have shares and networks of their own and differ in random numbers,
 });
 
 test('VMs that wait are taken once, replaced, and removed with what a crash left', async (t) => {
-  const { root, factory, makeNetns, atEnd, hypervisor } = await vmStage(t);
+  const { root, factory, makeNetns, atEnd, hypervisor } = await vmStage(t, leakCheck);
   const cache = factory('cache', { waiting: 1 });
   const waiting = () => readdirSync(join(root, 'c')).filter((name) => name !== 'lock');
   atEnd(async () => {
     for (const name of ['a', 'b']) await cache.release(join(root, name), join(root, `n${name}`));
     await cache.drain();
   });
-  busyboxRoot(join(root, 'box'));
+  await busyboxRoot(join(root, 'box'));
   await cache.refill();
   assert.equal(waiting().length, 1);
   const pod = await cache.acquire(request(join(root, 'a'), { netns: makeNetns('na') }));
@@ -147,7 +148,7 @@ test('VMs that wait are taken once, replaced, and removed with what a crash left
 });
 
 test('a failure at each step leaves nothing: no redirect, no share, no process, no directory', async (t) => {
-  const { root, factory, makeNetns, image } = await vmStage(t);
+  const { root, factory, makeNetns, image } = await vmStage(t, leakCheck);
   const netns = makeNetns('n');
   const directory = join(root, 'p');
   const silent = () => Promise.reject(new Error('no agent today'));

@@ -9,22 +9,24 @@ import { connectAgent } from '../agent-client/connect.ts';
 import type { AgentClient } from '../agent-client/types.ts';
 import type { GuestImage } from '../guest-image/types.ts';
 import { buildImage } from '../storage/image.ts';
-import { patientMs, testShape, type VmStage, vmStage } from '../testing/vm-stage.ts';
+import { type LeakCheck, patientMs, testShape, type VmStage, vmStage } from '../testing/vm-stage.ts';
 import type { Hypervisor, Vm, VmSpec } from './types.ts';
 
 const mebibyte = 1024 * 1024;
 
 type Make = (stage: VmStage) => Hypervisor;
+type Begin = (t: TestContext) => ReturnType<typeof beginWith>;
 
 /** Runs the suite. `make` gives the driver to try, for a place of its own. */
-export function hypervisorSuite(make: Make): void {
-  lifeSuite(make);
-  endSuite(make);
-  refusalSuite(make);
+export function hypervisorSuite(make: Make, leakCheck: LeakCheck): void {
+  const begin = (t: TestContext) => beginWith(t, make, leakCheck);
+  lifeSuite(begin);
+  endSuite(begin);
+  refusalSuite(begin);
 }
 
-async function begin(t: TestContext, make: Make) {
-  const stage = await vmStage(t);
+async function beginWith(t: TestContext, make: Make, leakCheck: LeakCheck) {
+  const stage = await vmStage(t, leakCheck);
   const hypervisor = make(stage);
   const directory = join(stage.root, 'vm');
   stage.atEnd(() => hypervisor.cleanUp(directory));
@@ -32,9 +34,9 @@ async function begin(t: TestContext, make: Make) {
   return { ...stage, hypervisor, directory, spec };
 }
 
-function lifeSuite(make: Make): void {
+function lifeSuite(begin: Begin): void {
   test('a VM boots, takes disks and gives back memory, and is found again by another process', async (t) => {
-    const { hypervisor, spec, root, spawner, directory } = await begin(t, make);
+    const { hypervisor, spec, root, spawner, directory } = await begin(t);
     const vm = await hypervisor.start(spec);
     const agent = await connectAgent({ socketPath: vm.agentSocketPath, deadlineMs: patientMs, fresh: true });
     const { bootId } = agent.hello;
@@ -65,9 +67,9 @@ function lifeSuite(make: Make): void {
   });
 }
 
-function endSuite(make: Make): void {
+function endSuite(begin: Begin): void {
   test('what ends a VM is told: a kill, a stranger, a panic; a stuck guest is ended all the same', async (t) => {
-    const { hypervisor, spec, directory, root } = await begin(t, make);
+    const { hypervisor, spec, directory, root } = await begin(t);
     const killed = await hypervisor.start(spec);
     await killed.kill();
     await killed.kill();
@@ -96,9 +98,9 @@ function endSuite(make: Make): void {
   });
 }
 
-function refusalSuite(make: Make): void {
+function refusalSuite(begin: Begin): void {
   test('what cannot start leaves nothing and says why', async (t) => {
-    const { hypervisor, spec, directory, root } = await begin(t, make);
+    const { hypervisor, spec, directory, root } = await begin(t);
     const broken = join(root, 'broken');
     writeFileSync(broken, 'this is no kernel');
     const image: GuestImage = { ...spec.image, vmlinuxPath: broken, bzImagePath: broken };

@@ -4,6 +4,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { leakCheck } from '../../../test/leaks.ts';
 import { patientMs, runInGuest, testShape, vmStage } from '../testing/vm-stage.ts';
 
 /** Where a share differs from a local file system, and why it must. */
@@ -23,7 +24,7 @@ const capabilities = [
 ];
 
 test('a share behaves in the guest as a file system must: at least 150 checks', async (t) => {
-  const { root, factory, atEnd } = await vmStage(t);
+  const { root, factory, atEnd } = await vmStage(t, leakCheck);
   const direct = factory('direct');
   const directory = join(root, 'p');
   atEnd(() => direct.release(directory));

@@ -1,9 +1,9 @@
 /** A place for tests with real VMs: a root of its own, the hypervisor, the guest image, and what is left afterwards. */
-import { execFileSync } from 'node:child_process';
-import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, symlinkSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { addAddress, addRoute } from '#foundation/linux/addresses.ts';
+import { runCommand } from '#foundation/linux/command.ts';
 import { addVeth, getLink, setLink } from '#foundation/linux/links.ts';
 import {
   currentNamespace,
@@ -14,7 +14,6 @@ import {
 } from '#foundation/linux/namespaces.ts';
 import { openNetlink } from '#foundation/linux/netlink.ts';
 import { createSpawner, type Spawner } from '#foundation/linux/spawn.ts';
-import { leakCheck } from '../../../test/leaks.ts';
 import { connectAgent } from '../agent-client/connect.ts';
 import type { AgentClient } from '../agent-client/types.ts';
 import { createVmFactory, type FactoryDeps } from '../factory/index.ts';
@@ -43,8 +42,11 @@ export interface VmStage {
   atEnd(step: () => Promise<void>): void;
 }
 
+/** Looks what of a root is left on the machine: `leakCheck` of test/leaks.ts, which only tests may import. */
+export type LeakCheck = (root: string) => { assertClean(graceMs?: number): Promise<void> };
+
 /** Makes the place; it is removed after the test, which fails if anything of it is left on the machine. */
-export async function vmStage(t: TestContext): Promise<VmStage> {
+export async function vmStage(t: TestContext, leakCheck: LeakCheck): Promise<VmStage> {
   const root = mkdtempSync('/tmp/skiff-v');
   const leaks = leakCheck(root);
   const spawner = createSpawner();
@@ -103,12 +105,13 @@ function fillNamespace(): void {
 }
 
 /** Makes a container's root of busybox. */
-export function busyboxRoot(root: string): void {
+export async function busyboxRoot(root: string): Promise<void> {
   for (const name of ['bin', 'proc', 'sys', 'dev', 'etc', 'tmp'])
     mkdirSync(join(root, name), { recursive: true });
-  execFileSync('/bin/busybox', ['cp', '/bin/busybox', join(root, 'bin/busybox')]);
-  const names = execFileSync('/bin/busybox', ['--list'], { encoding: 'utf8' }).trim().split('\n');
-  for (const name of names) if (name !== 'busybox') symlinkSync('busybox', join(root, 'bin', name));
+  copyFileSync('/bin/busybox', join(root, 'bin/busybox'));
+  const { stdout } = await runCommand({ file: '/bin/busybox', args: ['--list'] });
+  for (const name of stdout.toString().trim().split('\n'))
+    if (name !== 'busybox') symlinkSync('busybox', join(root, 'bin', name));
 }
 
 /** Runs a program in a container of its own in the guest. */
@@ -130,10 +133,4 @@ export async function runInGuest(
   const output = (await out) + (await errors);
   await agent.deleteContainer(id, { deadlineMs: patientMs });
   return { code, output };
-}
-
-/** An empty file of a size, for disks. */
-export function makeFile(path: string, bytes: number): void {
-  closeSync(openSync(path, 'w'));
-  execFileSync('/usr/bin/truncate', ['-s', String(bytes), path]);
 }

@@ -12,16 +12,20 @@ import {
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { isRunning } from '#foundation/linux/process.ts';
+import { leakCheck } from '../../../../test/leaks.ts';
 import { connectAgent } from '../../agent-client/connect.ts';
 import { patientMs, testShape, vmStage } from '../../testing/vm-stage.ts';
 import { confinementOf, hypervisorSuite } from '../contract-suite.ts';
 import { createQemu } from './driver.ts';
 import { readRecord } from './record.ts';
 
-hypervisorSuite((stage) => createQemu({ spawner: stage.spawner, cacheDirectory: join(stage.root, 'q') }));
+hypervisorSuite(
+  (stage) => createQemu({ spawner: stage.spawner, cacheDirectory: join(stage.root, 'q') }),
+  leakCheck,
+);
 
 test("QEMU runs as nobody, filtered, without a network, and holds nothing of the host's but what it was given", async (t) => {
-  const { hypervisor, image, root, atEnd } = await vmStage(t);
+  const { hypervisor, image, root, atEnd } = await vmStage(t, leakCheck);
   const directory = join(root, 'vm');
   atEnd(() => hypervisor.cleanUp(directory));
   const vm = await hypervisor.start({ id: 'x', directory, image, ...testShape, nics: [], shares: [] });
@@ -50,7 +54,7 @@ test("QEMU runs as nobody, filtered, without a network, and holds nothing of the
 });
 
 test('clones of a template have its memory and their own life; nobody can change the template; nothing of it stays', async (t) => {
-  const { hypervisor, image, root, atEnd } = await vmStage(t);
+  const { hypervisor, image, root, atEnd } = await vmStage(t, leakCheck);
   const at = (name: string) => join(root, name);
   const names = ['source', 'a', 'b'];
   atEnd(async () => {
