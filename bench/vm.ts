@@ -13,7 +13,7 @@ import type { FactoryKind, PodVm, VmFactory } from '#services/vm-runtime/factory
 import { guestImage } from '#services/vm-runtime/guest-image/build.ts';
 import { createQemu } from '#services/vm-runtime/hypervisor/qemu/driver.ts';
 import { buildImage } from '#services/vm-runtime/storage/image.ts';
-import { testImages } from '#services/vm-runtime/testing/guest-vm.ts';
+import { testImages } from '../test/guest-vm.ts';
 import { busyboxRoot, runInGuest } from '#services/vm-runtime/testing/vm-stage.ts';
 import { median, round, table } from './statistics.ts';
 

@@ -116,11 +116,7 @@ const lies: [string, Buffer, RegExp][] = [
   ['a reply to nothing', reply(999, undefined), /not asked/],
   ['a frame of the host', encodeFrame(frameType.call, 1), /type 1/],
   ['an unknown type', encodeFrame(99, 1), /type 99/],
-  [
-    'a length without end',
-    Buffer.from('a502000000000001ffffffff', 'hex'),
-    /4294967295 bytes/,
-  ],
+  ['a length without end', Buffer.from('a502000000000001ffffffff', 'hex'), /4294967295 bytes/],
   ['bytes without frame', Buffer.alloc(64, 7), /begin no frame/],
   ['an end that is none', encodeFrame(frameType.end, 5).fill(0, 12), /without its end/],
   ['too much data', encodeFrame(frameType.data, 5, Buffer.alloc(40_000)), /40000 bytes/],

@@ -12,7 +12,7 @@ import {
 import { basename, dirname } from 'node:path';
 import { test } from 'node:test';
 import { isSkiffError } from '#foundation/base/errors.ts';
-import { testImages } from '../testing/guest-vm.ts';
+import { testImages } from '../../../test/guest-vm.ts';
 import { agentFiles } from './agent.ts';
 import { defaultPackageDirectory, guestImage, verifyGuestImage } from './build.ts';
 import { cpioArchive } from './cpio.ts';

@@ -2,10 +2,14 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { connectAgent } from '../agent-client/connect.ts';
-import type { AgentClient, ConnectAgentOptions } from '../agent-client/types.ts';
-import { guestImage } from '../guest-image/build.ts';
-import { agentPortName } from '../guest-image/types.ts';
+import { connectAgent } from '#services/vm-runtime/agent-client/connect.ts';
+import type {
+  AgentClient,
+  ConnectAgentOptions,
+  GuestProcess,
+} from '#services/vm-runtime/agent-client/types.ts';
+import { guestImage } from '#services/vm-runtime/guest-image/build.ts';
+import { agentPortName } from '#services/vm-runtime/guest-image/types.ts';
 
 /** Where tests keep guest images; they are named by content, and every test takes the same. */
 export const testImages = '/var/cache/skiff/vm/images';
@@ -40,7 +44,12 @@ export async function bootGuest(): Promise<GuestVm> {
   const server = spawn('/usr/lib/qemu/virtiofsd', virtiofsdArguments(directory), { stdio: 'ignore' });
   await sleep(50);
   const start = performance.now();
-  const parameters = [...image.kernelParameters, `tsc_early_khz=${tscKhz()}`, 'console=hvc0'].join(' ');
+  const parameters = [
+    ...image.kernelParameters,
+    `tsc_early_khz=${tscKhz()}`,
+    'tsc=reliable',
+    'console=hvc0',
+  ].join(' ');
   const boot = ['-kernel', image.vmlinuxPath, '-initrd', image.initrdPath, '-append', parameters];
   const qemu = spawn('qemu-system-x86_64', [...qemuArguments(directory), ...boot], { stdio: 'ignore' });
   const exited = new Promise<number | null>((resolve) => qemu.once('exit', (code) => resolve(code)));
@@ -121,7 +130,7 @@ function qemuArguments(directory: string): string[] {
   const machine = 'microvm,x-option-roms=off,isa-serial=off,rtc=on,pit=off,pic=off,memory-backend=mem0';
   const port = `virtserialport,chardev=agent,name=${agentPortName}`;
   return [
-    ['-accel', 'tcg,thread=multi', '-cpu', 'qemu64', '-M', machine, '-m', '256', '-smp', '1'],
+    ['-accel', 'tcg,thread=multi', '-cpu', 'qemu64,+arat', '-M', machine, '-m', '256', '-smp', '1'],
     ['-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none'],
     ['-global', 'virtio-mmio.force-legacy=false'],
     ['-object', 'memory-backend-memfd,id=mem0,size=256M,share=on'],
@@ -184,4 +193,37 @@ export async function textOf(stream: AsyncIterable<Buffer>): Promise<string> {
   const parts: Buffer[] = [];
   for await (const part of stream) parts.push(part);
   return Buffer.concat(parts).toString();
+}
+
+/** Starts a process in a running container. */
+export function execIn(agent: AgentClient, containerId: string, args: string[]): Promise<GuestProcess> {
+  const process = JSON.stringify(testProcess(args));
+  // 50 at once take a while on a busy machine under emulation.
+  return agent.exec({ containerId, process, terminal: false }, { deadlineMs: 120_000 });
+}
+
+/** Runs `work` beside a container that does nothing; `run` starts processes in it. */
+export async function inContainer(
+  agent: AgentClient,
+  id: string,
+  work: (run: (args: string[]) => Promise<GuestProcess>) => Promise<void>,
+  wish: TestContainer = {},
+): Promise<void> {
+  const config = testConfig(['sleep', '1000'], wish);
+  await agent.createContainer({ id, config, terminal: false, noInput: true });
+  await agent.startContainer(id);
+  try {
+    await work((args) => execIn(agent, id, args));
+  } finally {
+    await agent.deleteContainer(id);
+  }
+}
+
+/** Waits for a process and its output, and releases it. */
+export async function outputOf(process: GuestProcess): Promise<{ code: number; out: string; err: string }> {
+  const streams = [textOf(process.stdout), textOf(process.stderr)];
+  const [out = '', err = ''] = await Promise.all(streams);
+  const { code } = await process.exited;
+  await process.release();
+  return { code, out, err };
 }
