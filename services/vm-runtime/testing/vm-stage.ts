@@ -22,7 +22,7 @@ import { guestImage } from '../guest-image/build.ts';
 import type { GuestImage } from '../guest-image/types.ts';
 import { createQemu } from '../hypervisor/qemu/driver.ts';
 import type { Hypervisor } from '../hypervisor/types.ts';
-import { type TestContainer, testConfig, testImages, textOf } from '../../../test/guest-vm.ts';
+import { type TestContainer, testConfig, testImages, textOf } from './guest-config.ts';
 
 /** The size of the tests' VMs. */
 export const testShape = { vcpus: 1, memoryBytes: 256 * 1024 * 1024 };
