@@ -33,6 +33,8 @@ export interface ExecRequest {
   fds: Readonly<Record<number, number>>;
   /** A terminal's path; the runtime process gets it as its controlling terminal. */
   terminal?: string;
+  /** Where the runtime sends the command's terminal, in place of `terminal`: see the feature `execConsoleSocket`. */
+  consoleSocket?: string;
 }
 
 /** A runtime process that runs a command. */
@@ -92,6 +94,8 @@ export interface RuntimeFeatures {
   checkpoint: boolean;
   /** Takes a compiled filter from the annotation `run.oci.seccomp_bpf_data`. */
   compiledSeccomp: boolean;
+  /** `exec` in the foreground takes `--console-socket`. */
+  execConsoleSocket: boolean;
 }
 
 /** Where a container's files are while it runs. */

@@ -18,21 +18,25 @@ const O_CLOEXEC = 0o2000000;
 /** <asm-generic/ioctls.h>. */
 const TIOCSWINSZ = 0x5414;
 
-/** A terminal; its other end is for a program to open. */
+/** Our end of a terminal. */
 export interface Terminal {
-  /** The path that the program opens: `/dev/pts/7`. */
-  readonly path: string;
   /** What the program writes comes out here, and what is written here is its input. Owns the descriptor. */
   readonly stream: ReadStream;
   /** In character cells; zeros are ignored. */
   resize(size: { width: number; height: number }): void;
 }
 
+/** A terminal of ours; its other end is for a program to open. */
+export interface OwnTerminal extends Terminal {
+  /** The path that the program opens: `/dev/pts/7`. */
+  readonly path: string;
+}
+
 /**
  * Opens a new terminal, in raw mode: bytes pass as they are, since what is run on it (an OCI runtime) has a second
  * terminal for the program, which echoes and edits. The caller destroys its stream.
  */
-export function openTerminal(): Terminal {
+export function openTerminal(): OwnTerminal {
   const fd = check(posixOpenpt(O_RDWR | O_NOCTTY | O_CLOEXEC), 'Cannot open a terminal');
   try {
     check(grantpt(fd), 'Cannot open a terminal');
@@ -40,19 +44,23 @@ export function openTerminal(): Terminal {
     makeRaw(fd);
     const name = Buffer.alloc(64);
     check(-ptsname_r(fd, name, name.length), 'Cannot find the name of a terminal');
-    const stream = new ReadStream(fd);
-    return {
-      path: name.toString('utf8', 0, name.indexOf(0)),
-      stream,
-      resize: ({ width, height }) => {
-        // Too late when the session has ended: the number may be another file's by then.
-        if (!stream.destroyed) setSize(fd, width, height);
-      },
-    };
+    return { path: name.toString('utf8', 0, name.indexOf(0)), ...terminalOf(fd) };
   } catch (error) {
     closeSync(fd);
     throw error;
   }
+}
+
+/** The terminal whose master is `fd`; its stream owns the descriptor. */
+export function terminalOf(fd: number): Terminal {
+  const stream = new ReadStream(fd);
+  return {
+    stream,
+    resize: ({ width, height }) => {
+      // Too late when the session has ended: the number may be another file's by then.
+      if (!stream.destroyed) setSize(fd, width, height);
+    },
+  };
 }
 
 /**

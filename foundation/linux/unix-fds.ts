@@ -5,18 +5,21 @@
 import { closeSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { SkiffError } from '#foundation/base/errors.ts';
-import { addressOf, check, declare } from './libc.ts';
+import { addressOf, check, declare, lastError } from './libc.ts';
 
 const socket2 = declare('int socket(int domain, int type, int protocol)');
 const bind2 = declare('int bind(int fd, void *address, unsigned int length)');
 const listen2 = declare('int listen(int fd, int backlog)');
 const connect2 = declare('int connect(int fd, void *address, unsigned int length)');
+const recvmsg2 = declare('long recvmsg(int fd, void *message, int flags)');
 const sendmsg2 = declare('long sendmsg(int fd, void *message, int flags)');
 
 const AF_UNIX = 1;
 const SOCK_STREAM_CLOEXEC = 1 | 0o2000000;
 const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
+const MSG_DONTWAIT = 0x40;
+const MSG_CMSG_CLOEXEC = 0x40000000;
 /** Bytes of `sun_path` less the NUL: unix(7). */
 const longestPath = 107;
 
@@ -76,6 +79,40 @@ export function sendDescriptors(socket: Socket, text: string, fds: readonly numb
   message.writeBigUInt64LE(BigInt(control.length), 40);
   const sent = check(sendmsg2(fd, message, 0x4000 /* MSG_NOSIGNAL */), 'Cannot send descriptors');
   if (sent < bytes.length) throw new SkiffError('UNAVAILABLE', 'Cannot send descriptors: the socket is full');
+}
+
+/**
+ * Receives a descriptor that was sent over a unix socket, with the text beside it dropped.
+ *
+ * @param socket paused since it was accepted (`pauseOnConnect`): what Node reads itself loses its descriptors.
+ * @returns the descriptor, closed on exec; the caller closes it. Undefined while nothing has come.
+ * @throws SkiffError FAILED_PRECONDITION if the other side left without sending one.
+ */
+export function receiveDescriptor(socket: Socket): number | undefined {
+  const fd = descriptorOf(socket);
+  if (fd === undefined) throw new SkiffError('FAILED_PRECONDITION', 'Cannot receive: the socket is closed');
+  const bytes = Buffer.alloc(4096);
+  const vector = Buffer.alloc(16);
+  vector.writeBigUInt64LE(addressOf(bytes), 0);
+  vector.writeBigUInt64LE(BigInt(bytes.length), 8);
+  const control = Buffer.alloc(24); // struct cmsghdr, and one descriptor with its padding.
+  const message = Buffer.alloc(56); // struct msghdr
+  message.writeBigUInt64LE(addressOf(vector), 16);
+  message.writeBigUInt64LE(1n, 24);
+  message.writeBigUInt64LE(addressOf(control), 32);
+  message.writeBigUInt64LE(BigInt(control.length), 40);
+  const received = recvmsg2(fd, message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (received < 0) {
+    const error = lastError('Cannot receive a descriptor');
+    if (error.errno === 'EAGAIN') return undefined;
+    throw error;
+  }
+  const isDescriptor =
+    message.readBigUInt64LE(40) >= 20n &&
+    control.readInt32LE(8) === SOL_SOCKET &&
+    control.readInt32LE(12) === SCM_RIGHTS;
+  if (isDescriptor) return control.readInt32LE(16);
+  throw new SkiffError('FAILED_PRECONDITION', 'The other side sent no descriptor');
 }
 
 /** The descriptor behind a socket of Node's, which Node does not tell officially. */

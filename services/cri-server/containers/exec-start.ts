@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ProcessSpec } from '#contracts/oci/runtime.ts';
+import type { ExecRequest } from '#contracts/oci/runtime-driver.ts';
 import { SkiffError } from '#foundation/base/errors.ts';
 import { identify, killProcessTree } from '#foundation/linux/process.ts';
 import type { Core } from './deps.ts';
@@ -33,13 +34,13 @@ export interface RunningExec {
  * Starts a command.
  *
  * @param fds our descriptors for it, by its numbers.
- * @param terminal the path of a terminal in place of `fds`.
+ * @param terminal a terminal in place of `fds`: the path of ours, or of a socket that the runtime sends its own to.
  */
 export async function startExec(
   core: Core,
   { containerId, command, tty }: ExecCommand,
   fds: Readonly<Record<number, number>>,
-  terminal?: string,
+  terminal: Pick<ExecRequest, 'terminal' | 'consoleSocket'> = {},
 ): Promise<RunningExec> {
   if (command.length === 0) throw new SkiffError('INVALID_ARGUMENT', 'there is no command');
   const container = core.table.get(containerId);
@@ -55,7 +56,7 @@ export async function startExec(
     processPath: `${base}.json`,
     pidPath: `${base}.pid`,
     fds,
-    ...(terminal === undefined ? {} : { terminal }),
+    ...terminal,
   };
   const cleanUp = () => {
     for (const path of [request.processPath, request.pidPath]) rmSync(path, { force: true });

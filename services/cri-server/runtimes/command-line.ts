@@ -157,6 +157,7 @@ async function exec(
       'exec',
       '--process', request.processPath,
       '--pid-file', request.pidPath,
+      ...(request.consoleSocket === undefined ? [] : ['--console-socket', request.consoleSocket]),
       request.id,
     ], // biome-ignore format: options stand beside their values
     env: runtimeEnv(),

@@ -238,6 +238,8 @@ function featuresOf(name: string, about: string, mappedRoots: boolean): RuntimeF
     // crun can be built without: Debian's is.
     checkpoint: name === 'runc' || /\+CRIU\b/.test(about),
     compiledSeccomp: name === 'crun' && atLeast(1, 5),
+    // runc takes the option only with --detach, which leaves nobody to tell the exit code.
+    execConsoleSocket: name === 'crun',
   };
 }
 

@@ -1,16 +1,22 @@
 /**
  * Interactive commands. The OCI runtime runs the command in the foreground, so its exit code is exact and the
- * command ends with the session; pipes or a terminal of ours are its standard streams.
+ * command ends with the session; pipes or a terminal are its standard streams.
  */
-import { closeSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { closeSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { wrapError } from '#foundation/base/errors.ts';
+import { listenForTerminal } from '#foundation/linux/console-socket.ts';
 import { openPipe, pipeStream } from '#foundation/linux/spawn.ts';
 import { openTerminal, resizeTerminalOf, type Terminal } from '#foundation/linux/terminal.ts';
 import type { SessionStreams } from '../../ports.ts';
 import type { Core } from '../deps.ts';
 import { type ExecCommand, type RunningExec, startExec } from '../exec-start.ts';
 import { pumpIn, pumpOut } from './pump.ts';
+
+/** Milliseconds after a command's end in which its terminal, sent before, is looked for. */
+const sentBeforeEndMs = 1000;
 
 /** Runs a command for a client. @returns its exit code. */
 export async function exec(core: Core, command: ExecCommand, streams: SessionStreams): Promise<number> {
@@ -47,10 +53,37 @@ async function withPipes(core: Core, command: ExecCommand, streams: SessionStrea
   }
 }
 
-async function withTerminal(core: Core, command: ExecCommand, streams: SessionStreams): Promise<number> {
+function withTerminal(core: Core, command: ExecCommand, streams: SessionStreams): Promise<number> {
+  const { record } = core.table.get(command.containerId);
+  const { features } = core.runtimes.driver(record.runtime);
+  return (features.execConsoleSocket ? withSentTerminal : withOwnTerminal)(core, command, streams);
+}
+
+/** The runtime sends the command's terminal and does not stand between: crun's relay loses output at the end. */
+async function withSentTerminal(core: Core, command: ExecCommand, streams: SessionStreams): Promise<number> {
+  const directory = join(core.paths.run, 'exec');
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  using socket = await listenForTerminal(join(directory, `${randomBytes(8).toString('hex')}.sock`));
+  const running = await startExec(core, command, {}, { consoleSocket: socket.path });
+  // The end may be seen before the terminal that was sent in time.
+  const ended = running.exited.then(() => sleep(sentBeforeEndMs));
+  const terminal = await Promise.race([socket.terminal, ended]);
+  if (terminal === undefined) return (await running.exited).code;
+  try {
+    if (streams.stdin !== undefined) pumpIn(streams.stdin, terminal.stream, false);
+    void followSizes(streams, (size) => terminal.resize(size));
+    return await untilEnd(running, streams, [pumpOut(terminal.stream, streams.stdout, running.exited)]);
+  } finally {
+    streams.stdin?.unpipe(terminal.stream);
+    terminal.stream.destroy();
+  }
+}
+
+/** The runtime gets a terminal of ours and carries bytes between it and the command's. */
+async function withOwnTerminal(core: Core, command: ExecCommand, streams: SessionStreams): Promise<number> {
   const terminal = openTerminal();
   try {
-    const running = await startExec(core, command, {}, terminal.path);
+    const running = await startExec(core, command, {}, { terminal: terminal.path });
     // A terminal has no half-close: a client that wants to end the input sends ^D.
     if (streams.stdin !== undefined) pumpIn(streams.stdin, terminal.stream, false);
     void followSizes(streams, (size) => resize(terminal, running, size));
@@ -61,10 +94,7 @@ async function withTerminal(core: Core, command: ExecCommand, streams: SessionSt
   }
 }
 
-/**
- * The terminal of ours is what the runtime reads at its start; the command has one of its own, to which crun does
- * not pass on later sizes.
- */
+/** The terminal of ours is what the runtime reads at its start; the command has one of its own. */
 async function resize(
   terminal: Terminal,
   running: RunningExec,

@@ -110,6 +110,25 @@ test('a terminal has the size the client sends, and a client that leaves ends th
   assert.doesNotMatch((await fixture.exec(containerId, 'ps')).stdout, /sleep 88/);
 });
 
+test('what a command writes to its terminal and ends comes whole, also of many at once', async (t) => {
+  const fixture = await openFixture(t);
+  const containerId = await fixture.run('sleep 100');
+  const runtime = streamingRuntime(fixture.containers.core);
+  const command = ['sh', '-c', 'echo first; head -c 3000 /dev/zero | tr "\\0" x; echo last; exit 5'];
+  const one = async () => {
+    const out = collector();
+    const code = await runtime.exec({ containerId, command, tty: true }, session({ stdout: out.stream }));
+    return [code, out.text()];
+  };
+  const whole = [5, `first\r\n${'x'.repeat(3000)}last\r\n`];
+  for (let round = 0; round < 8; round += 1)
+    for (const each of await Promise.all(Array.from({ length: 5 }, one))) assert.deepEqual(each, whole);
+  await assert.rejects(
+    runtime.exec({ containerId, command: ['nothere'], tty: true }, session()),
+    /not found/,
+  );
+});
+
 test('attach joins the streams of the process and closes its stdin once', async (t) => {
   const fixture = await openFixture(t);
   const runtime = streamingRuntime(fixture.containers.core);
