@@ -13,8 +13,8 @@ import type { FactoryKind, PodVm, VmFactory } from '#services/vm-runtime/factory
 import { guestImage } from '#services/vm-runtime/guest-image/build.ts';
 import { createQemu } from '#services/vm-runtime/hypervisor/qemu/driver.ts';
 import { buildImage } from '#services/vm-runtime/storage/image.ts';
-import { testImages } from '../test/guest-vm.ts';
 import { busyboxRoot, runInGuest } from '#services/vm-runtime/testing/vm-stage.ts';
+import { testImages } from '../test/guest-vm.ts';
 import { median, round, table } from './statistics.ts';
 
 const [, , rounds = '5', idleVms = '3'] = process.argv;

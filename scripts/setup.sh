@@ -50,6 +50,7 @@ test_packages='
 /sbin/ip:iproute2
 /sbin/depmod:kmod
 /usr/bin/kubectl:kubernetes-client
+/usr/bin/podman:podman
 '
 
 missing() {

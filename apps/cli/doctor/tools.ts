@@ -2,7 +2,8 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { isSkiffError, messageOf } from '#foundation/base/errors.ts';
 import { tryCommand } from '#foundation/linux/command.ts';
-import { broken, type Check, type Finding, fine, lacking } from './check.ts';
+import { vmProgram } from '../node/vm.ts';
+import { broken, type Check, fine, lacking } from './check.ts';
 
 /** The first line that a program prints of its version; undefined if it is not there or fails. */
 async function versionOf(file: string, args = ['--version']): Promise<string | undefined> {
@@ -83,9 +84,15 @@ export const checkImageTools: Check = async () => {
 
 export const checkHypervisor: Check = async () => {
   const version = await versionOf('qemu-system-x86_64');
-  const finding: Finding =
-    version === undefined
-      ? lacking('qemu', 'not found', 'skiff setup vm (for pods with runtimeClassName: vm)')
-      : fine('qemu', version.replace('QEMU emulator version ', ''));
-  return [finding];
+  if (version === undefined)
+    return [lacking('qemu', 'not found', 'skiff setup vm (for pods with runtimeClassName: vm)')];
+  // Asks the runtime of VM pods itself; it boots none.
+  const { exitCode, stderr } = await tryCommand({ file: vmProgram, args: ['check'] });
+  const missing = stderr.trim().replace(/^skiff-vm: /, '');
+  return [
+    fine('qemu', version.replace('QEMU emulator version ', '')),
+    exitCode === 0
+      ? fine('vm pods', 'all that they need is here')
+      : lacking('vm pods', missing, 'skiff setup vm (for pods with runtimeClassName: vm)'),
+  ];
 };

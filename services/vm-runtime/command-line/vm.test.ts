@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { RuntimeSpec } from '#contracts/oci/runtime.ts';
-import { ociStage, until } from '../testing/oci-stage.ts';
+import { ociStage, until } from '../../../test/vm/oci-stage.ts';
 
 const inPod = (pod: string) => (spec: RuntimeSpec) => {
   spec.annotations = {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ContainerState, PodState } from '#contracts/vm/supervisor_pb.ts';
-import { openTestPod } from '../testing/pod-fixture.ts';
+import { openTestPod } from '../../../test/vm/pod-fixture.ts';
 
 test('a new supervisor finds the VM, its containers, commands and streams again', async (t) => {
   const pod = await openTestPod(t);

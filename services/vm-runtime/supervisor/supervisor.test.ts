@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { ContainerState, EventKind, PodState } from '#contracts/vm/supervisor_pb.ts';
 import { isSkiffError, SkiffError } from '#foundation/base/errors.ts';
-import { openTestPod, type TestPod } from '../testing/pod-fixture.ts';
+import { openTestPod, type TestPod } from '../../../test/vm/pod-fixture.ts';
 import { containerDirectory } from './paths.ts';
 
 async function until(what: () => boolean | Promise<boolean>): Promise<void> {

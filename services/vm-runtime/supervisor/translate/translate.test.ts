@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import type { RuntimeSpec, SpecMount } from '#contracts/oci/runtime.ts';
 import { isSkiffError } from '#foundation/base/errors.ts';
 import { mount, unmount } from '#foundation/linux/mount.ts';
-import { testSpec } from '../../testing/pod-fixture.ts';
+import { testSpec } from '../../../../test/vm/pod-fixture.ts';
 import { type PodFacts, planContainer } from './index.ts';
 
 const facts: PodFacts = {

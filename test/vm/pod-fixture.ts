@@ -6,14 +6,14 @@ import type { TestContext } from 'node:test';
 import type { RuntimeSpec } from '#contracts/oci/runtime.ts';
 import { Supervisor } from '#contracts/vm/supervisor_pb.ts';
 import { openLeanChannel } from '#foundation/grpc/lean-client.ts';
-import { leakCheck } from '../../../test/leaks.ts';
-import type { SupervisorClient } from '../command-line/context.ts';
-import { makePod, type PodWish } from '../command-line/pod.ts';
-import { shimProgram } from '../shim/build.ts';
-import type { SupervisorDeps } from '../supervisor/core.ts';
-import { containerDirectory, type PodPaths } from '../supervisor/paths.ts';
-import { loadRecord, type PodConfig } from '../supervisor/records.ts';
-import { type RunningSupervisor, startSupervisor } from '../supervisor/supervisor.ts';
+import type { SupervisorClient } from '#services/vm-runtime/command-line/context.ts';
+import { makePod, type PodWish } from '#services/vm-runtime/command-line/pod.ts';
+import { shimProgram } from '#services/vm-runtime/shim/build.ts';
+import type { SupervisorDeps } from '#services/vm-runtime/supervisor/core.ts';
+import { containerDirectory, type PodPaths } from '#services/vm-runtime/supervisor/paths.ts';
+import { loadRecord, type PodConfig } from '#services/vm-runtime/supervisor/records.ts';
+import { type RunningSupervisor, startSupervisor } from '#services/vm-runtime/supervisor/supervisor.ts';
+import { leakCheck } from '../leaks.ts';
 import { type FakeGuest, fakeGuest } from './fake-guest.ts';
 
 /** Where tests keep what is built once. */

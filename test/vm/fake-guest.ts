@@ -14,10 +14,10 @@ import type {
   GuestExit,
   GuestProcess,
   GuestProcessState,
-} from '../agent-client/types.ts';
-import type { PodVm, PodVmRequest, VmFactory } from '../factory/types.ts';
-import type { Vm, VmEnd } from '../hypervisor/types.ts';
-import type { Share, ShareEntry } from '../storage/types.ts';
+} from '#services/vm-runtime/agent-client/types.ts';
+import type { PodVm, PodVmRequest, VmFactory } from '#services/vm-runtime/factory/types.ts';
+import type { Vm, VmEnd } from '#services/vm-runtime/hypervisor/types.ts';
+import type { Share, ShareEntry } from '#services/vm-runtime/storage/types.ts';
 
 /** A fake guest and what a test may do to it. */
 export interface FakeGuest {
@@ -57,7 +57,6 @@ interface FakeProcess {
 const numbers: Record<string, number> = constants.signals;
 
 /** Makes a guest with nothing in it. */
-// biome-ignore lint/complexity/noExcessiveLinesPerFunction: a list of small closures over the same few maps
 export function fakeGuest(): FakeGuest {
   const processes = new Map<number, FakeProcess>();
   const containers = new Map<
@@ -188,7 +187,6 @@ export function fakeGuest(): FakeGuest {
       process.counts[stream] = count;
     },
   });
-  // biome-ignore lint/complexity/noExcessiveLinesPerFunction: one line or two for each call of the contract
   const agent = (): AgentClient =>
     ({
       hello: {
@@ -339,20 +337,11 @@ function fakeVm(ended: Promise<VmEnd>): Vm {
     directory: '',
     memoryBytes: 512 * 1024 * 1024,
     vcpus: 1,
-    agentSocketPath: '',
     consolePath: '',
     ended,
-    addDisk: async () => {},
-    removeDisk: async () => {},
     setMemory: async () => {},
-    usage: async () => ({ memoryBytes: 0, residentBytes: 0, cpuMs: 0 }),
-    pause: async () => {},
-    resume: async () => {},
-    ping: async () => 0,
     powerOff: async () => {},
-    kill: async () => {},
     release: () => {},
-    async [Symbol.asyncDispose]() {},
   } as unknown as Vm;
 }
 

@@ -5,12 +5,12 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { RuntimeSpec } from '#contracts/oci/runtime.ts';
-import { makeBusyboxRoot } from '../../../test/containers-fixture.ts';
-import { leakCheck } from '../../../test/leaks.ts';
+import { makeBusyboxRoot } from '../containers-fixture.ts';
+import { leakCheck } from '../leaks.ts';
 import { testSpec } from './pod-fixture.ts';
 
 /** The program. */
-export const skiffVm = fileURLToPath(new URL('../../../skiff-vm', import.meta.url));
+export const skiffVm = fileURLToPath(new URL('../../skiff-vm', import.meta.url));
 /** Milliseconds for whatever needs a boot, on a machine that is busy with other tests. */
 export const patientMs = 120_000;
 
