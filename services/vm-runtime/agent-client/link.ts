@@ -156,8 +156,10 @@ function dispatcher({ calls, streams, listeners, early, lastCall }: Receivers): 
     const waiting = calls.get(id);
     // The caller of a late one has gone.
     if (waiting === undefined) return spend();
+    // First: where it cannot be read, the end of the connection is told to whoever waits.
+    const reply = decode(ReplySchema, payload);
     calls.delete(id);
-    waiting.resolve(decode(ReplySchema, payload));
+    waiting.resolve(reply);
   };
   const takeEvent = ({ payload }: Frame) => {
     spend();
