@@ -123,3 +123,20 @@ export function outputPipe(limit: number): OutputPipe {
     close: () => stream.destroy(),
   };
 }
+
+/**
+ * Reads what a process that may live long writes, so that it never waits, without keeping this process alive.
+ *
+ * @param limit characters that are kept, of the end.
+ * @returns tells what is kept.
+ */
+export function lastWords(fd: number, limit: number): () => string {
+  let text = '';
+  const stream = pipeStream(fd, 'read');
+  stream.on('data', (chunk: Buffer) => {
+    text = (text + chunk.toString('latin1')).slice(-limit);
+  });
+  stream.on('error', () => {});
+  stream.unref();
+  return () => text.trim();
+}

@@ -1,7 +1,8 @@
 /** The socket where plugins that were started by somebody else connect. */
 import { chmodSync, mkdirSync, rmSync } from 'node:fs';
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
+import { answers } from '#foundation/base/answers.ts';
 import { errnoOf, SkiffError, wrapError } from '#foundation/base/errors.ts';
 
 /**
@@ -51,16 +52,5 @@ function listenOn(server: Server, path: string): Promise<void> {
       server.off('error', reject);
       resolve();
     });
-  });
-}
-
-function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', () => resolve(false));
   });
 }

@@ -1,7 +1,7 @@
 /** Starts supervisors. Any number of commands may want the same one: its lock lets one live, the others wait for it. */
 import { readFileSync, statSync } from 'node:fs';
-import { connect } from 'node:net';
 import { fileURLToPath } from 'node:url';
+import { answers } from '#foundation/base/answers.ts';
 import { SkiffError } from '#foundation/base/errors.ts';
 import type { PodPaths } from '../supervisor/paths.ts';
 
@@ -57,18 +57,6 @@ export async function ensureSupervisor(context: LaunchContext, pod: PodPaths): P
     if (performance.now() > end) throw unavailable(pod, `it did not serve within ${serveMs / 1000} s`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
-}
-
-/** Whether somebody listens. */
-function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', () => resolve(false));
-  });
 }
 
 function exists(path: string): boolean {

@@ -18,7 +18,8 @@ import { undoStack } from '#foundation/base/undo.ts';
 import { confinedCommand } from '#foundation/linux/confined.ts';
 import { bindMount, MountFlag, mount, mountsBelow, unmount } from '#foundation/linux/mount.ts';
 import { identify, isRunning, killProcessTree, type ProcessIdentity } from '#foundation/linux/process.ts';
-import { type ExitStatus, openPipe, pipeStream, type Spawner } from '#foundation/linux/spawn.ts';
+import { openPipe, type Spawner } from '#foundation/linux/spawn.ts';
+import { lastWords } from '#foundation/linux/spawn-command.ts';
 import { connectUnix, listenUnix } from '#foundation/linux/unix-fds.ts';
 import { addEntry, clearEntries, removeEntry } from './entries.ts';
 import { type Share, type ShareRequest, shareTag } from './types.ts';
@@ -145,7 +146,9 @@ function startServer(
     const identity = identify(child.pid);
     if (identity === undefined) throw new SkiffError('FAILED_PRECONDITION', 'the file server ended at once');
     // It listens already, so this waits for nobody; if the server fails the connection ends.
-    return { identity, connection: connectUnix(files.socket), ended: listen(output.read, child.exited) };
+    const connection = connectUnix(files.socket);
+    const said = lastWords(output.read, saidBytes);
+    return { identity, connection, ended: child.exited.then(({ code }) => ({ code, said: said() })) };
   } catch (error) {
     closeSync(output.read);
     throw error;
@@ -154,18 +157,6 @@ function startServer(
     closeSync(listening);
     rmSync(files.socket, { force: true });
   }
-}
-
-/** Reads what the server writes, and tells its end with the last of it. */
-function listen(fd: number, exited: Promise<ExitStatus>): Share['ended'] {
-  let text = '';
-  const stream = pipeStream(fd, 'read');
-  stream.on('data', (chunk: Buffer) => {
-    text = (text + chunk.toString('latin1')).slice(-saidBytes);
-  });
-  stream.on('error', () => {});
-  stream.unref();
-  return exited.then(({ code }) => ({ code, said: text.trim() }));
 }
 
 /**

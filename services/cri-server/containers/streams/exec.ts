@@ -69,14 +69,7 @@ async function withSentTerminal(core: Core, command: ExecCommand, streams: Sessi
   const ended = running.exited.then(() => sleep(sentBeforeEndMs));
   const terminal = await Promise.race([socket.terminal, ended]);
   if (terminal === undefined) return (await running.exited).code;
-  try {
-    if (streams.stdin !== undefined) pumpIn(streams.stdin, terminal.stream, false);
-    void followSizes(streams, (size) => terminal.resize(size));
-    return await untilEnd(running, streams, [pumpOut(terminal.stream, streams.stdout, running.exited)]);
-  } finally {
-    streams.stdin?.unpipe(terminal.stream);
-    terminal.stream.destroy();
-  }
+  return carry(running, terminal, streams, (size) => terminal.resize(size));
 }
 
 /** The runtime gets a terminal of ours and carries bytes between it and the command's. */
@@ -84,13 +77,27 @@ async function withOwnTerminal(core: Core, command: ExecCommand, streams: Sessio
   const terminal = openTerminal();
   try {
     const running = await startExec(core, command, {}, { terminal: terminal.path });
-    // A terminal has no half-close: a client that wants to end the input sends ^D.
-    if (streams.stdin !== undefined) pumpIn(streams.stdin, terminal.stream, false);
-    void followSizes(streams, (size) => resize(terminal, running, size));
-    return await untilEnd(running, streams, [pumpOut(terminal.stream, streams.stdout, running.exited)]);
+    return await carry(running, terminal, streams, (size) => resize(terminal, running, size));
   } finally {
-    streams.stdin?.unpipe(terminal.stream);
     terminal.stream.destroy();
+  }
+}
+
+/** Carries bytes and sizes between a client and a terminal until the command has ended; destroys the stream. */
+async function carry(
+  running: RunningExec,
+  { stream }: Terminal,
+  streams: SessionStreams,
+  resizeTo: (size: { width: number; height: number }) => void | Promise<void>,
+): Promise<number> {
+  try {
+    // A terminal has no half-close: a client that wants to end the input sends ^D.
+    if (streams.stdin !== undefined) pumpIn(streams.stdin, stream, false);
+    void followSizes(streams, resizeTo);
+    return await untilEnd(running, streams, [pumpOut(stream, streams.stdout, running.exited)]);
+  } finally {
+    streams.stdin?.unpipe(stream);
+    stream.destroy();
   }
 }
 

@@ -9,7 +9,8 @@ import { type UndoStack, undoStack } from '#foundation/base/undo.ts';
 import { confinedCommand } from '#foundation/linux/confined.ts';
 import { inNewNamespaces } from '#foundation/linux/namespaces.ts';
 import { identify, type ProcessIdentity } from '#foundation/linux/process.ts';
-import { type ExitStatus, openPipe, pipeStream, type Spawner } from '#foundation/linux/spawn.ts';
+import { type ExitStatus, openPipe, type Spawner } from '#foundation/linux/spawn.ts';
+import { lastWords } from '#foundation/linux/spawn-command.ts';
 import { listenUnix } from '#foundation/linux/unix-fds.ts';
 import type { VmNic, VmShare } from '../types.ts';
 import { type Machine, type MachineFds, machineArguments } from './arguments.ts';
@@ -58,7 +59,7 @@ export async function launch(deps: LaunchDeps, request: Launch): Promise<Launche
   const args = machineArguments({ ...machine, nics, shares }, fds.numbers);
   const output = openPipe();
   ours.defer('close the output', () => closeSync(output.write));
-  const heard = listen(output.read);
+  const heard = lastWords(output.read, saidBytes);
   const [file, ...rest] = [...wrapper(deps, request), deps.program, ...args];
   try {
     const child = inNewNamespaces(['net', 'ipc'], () =>
@@ -137,16 +138,4 @@ function kvmGroup(): number {
 function userOf(directory: string): number {
   const hash = createHash('sha256').update(directory).digest();
   return 2_000_000_000 + (hash.readUInt32BE(0) % 100_000_000);
-}
-
-/** Reads what a process writes, without letting it wait, and keeps the end. */
-function listen(fd: number): () => string {
-  let text = '';
-  const stream = pipeStream(fd, 'read');
-  stream.on('data', (chunk: Buffer) => {
-    text = (text + chunk.toString('latin1')).slice(-saidBytes);
-  });
-  stream.on('error', () => {});
-  stream.unref();
-  return () => text.trim();
 }
