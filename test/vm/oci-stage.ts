@@ -55,11 +55,20 @@ export interface PodDescription {
   socket: string;
 }
 
-/** Waits until something is so. */
-export async function until(what: () => boolean, name: string, ms = patientMs): Promise<void> {
-  const end = performance.now() + ms;
+/**
+ * Waits until something is so.
+ * @param shown what there is instead, for the error
+ */
+export async function until(
+  what: () => boolean,
+  name: string,
+  shown: () => string = () => '',
+): Promise<void> {
+  const end = performance.now() + patientMs;
   while (!what()) {
-    if (performance.now() > end) throw new Error(`${name} did not happen within ${ms / 1000} s`);
+    if (performance.now() > end) {
+      throw new Error(`${name} did not happen within ${patientMs / 1000} s ${shown()}`.trim());
+    }
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }

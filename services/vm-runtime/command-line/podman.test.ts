@@ -48,5 +48,5 @@ test('podman from Debian runs, execs in, stops and removes a container with this
   assert.equal(podman('inspect', '-f', '{{.State.ExitCode}}', 'w').out.trim(), '137');
   assert.equal(podman('rm', 'w').code, 0);
   // podman's own clean-up, which runs beside, may delete it first.
-  await until(() => readdirSync(join(state, '.pods')).length === 0, 'the end of the VM', 20_000);
+  await until(() => readdirSync(join(state, '.pods')).length === 0, 'the end of the VM');
 });
