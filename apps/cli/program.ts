@@ -239,6 +239,9 @@ function nodeVerbs(program: Command): void {
     .description('judge a CRI runtime by its answers')
     .option('--endpoint <address>', "unix:///run/containerd/containerd.sock; this node's unless told")
     .option('--only <text>', 'only rules whose name contains this')
+    .option('--handler <name>', "the runtime handler to judge, e.g. vm; the server's default unless told")
+    .option('--patience <factor>', 'how many times as long as usual everything may take')
+    .option('--at-once <rules>', 'rules at a time; 4 unless told')
     .action(action(() => import('./verbs/conformance.ts')));
   program
     .command('setup [what]')

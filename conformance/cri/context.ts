@@ -37,6 +37,10 @@ export interface Session {
   images: Record<string, string>;
   /** `runtimeName` and `runtimeVersion` of Version. */
   runtime: { name: string; version: string };
+  /** The runtime handler that pods get unless a rule names one; empty for the server's default. */
+  handler: string;
+  /** How many times as long as usual everything may take. */
+  patience: number;
 }
 
 /** How a command in a container ended. */
@@ -131,6 +135,7 @@ type Base = Session & Pick<Context, 'directory' | 'signal' | 'unique' | 'defer'>
 
 function podHelpers(base: Base): Pick<Context, 'pod' | 'podConfig' | 'logFile' | 'eventually'> {
   const { runtime } = base.cri;
+  const timeoutMs = 60_000 * base.patience;
   const podConfig = (fields: PodFields = {}): PodFields => {
     const logDirectory = join(base.directory, base.unique('logs'));
     mkdirSync(logDirectory);
@@ -151,15 +156,12 @@ function podHelpers(base: Base): Pick<Context, 'pod' | 'podConfig' | 'logFile' |
   };
   return {
     podConfig,
-    pod: async (fields = {}, runtimeHandler = '') => {
+    pod: async (fields = {}, runtimeHandler = base.handler) => {
       const config = podConfig(fields);
-      const { podSandboxId: id } = await runtime.runPodSandbox(
-        { config, runtimeHandler },
-        { timeoutMs: 60_000 },
-      );
+      const { podSandboxId: id } = await runtime.runPodSandbox({ config, runtimeHandler }, { timeoutMs });
       base.defer(async () => {
-        await unlessAbsent(runtime.stopPodSandbox({ podSandboxId: id }, { timeoutMs: 60_000 }));
-        await unlessAbsent(runtime.removePodSandbox({ podSandboxId: id }, { timeoutMs: 60_000 }));
+        await unlessAbsent(runtime.stopPodSandbox({ podSandboxId: id }, { timeoutMs }));
+        await unlessAbsent(runtime.removePodSandbox({ podSandboxId: id }, { timeoutMs }));
       });
       return { id, config };
     },
@@ -193,6 +195,7 @@ type WithPods = Base & Pick<Context, 'pod' | 'podConfig' | 'logFile' | 'eventual
 
 function containerHelpers(base: WithPods) {
   const { runtime } = base.cri;
+  const timeoutMs = 60_000 * base.patience;
   const containerConfig = (fields: ContainerFields = {}): ContainerFields => {
     const name = fields.metadata?.name ?? base.unique('c');
     const securityContext = fields.linux?.securityContext;
@@ -213,11 +216,11 @@ function containerHelpers(base: WithPods) {
   };
   const create = async (pod: TestPod, fields?: ContainerFields) => {
     const request = { podSandboxId: pod.id, config: containerConfig(fields), sandboxConfig: pod.config };
-    return (await runtime.createContainer(request, { timeoutMs: 60_000 })).containerId;
+    return (await runtime.createContainer(request, { timeoutMs })).containerId;
   };
   const start = async (pod: TestPod, fields?: ContainerFields) => {
     const containerId = await create(pod, fields);
-    await runtime.startContainer({ containerId }, { timeoutMs: 60_000 });
+    await runtime.startContainer({ containerId }, { timeoutMs });
     return containerId;
   };
   const status = async (containerId: string): Promise<ContainerStatus> => {
@@ -225,8 +228,9 @@ function containerHelpers(base: WithPods) {
     if (answer.status === undefined) throw new Error('ContainerStatus answered without a status');
     return answer.status;
   };
+  const timeout = BigInt(Math.ceil(30 * base.patience));
   const sh = async (containerId: string, script: string): Promise<ExecResult> => {
-    const answer = await runtime.execSync({ containerId, cmd: ['sh', '-c', script], timeout: 30n });
+    const answer = await runtime.execSync({ containerId, cmd: ['sh', '-c', script], timeout });
     const text = (bytes: Uint8Array) => Buffer.from(bytes).toString();
     return { stdout: text(answer.stdout), stderr: text(answer.stderr), exitCode: answer.exitCode };
   };

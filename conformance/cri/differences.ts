@@ -10,9 +10,13 @@ export interface Difference {
   runtime: string;
   /** Versions it is known of, as a prefix of `runtimeVersion`; every version if left out. */
   version?: string;
+  /** The runtime handler it is known of; every one if left out. */
+  handler?: string;
   /** `area: name` of the rule. */
   rule: string;
   reason: string;
+  /** How it fails there: any other failure is none that is known. What cannot work must say so. */
+  error?: RegExp;
   /** True if the runtime dies of the rule: it is not run there. */
   lethal?: true;
 }
@@ -88,11 +92,13 @@ function containerd(version: string, reason: string, rules: string[]): Differenc
 export function differenceOf(
   rule: Pick<Rule, 'area' | 'name'>,
   runtime: { name: string; version: string },
+  handler = '',
 ): Difference | undefined {
   const title = `${rule.area}: ${rule.name}`;
   return differences.find(
     (each) =>
       each.runtime === runtime.name &&
+      (each.handler ?? handler) === handler &&
       runtime.version.replace(/^v/, '').startsWith(each.version ?? '') &&
       each.rule === title,
   );

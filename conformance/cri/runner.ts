@@ -53,14 +53,15 @@ async function runRule(rule: Rule, session: Session): Promise<Result> {
 }
 
 async function judge(rule: Rule, session: Session): Promise<Verdict> {
-  const known = differenceOf(rule, session.runtime);
+  const known = differenceOf(rule, session.runtime, session.handler);
   try {
     if (known?.lethal) throw new Error('not run');
     await runCheck(rule, session);
     return { kind: 'passed' };
   } catch (error) {
     if (error instanceof Skipped) return { kind: 'skipped', reason: error.message };
-    return known === undefined ? { kind: 'failed', error } : { kind: 'differs', reason: known.reason, error };
+    const explained = known !== undefined && (known.error?.test(messageOf(error)) ?? true);
+    return explained ? { kind: 'differs', reason: known.reason, error } : { kind: 'failed', error };
   }
 }
 
@@ -68,11 +69,12 @@ async function runCheck(rule: Rule, session: Session): Promise<void> {
   const timer = new AbortController();
   const late = Promise.withResolvers<never>();
   late.promise.catch(() => {});
+  const timeoutMs = rule.timeoutMs * session.patience;
   const timeout = setTimeout(() => {
     timer.abort();
     // A moment later, so that what waits inside can tell what it waited for.
-    setTimeout(() => late.reject(new Error(`not done within ${rule.timeoutMs} ms`)), 1000);
-  }, rule.timeoutMs);
+    setTimeout(() => late.reject(new Error(`not done within ${timeoutMs} ms`)), 1000);
+  }, timeoutMs);
   const context = createContext(session, timer.signal);
   let failure: { error: unknown } | undefined;
   try {

@@ -60,7 +60,9 @@ export const badInput = area('bad-input', (rule) => {
     const evil = '../../../../../../tmp/skiff-evil';
     const metadata = { name: `${evil}-pod`, namespace: evil, uid: evil, attempt: 0 };
     const config = t.podConfig({ metadata });
-    const answer = await t.cri.runtime.runPodSandbox({ config }).catch(() => undefined);
+    const answer = await t.cri.runtime
+      .runPodSandbox({ config, runtimeHandler: t.handler })
+      .catch(() => undefined);
     if (answer !== undefined) await t.cri.runtime.removePodSandbox({ podSandboxId: answer.podSandboxId });
     const pod = await t.pod();
     const id = await t.start(pod, { metadata: { name: evil, attempt: 0 } }).catch(() => undefined);
@@ -136,7 +138,9 @@ export const badInput = area('bad-input', (rule) => {
     }
     for (const hostPort of [-5, 70_000, 2 ** 31 - 1]) {
       const config = t.podConfig({ portMappings: [{ containerPort: hostPort, hostPort }] });
-      const answer = await t.cri.runtime.runPodSandbox({ config }).catch(() => undefined);
+      const answer = await t.cri.runtime
+        .runPodSandbox({ config, runtimeHandler: t.handler })
+        .catch(() => undefined);
       if (answer !== undefined) await t.cri.runtime.removePodSandbox({ podSandboxId: answer.podSandboxId });
     }
     await stillFine(t);
@@ -159,7 +163,9 @@ export const badInput = area('bad-input', (rule) => {
       const big = 'y'.repeat(30_000);
       const pod = await t.pod();
       const config = t.podConfig({ hostname: big });
-      const answer = await t.cri.runtime.runPodSandbox({ config }).catch(() => undefined);
+      const answer = await t.cri.runtime
+        .runPodSandbox({ config, runtimeHandler: t.handler })
+        .catch(() => undefined);
       if (answer !== undefined) await t.cri.runtime.removePodSandbox({ podSandboxId: answer.podSandboxId });
       await survives(t, t.start(pod, { metadata: { name: big, attempt: 0 } }));
       await survives(t, t.start(pod, { workingDir: `/${big}` }));

@@ -21,7 +21,9 @@ export const concurrency = area('concurrency', (rule) => {
 
   rule('ten times the same RunPodSandbox at once make one sandbox', async (t) => {
     const config = t.podConfig({ labels: { group: t.unique('group') } });
-    const calls = await settle(Array.from({ length: 10 }, () => t.cri.runtime.runPodSandbox({ config })));
+    const calls = await settle(
+      Array.from({ length: 10 }, () => t.cri.runtime.runPodSandbox({ config, runtimeHandler: t.handler })),
+    );
     const { items } = await t.cri.runtime.listPodSandbox({ filter: { labelSelector: config.labels } });
     for (const { id } of items) t.defer(() => t.cri.runtime.removePodSandbox({ podSandboxId: id }));
     assert.equal(items.length, 1);
@@ -85,11 +87,11 @@ export const concurrency = area('concurrency', (rule) => {
   rule('a cancelled RunPodSandbox can be repeated, and leaves one sandbox', async (t) => {
     const config = t.podConfig({ labels: { group: t.unique('group') } });
     const filter = { labelSelector: config.labels };
-    await settle([t.cri.runtime.runPodSandbox({ config }, { timeoutMs: 5 })]);
+    await settle([t.cri.runtime.runPodSandbox({ config, runtimeHandler: t.handler }, { timeoutMs: 5 })]);
     const id = await t.eventually('the retry', async () => {
       const { items } = await t.cri.runtime.listPodSandbox({ filter });
       if (items[0] !== undefined) return items[0].id;
-      return (await t.cri.runtime.runPodSandbox({ config })).podSandboxId;
+      return (await t.cri.runtime.runPodSandbox({ config, runtimeHandler: t.handler })).podSandboxId;
     });
     t.defer(() => t.cri.runtime.removePodSandbox({ podSandboxId: id }));
     assert.equal((await t.cri.runtime.listPodSandbox({ filter })).items.length, 1);

@@ -7,7 +7,9 @@ import { area } from '../rule.ts';
 export const idempotence = area('idempotence', (rule) => {
   rule('the same RunPodSandbox twice makes one sandbox', async (t) => {
     const { id, config } = await t.pod({ labels: { group: t.unique('group') } });
-    const again = await t.cri.runtime.runPodSandbox({ config }).catch(() => undefined);
+    const again = await t.cri.runtime
+      .runPodSandbox({ config, runtimeHandler: t.handler })
+      .catch(() => undefined);
     if (again !== undefined) assert.equal(again.podSandboxId, id, 'the second call answered another sandbox');
     const { items } = await t.cri.runtime.listPodSandbox({ filter: { labelSelector: config.labels } });
     assert.deepEqual(

@@ -107,7 +107,9 @@ export const networking = area('networking', (rule) => {
     const url = `http://127.0.0.1:${hostPort}/`;
     await t.eventually('the page', () => get(url).then((text) => text !== '' || undefined));
     const second = t.podConfig({ portMappings });
-    const answer = await t.cri.runtime.runPodSandbox({ config: second }).catch(() => undefined);
+    const answer = await t.cri.runtime
+      .runPodSandbox({ config: second, runtimeHandler: t.handler })
+      .catch(() => undefined);
     if (answer !== undefined) await t.cri.runtime.removePodSandbox({ podSandboxId: answer.podSandboxId });
     assert.equal(await get(url), 'served by the pod\n');
     assert.notEqual(await addressOf(t, pod.id), '');

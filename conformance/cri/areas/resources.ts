@@ -7,7 +7,13 @@ import { area } from '../rule.ts';
 
 const unified = existsSync('/sys/fs/cgroup/cgroup.controllers');
 
-/** Reads a limit from the host's side, where the container's process is in its cgroups. */
+/** Whether the container has a kernel of its own, whose cgroups are not the host's. */
+async function hasOwnKernel(t: Context, containerId: string): Promise<boolean> {
+  const file = '/proc/sys/kernel/random/boot_id';
+  return (await t.output(containerId, `cat ${file}`)) !== readFileSync(file, 'utf8').trim();
+}
+
+/** Reads a limit from the host's side, where the container's process is in its cgroups; else as the container has it. */
 async function limit(
   t: Context,
   containerId: string,
@@ -15,6 +21,7 @@ async function limit(
   v1: string,
   v2: string,
 ): Promise<string> {
+  if (await hasOwnKernel(t, containerId)) return t.output(containerId, `cat /sys/fs/cgroup/${v2}`);
   const { info } = await t.cri.runtime.containerStatus({ containerId, verbose: true });
   const { pid } = JSON.parse(info.info ?? '{}') as { pid?: number };
   const lines = readFileSync(`/proc/${pid}/cgroup`, 'utf8').split('\n');

@@ -174,7 +174,7 @@ export const sandboxes = area('sandboxes', (rule) => {
       labels: { group: t.unique('group') },
       linux: { sysctls: { 'net.no.such': '1' } },
     });
-    const failed = await fails(t.cri.runtime.runPodSandbox({ config }));
+    const failed = await fails(t.cri.runtime.runPodSandbox({ config, runtimeHandler: t.handler }));
     assert.match(failed, /no[./]such/);
     const { items } = await t.cri.runtime.listPodSandbox({ filter: { labelSelector: config.labels } });
     for (const { id } of items) await t.cri.runtime.removePodSandbox({ podSandboxId: id });

@@ -15,7 +15,7 @@ function options(namespaceOptions: object) {
 /** Whether the default handler has them. */
 async function announced(t: Context): Promise<boolean> {
   const { runtimeHandlers } = await t.cri.runtime.status({});
-  return runtimeHandlers.find((each) => each.name === '')?.features?.userNamespaces === true;
+  return runtimeHandlers.find((each) => each.name === t.handler)?.features?.userNamespaces === true;
 }
 
 export const userNamespaces = area('user-namespaces', (rule) => {
@@ -112,7 +112,9 @@ export const userNamespaces = area('user-namespaces', (rule) => {
     ];
     for (const usernsOptions of bad) {
       const config = t.podConfig(options({ usernsOptions }));
-      const answer = await t.cri.runtime.runPodSandbox({ config }).catch(() => undefined);
+      const answer = await t.cri.runtime
+        .runPodSandbox({ config, runtimeHandler: t.handler })
+        .catch(() => undefined);
       if (answer !== undefined) await t.cri.runtime.removePodSandbox({ podSandboxId: answer.podSandboxId });
       assert.equal(answer, undefined, `accepted: ${JSON.stringify(usernsOptions)}`);
     }

@@ -29,7 +29,7 @@ function mountInside(t: Context, path: string): void {
 
 async function handlerHas(t: Context, feature: 'recursiveReadOnlyMounts'): Promise<boolean> {
   const { runtimeHandlers } = await t.cri.runtime.status({});
-  return runtimeHandlers.find((each) => each.name === '')?.features?.[feature] ?? false;
+  return runtimeHandlers.find((each) => each.name === t.handler)?.features?.[feature] ?? false;
 }
 
 export const volumes = area('volumes', (rule) => {
