@@ -3,7 +3,7 @@
  * directory, which is watched (inotify). A slow look at each process catches what no file tells: a conmon
  * that was killed, a full disk, an event that the kernel dropped.
  */
-import { type FSWatcher, readFileSync, statSync, watch } from 'node:fs';
+import { type FSWatcher, readdirSync, readFileSync, statSync, watch } from 'node:fs';
 import { join } from 'node:path';
 import { isRunning, type ProcessIdentity } from '#foundation/linux/process.ts';
 
@@ -54,8 +54,11 @@ export function exitWatcher({ directory, onExit, pollMs = 2000 }: ExitWatcherDep
     onExit(id, exit);
   };
   const poll = () => {
+    if (watched.size === 0) return;
+    // One look at the directory: to ask for each file, of which hardly any is there, would cost more than all else.
+    const written = new Set(namesIn(directory));
     for (const [id, entry] of [...watched]) {
-      check(id);
+      if (written.has(id)) check(id);
       if (!watched.has(id) || isRunning(entry.process)) continue;
       entry.goneLooks += 1;
       if (entry.goneLooks <= patience) continue;
@@ -78,6 +81,14 @@ export function exitWatcher({ directory, onExit, pollMs = 2000 }: ExitWatcherDep
       clearInterval(timer);
     },
   };
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return []; // Processes without it are found dead all the same.
+  }
 }
 
 /** Without inotify (its limits are the whole machine's) the polling still sees every exit, a little later. */

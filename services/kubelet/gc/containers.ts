@@ -111,12 +111,13 @@ async function removeOne(
   { id }: Container,
   signal: AbortSignal,
 ): Promise<void> {
+  if (signal.aborted) return;
   try {
     const { status } = await cri.containerStatus({ containerId: id }, { signal });
     await cri.removeContainer({ containerId: id }, { signal });
     if (status !== undefined && status.logPath !== '') await removeLogs(status.logPath);
   } catch (error) {
-    if (!isSkiffError(error, 'NOT_FOUND'))
+    if (!isSkiffError(error, 'NOT_FOUND') && !signal.aborted)
       log.warn({ containerId: id, err: error }, 'cannot remove a dead container');
   }
 }
@@ -134,12 +135,13 @@ async function removeSandbox(
   { id }: PodSandbox,
   signal: AbortSignal,
 ): Promise<void> {
+  if (signal.aborted) return;
   try {
     // The network of a sandbox that died by itself is still to be taken down.
     await cri.stopPodSandbox({ podSandboxId: id }, { signal });
     await cri.removePodSandbox({ podSandboxId: id }, { signal });
   } catch (error) {
-    if (!isSkiffError(error, 'NOT_FOUND'))
+    if (!isSkiffError(error, 'NOT_FOUND') && !signal.aborted)
       log.warn({ sandboxId: id, err: error }, 'cannot remove a dead sandbox');
   }
 }

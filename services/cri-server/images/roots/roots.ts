@@ -3,18 +3,25 @@ import { chownSync, existsSync, mkdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf, SkiffError, wrapError } from '#foundation/base/errors.ts';
 import { undoStack } from '#foundation/base/undo.ts';
-import { bindMount, listMounts, unmountTree } from '#foundation/linux/mount.ts';
+import { bindMount, mountsBelow, unmountTree } from '#foundation/linux/mount.ts';
 import { isPinned } from '#foundation/linux/namespaces.ts';
 import type { ImageSource, RootRequest } from '../../ports.ts';
 import type { Records, Store } from '../../store/store.ts';
 import type { ImageParts } from '../deps.ts';
 import { discard } from '../pull/fetch-layer.ts';
 import type { LayerRecord, RootRecord } from '../store/model.ts';
+import { smallTreeUsage } from '../unpack/usage.ts';
 import { copyRootAttributes } from './attributes.ts';
 import { requireOverlay, saveChanges } from './changes.ts';
 import { type RootLayout, type RootPaths, rootLayout } from './layout.ts';
 import { mountRoot } from './mount-root.ts';
 import { totalUsage } from './total-usage.ts';
+
+/**
+ * Inodes of a tree that is measured right here: a millisecond. Threads for it would never be idle, as a kubelet asks
+ * every few seconds, and each takes twenty megabytes.
+ */
+const smallTree = 200;
 
 /** Roots, and which layers they hold. */
 export interface Roots
@@ -38,9 +45,10 @@ export function openRoots(parts: ImageParts, store: Store): Roots {
     roots.delete(key);
     records.delete(key);
   };
-  const usageOf = (key: string) => {
+  const usageOf = async (key: string) => {
     const { upper, merged } = layout.paths(key);
-    return parts.pool.run('usage', parts.overlay ? upper : merged);
+    const own = parts.overlay ? upper : merged;
+    return smallTreeUsage(own, smallTree) ?? parts.pool.run('usage', own);
   };
   const locked = <T>(key: string, work: () => Promise<T>) => parts.locks.run(`root ${key}`, work);
   return {
@@ -221,7 +229,7 @@ function visibleLayers({ layers }: ImageParts, { chain }: RootRecord): LayerReco
 
 /** Whether a root is there already; a copy is when its folder is. */
 function isReady(parts: ImageParts, path: string): boolean {
-  return parts.overlay ? listMounts().some((entry) => entry.target === path) : existsSync(path);
+  return parts.overlay ? mountsBelow(path).some((entry) => entry.target === path) : existsSync(path);
 }
 
 async function removeDirectories(parts: ImageParts, name: string): Promise<void> {

@@ -1,4 +1,5 @@
 /** What all roots take on disk together. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { TreeUsage } from '../unpack/usage.ts';
 
 /** Milliseconds that a measurement counts: the kubelet asks every few seconds, and trees may be large. */
@@ -20,12 +21,13 @@ export function totalUsage({
 }: TotalUsageDeps): () => Promise<TreeUsage> {
   let last: { at: number; sum: Promise<TreeUsage> } | undefined;
   const measure = async (): Promise<TreeUsage> => {
-    // A root that is being removed takes nothing any more.
-    const each = [...keys()].map((key) => usageOf(key).catch(() => ({ bytes: 0, inodes: 0 })));
     const sum = { bytes: 0, inodes: 0 };
-    for (const { bytes, inodes } of await Promise.all(each)) {
+    for (const key of [...keys()]) {
+      // A root that is being removed takes nothing any more.
+      const { bytes, inodes } = await usageOf(key).catch(() => ({ bytes: 0, inodes: 0 }));
       sum.bytes += bytes;
       sum.inodes += inodes;
+      await nextTurn(); // Others first: there may be hundreds.
     }
     return sum;
   };

@@ -1,5 +1,5 @@
 /** What a tree takes on disk: blocks and inodes, hard links counted once. */
-import { closeSync, readdirSync } from 'node:fs';
+import { closeSync, fstatSync, readdirSync } from 'node:fs';
 import { isSkiffError } from '#foundation/base/errors.ts';
 import { openDirectoryInRoot, openRoot, statAt } from '#foundation/linux/at.ts';
 
@@ -9,21 +9,44 @@ export interface TreeUsage {
   inodes: number;
 }
 
-/** Walks the tree at `path`; what vanishes meanwhile is left out, an absent tree is empty. */
-export function treeUsage(path: string): TreeUsage {
-  const usage: TreeUsage = { bytes: 0, inodes: 0 };
-  const linked = new Set<bigint>();
-  try {
-    using root = openRoot(path);
-    add(root.fd, '.', usage, linked);
-    walk(root.fd, usage, linked);
-  } catch (error) {
-    if (!isSkiffError(error, 'NOT_FOUND')) throw error;
-  }
-  return usage;
+/** Bytes of the largest directory that counts as small: some hundred names. */
+const smallDirectory = 16 * 1024;
+
+interface Walk {
+  usage: TreeUsage;
+  linked: Set<bigint>;
+  /** Inodes after which it is given up. */
+  most: number;
 }
 
-function add(folder: number, name: string, usage: TreeUsage, linked: Set<bigint>): void {
+/** Walks the tree at `path`; what vanishes meanwhile is left out, an absent tree is empty. */
+export function treeUsage(path: string): TreeUsage {
+  return measure(path, Number.POSITIVE_INFINITY) ?? { bytes: 0, inodes: 0 };
+}
+
+/**
+ * The same for a tree that is measured sooner than a thread is asked to do it, as a container's own layer mostly is.
+ *
+ * @param most inodes.
+ * @returns undefined if the tree has more, or a directory that is long to read.
+ */
+export function smallTreeUsage(path: string, most: number): TreeUsage | undefined {
+  return measure(path, most);
+}
+
+function measure(path: string, most: number): TreeUsage | undefined {
+  const state: Walk = { usage: { bytes: 0, inodes: 0 }, linked: new Set(), most };
+  try {
+    using root = openRoot(path);
+    add(root.fd, '.', state);
+    return walk(root.fd, state) ? state.usage : undefined;
+  } catch (error) {
+    if (!isSkiffError(error, 'NOT_FOUND')) throw error;
+    return state.usage;
+  }
+}
+
+function add(folder: number, name: string, { usage, linked }: Walk): void {
   const stat = statAt(folder, name);
   if (stat === undefined) return;
   if (stat.links > 1 && linked.has(stat.inode)) return;
@@ -32,10 +55,13 @@ function add(folder: number, name: string, usage: TreeUsage, linked: Set<bigint>
   usage.inodes += 1;
 }
 
-function walk(folder: number, usage: TreeUsage, linked: Set<bigint>): void {
+/** @returns whether it came to the end. */
+function walk(folder: number, state: Walk): boolean {
+  if (Number.isFinite(state.most) && fstatSync(folder).size > smallDirectory) return false;
   for (const entry of readdirSync(`/proc/self/fd/${folder}`, { withFileTypes: true, encoding: 'buffer' })) {
     const name = entry.name.toString('latin1');
-    add(folder, name, usage, linked);
+    add(folder, name, state);
+    if (state.usage.inodes > state.most) return false;
     if (!entry.isDirectory()) continue;
     let fd: number;
     try {
@@ -45,9 +71,10 @@ function walk(folder: number, usage: TreeUsage, linked: Set<bigint>): void {
       throw error;
     }
     try {
-      walk(fd, usage, linked);
+      if (!walk(fd, state)) return false;
     } finally {
       closeSync(fd);
     }
   }
+  return true;
 }
