@@ -83,15 +83,20 @@ test('lists filter by id prefix, state, sandbox and labels together', async (t) 
   const fixture = await openFixture(t);
   const id = await fixture.create({ command: ['true'], labels: { a: '1', b: '2' } });
   await fixture.create({ command: ['true'], labels: { a: '1' } });
-  const list = async (filter: object) => {
+  const ask = async (filter: object) => {
     const answer = await fixture.containers.handlers.listContainers?.(
       { filter: { id: '', podSandboxId: '', labelSelector: {}, ...filter } } as never,
       context,
     );
     assert.ok(answer instanceof EncodedMessage);
+    return answer;
+  };
+  const list = async (filter: object) => {
+    const answer = await ask(filter);
     return fromBinary(ListContainersResponseSchema, answer.bytes).containers;
   };
   assert.equal((await list({})).length, 2);
+  assert.equal(await ask({}), await ask({}), 'nothing changed: the bytes are kept');
   assert.deepEqual(
     (await list({ labelSelector: { a: '1', b: '2' } })).map((one) => one.id),
     [id],

@@ -1,7 +1,7 @@
 /** The container RPCs of `runtime.v1.RuntimeService`: each unwraps its request, calls its verb, wraps the answer. */
 
 import type { RuntimeService } from '#contracts/cri/runtime_pb.ts';
-import { encodedMessage } from '#foundation/grpc/encoded.ts';
+import { type EncodedMessage, encodedMessage } from '#foundation/grpc/encoded.ts';
 import type { Handlers } from '#foundation/grpc/server.ts';
 import { checkpointContainer } from './checkpoint/checkpoint.ts';
 import { createContainer } from './create.ts';
@@ -19,6 +19,7 @@ const batchSize = 1000;
 
 /** Handlers for the container RPCs. */
 export function containerHandlers(core: Core): Handlers<typeof RuntimeService> {
+  const listAnswer = keptAnswer();
   return {
     createContainer: async (request) => ({ containerId: await createContainer(core, request) }),
     startContainer: async ({ containerId }, { signal }) => {
@@ -33,7 +34,7 @@ export function containerHandlers(core: Core): Handlers<typeof RuntimeService> {
       await removeContainer(core, containerId, signal);
       return {};
     },
-    listContainers: async ({ filter }) => encodedMessage(listContainers(core, filter)),
+    listContainers: async ({ filter }) => listAnswer(listContainers(core, filter)),
     streamContainers: async function* ({ filter }) {
       const containers = listContainers(core, filter);
       for (let start = 0; start < containers.length; start += batchSize)
@@ -54,5 +55,21 @@ export function containerHandlers(core: Core): Handlers<typeof RuntimeService> {
     },
     execSync: async ({ containerId, cmd, timeout }, { signal }) =>
       execSync(core, { containerId, command: cmd, timeoutSeconds: timeout }, signal),
+  };
+}
+
+/**
+ * Puts answers together, and gives the last one again while its parts are the same: a list of 500 containers has 300 kB
+ * and is asked for every second, and so much garbage costs more than all else that a list does.
+ */
+function keptAnswer(): (parts: readonly Uint8Array[]) => EncodedMessage {
+  let kept: { parts: readonly Uint8Array[]; answer: EncodedMessage } | undefined;
+  return (parts) => {
+    if (kept?.parts.length === parts.length && kept.parts.every((part, index) => part === parts[index]))
+      return kept.answer;
+    const answer = encodedMessage(parts);
+    // Lists of one pod come in between; they are small, and must not take the place of the long one.
+    if (parts.length >= (kept?.parts.length ?? 0) / 2) kept = { parts, answer };
+    return answer;
   };
 }
