@@ -1,38 +1,97 @@
 /**
- * Whether a pod fits on this node: its operating system, node selector, host ports, and what it requests against
- * what is left (the original's node predicates).
+ * Whether a pod fits on this node: its operating system and groups policy, what it requests against what is left, its
+ * node selector and affinity, host ports and taints (the original's node predicates, in its order and words). For a
+ * critical pod that finds too little left, others make room.
  */
-import type { Pod } from '#contracts/kubernetes/types.ts';
+import { selectsNode, tolerates } from '#contracts/kubernetes/node-selection.ts';
+import type { Node, Pod, Taint } from '#contracts/kubernetes/types.ts';
+import { messageOf } from '#foundation/base/errors.ts';
 import type { NodeResources } from './node/capacity.ts';
 import type { NodeFactsView } from './node/node-info.ts';
 import type { Admission, AdmitResult } from './ports.ts';
+import type { Shortage } from './preemption/victims.ts';
 import { podRequest } from './resources/linux-resources.ts';
+import { isCritical, isStatic } from './resources/qos.ts';
 
 const fine: AdmitResult = { admit: true };
 
-export function createAdmission(
-  node: Pick<NodeFactsView, 'allocatable' | 'name'>,
-  labels: Readonly<Record<string, string>>,
+/** What admission looks at. */
+export interface AdmissionDeps {
+  node: Pick<NodeFactsView, 'allocatable' | 'name'>;
+  /** `--node-labels`. */
+  labels: Readonly<Record<string, string>>;
+  /** The Node as the API has it, with what others put on it; undefined without an API, or before it is there. */
+  apiNode?: () => Node | undefined;
+  /** The same, asked anew: the copy may be older than what the scheduler saw. */
+  freshNode?: () => Promise<Node | undefined>;
   /** Whether a pod was given devices of a resource before: a broken one does not end it. */
-  holds: (pod: Pod, resource: string) => boolean = () => false,
-): Admission {
-  const admit = (pod: Pod, others: readonly Pod[]): AdmitResult => {
-    const problem =
-      osProblem(pod) ??
-      selectorProblem(pod, { ...labels, ...ownLabels(node.name) }) ??
-      portProblem(pod, others);
-    return problem ?? resourceProblem(pod, others, withoutHeld(pod, node.allocatable(), holds)) ?? fine;
-  };
+  holds?: (pod: Pod, resource: string) => boolean;
+  /** Whether the runtime can keep to `supplementalGroupsPolicy: Strict`. */
+  strictGroups?: () => boolean;
+  /** Makes room for a critical pod. @throws SkiffError saying why there is none to be made. */
+  makeRoom?: (pod: Pod, others: readonly Pod[], shortages: readonly Shortage[]) => Promise<void>;
+}
+
+/** Why a pod may not be here: too little of something, or a predicate that does not hold. */
+type Problem = { shortage: Shortage; want: number; used: number; capacity: number } | AdmitResult;
+
+/** What predicates see of the node. */
+interface Known extends Pick<Node, 'metadata'> {
+  taints: readonly Taint[];
+}
+
+const affinity = predicate('NodeAffinity', "node(s) didn't match Pod's node affinity/selector");
+const ports = predicate('NodePorts', "node(s) didn't have free ports for the requested pod ports");
+const taints = predicate('TaintToleration', "node(s) had taints that the pod didn't tolerate");
+
+export function createAdmission(deps: AdmissionDeps): Admission {
+  const { node } = deps;
   return {
-    admit: async (pod, others) => admit(pod, others),
+    admit: (pod, others) => admit(deps, pod, others),
     fits(pod, others) {
       const allocatable = node.allocatable();
       const alone = capacityProblem(pod, allocatable);
       if (alone !== undefined) return { ...alone, infeasible: true };
-      return resourceProblem(pod, others, allocatable) ?? fine;
+      const [first] = shortagesOf(pod, others, allocatable);
+      return first === undefined ? fine : verdictOf(first);
     },
     retain: () => {},
   };
+}
+
+async function admit(deps: AdmissionDeps, pod: Pod, others: readonly Pod[]): Promise<AdmitResult> {
+  const never = osProblem(pod) ?? groupsProblem(pod, deps);
+  if (never !== undefined) return never;
+  let problems = problemsOf(deps, pod, others, nodeOf(deps, deps.apiNode?.()));
+  if (problems.length > 0 && problems.every((each) => each === affinity))
+    problems = problemsOf(deps, pod, others, nodeOf(deps, await freshNode(deps)));
+  const [first] = problems;
+  if (first === undefined) return fine;
+  if (deps.makeRoom === undefined || !isCritical(pod)) return verdictOf(first);
+  // What is short can be had for a critical pod, the rest cannot.
+  const other = problems.find((each) => !('shortage' in each));
+  if (other !== undefined) return verdictOf(other);
+  try {
+    const shortages = problems.flatMap((each) => ('shortage' in each ? [each.shortage] : []));
+    await deps.makeRoom(pod, others, shortages);
+    return fine;
+  } catch (error) {
+    const why = `Unexpected error while attempting to recover from admission failure: ${messageOf(error)}`;
+    return { admit: false, reason: 'UnexpectedAdmissionError', message: why };
+  }
+}
+
+/** The node as predicates see it: with the API's labels and taints where there is an API. */
+function nodeOf({ node, labels }: AdmissionDeps, known: Node | undefined): Known {
+  const own = { ...labels, ...ownLabels(node.name) };
+  return {
+    metadata: { name: node.name, labels: { ...own, ...known?.metadata.labels } },
+    taints: known?.spec?.taints ?? [],
+  };
+}
+
+async function freshNode({ apiNode, freshNode: ask }: AdmissionDeps): Promise<Node | undefined> {
+  return (await ask?.().catch(() => undefined)) ?? apiNode?.();
 }
 
 function ownLabels(name: string): Record<string, string> {
@@ -40,42 +99,74 @@ function ownLabels(name: string): Record<string, string> {
   return { 'kubernetes.io/hostname': name, 'kubernetes.io/os': 'linux', 'kubernetes.io/arch': arch };
 }
 
-function osProblem(pod: Pod): AdmitResult | undefined {
-  const wanted = pod.spec.os?.name ?? pod.spec.nodeSelector?.['kubernetes.io/os'];
-  if (wanted === undefined || wanted === '' || wanted === 'linux') return undefined;
+/** Everything that is in the way; the first is what is told. */
+function problemsOf(deps: AdmissionDeps, pod: Pod, others: readonly Pod[], node: Known): Problem[] {
+  const { holds = () => false } = deps;
+  return [
+    ...shortagesOf(pod, others, withoutHeld(pod, deps.node.allocatable(), holds)),
+    ...(selectsNode(pod, node) ? [] : [affinity]),
+    ...(portsClash(pod, others) ? [ports] : []),
+    ...(isTainted(pod, node.taints) ? [taints] : []),
+  ];
+}
+
+function predicate(reason: string, why: string): AdmitResult {
+  return { admit: false, reason, message: `Predicate ${reason} failed: ${why}` };
+}
+
+function verdictOf(problem: Problem): AdmitResult {
+  if (!('shortage' in problem)) return problem;
+  const { shortage, want, used, capacity } = problem;
+  const numbers = `requested: ${want}, used: ${used}, capacity: ${capacity}`;
   return {
     admit: false,
-    reason: 'PodOSNotSupported',
-    message: `Failed to admit pod as the OS field doesn't match node OS`,
+    reason: `OutOf${shortage.resource}`,
+    message: `Node didn't have enough resource: ${shortage.resource}, ${numbers}`,
   };
 }
 
-function selectorProblem(pod: Pod, labels: Record<string, string>): AdmitResult | undefined {
-  const wanted = Object.entries(pod.spec.nodeSelector ?? {});
-  if (wanted.every(([key, value]) => labels[key] === value)) return undefined;
-  const message = "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector";
-  return { admit: false, reason: 'NodeAffinity', message };
+function osProblem(pod: Pod): AdmitResult | undefined {
+  const label = pod.metadata.labels?.['kubernetes.io/os'];
+  if (label !== undefined && label !== 'linux')
+    return {
+      admit: false,
+      reason: 'PodOSSelectorNodeLabelDoesNotMatch',
+      message: "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label",
+    };
+  if (pod.spec.os === undefined || pod.spec.os.name === 'linux') return undefined;
+  const message = "Failed to admit pod as the OS field doesn't match node OS";
+  return { admit: false, reason: 'PodOSNotSupported', message };
 }
 
-function hostPorts(pod: Pod): { ip: string; protocol: string; port: number }[] {
-  return pod.spec.containers.flatMap(({ ports = [] }) =>
-    ports.flatMap(({ hostPort = 0, hostIP = '', protocol = 'TCP' }) =>
+function groupsProblem({ spec }: Pod, { strictGroups = () => true }: AdmissionDeps): AdmitResult | undefined {
+  if (spec.securityContext?.supplementalGroupsPolicy !== 'Strict' || strictGroups()) return undefined;
+  const message = 'SupplementalGroupsPolicy=Strict is not supported in this node';
+  return { admit: false, reason: 'SupplementalGroupsPolicyNotSupported', message };
+}
+
+function hostPorts({ spec }: Pod): { ip: string; protocol: string; port: number }[] {
+  const sidecars = (spec.initContainers ?? []).filter(({ restartPolicy }) => restartPolicy === 'Always');
+  return [...spec.containers, ...sidecars].flatMap(({ ports: own = [] }) =>
+    own.flatMap(({ hostPort = 0, hostIP = '', protocol = 'TCP' }) =>
       hostPort > 0 ? [{ port: hostPort, ip: hostIP || '0.0.0.0', protocol }] : [],
     ),
   );
 }
 
-function portProblem(pod: Pod, others: readonly Pod[]): AdmitResult | undefined {
+function portsClash(pod: Pod, others: readonly Pod[]): boolean {
   const taken = others.flatMap(hostPorts);
-  const clash = hostPorts(pod).some(({ ip, protocol, port }) =>
+  return hostPorts(pod).some(({ ip, protocol, port }) =>
     taken.some((other) => {
       const sameIp = ip === other.ip || ip === '0.0.0.0' || other.ip === '0.0.0.0';
       return sameIp && protocol === other.protocol && port === other.port;
     }),
   );
-  if (!clash) return undefined;
-  const message = "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports";
-  return { admit: false, reason: 'NodePorts', message };
+}
+
+/** Only what also drives pods away counts, and static pods are not moved. */
+function isTainted(pod: Pod, all: readonly Taint[]): boolean {
+  const own = all.filter(({ effect }) => effect === 'NoExecute');
+  return !isStatic(pod) && own.some((taint) => !tolerates(pod.spec.tolerations ?? [], taint));
 }
 
 /** What is to be compared: devices that the pod has already are not asked for again. */
@@ -100,32 +191,28 @@ function capacityProblem(pod: Pod, allocatable: NodeResources): AdmitResult | un
   return undefined;
 }
 
-/** Requests against what is allocatable, in the original's order and words. */
-function resourceProblem(
-  pod: Pod,
-  others: readonly Pod[],
-  allocatable: NodeResources,
-): AdmitResult | undefined {
+/** Requests against what is allocatable, in the original's order. */
+function shortagesOf(pod: Pod, others: readonly Pod[], allocatable: NodeResources): Problem[] {
   const own = podRequests(pod);
-  const used = others.map(podRequests);
-  const amount = (name: string) => used.reduce((total, each) => total + (each.get(name) ?? 0), 0);
+  const taken = others.map(podRequests);
+  const amount = (name: string) => taken.reduce((total, each) => total + (each.get(name) ?? 0), 0);
   const rows = [
-    { name: 'pods', want: 1, used: others.length, capacity: allocatable.pods },
-    ...[...offered(allocatable)].map(([name, capacity]) => ({
-      name,
-      want: own.get(name) ?? 0,
-      used: amount(name),
+    { resource: 'pods', want: 1, used: others.length, capacity: allocatable.pods },
+    ...[...offered(allocatable)].map(([resource, capacity]) => ({
+      resource,
+      want: own.get(resource) ?? 0,
+      used: amount(resource),
       capacity,
     })),
   ];
-  const short = rows.find((row) => row.want > 0 && row.used + row.want > row.capacity);
-  if (short === undefined) return undefined;
-  const numbers = `requested: ${short.want}, used: ${short.used}, capacity: ${short.capacity}`;
-  return {
-    admit: false,
-    reason: `OutOf${short.name}`,
-    message: `Node didn't have enough resource: ${short.name}, ${numbers}`,
-  };
+  return rows
+    .filter(({ want, used, capacity }) => want > 0 && used + want > capacity)
+    .map(({ resource, want, used, capacity }) => ({
+      shortage: { resource, amount: want - (capacity - used) },
+      want,
+      used,
+      capacity,
+    }));
 }
 
 /**

@@ -1,9 +1,10 @@
 /** Makes the parts beside the core from the configuration and the machine, and joins them. */
 
-import type { Pod } from '#contracts/kubernetes/types.ts';
+import type { Node, Pod } from '#contracts/kubernetes/types.ts';
 import { Counter } from '#foundation/base/metrics.ts';
 import { type CgroupLayout, cgroupLayout } from '#foundation/linux/cgroups.ts';
-import { createAdmission } from './admission.ts';
+import { type AdmissionDeps, createAdmission } from './admission.ts';
+import { nodePath } from './api/register-node.ts';
 import type { KubeletConfiguration } from './configuration/defaults.ts';
 import { durationMs } from './configuration/duration.ts';
 import { createContainerConfigBuilder } from './container-config/builder.ts';
@@ -20,6 +21,7 @@ import { checkKernel } from './node/kernel-defaults.ts';
 import { type Machine, readMachine } from './node/machine.ts';
 import { createNodeInfo, type NodeFactsView } from './node/node-info.ts';
 import type { Pressure } from './ports.ts';
+import { makeRoom } from './preemption/make-room.ts';
 import { createAttempt } from './probes/attempt.ts';
 import { createProber } from './probes/handlers.ts';
 import { createProbeManager } from './probes/probes.ts';
@@ -138,22 +140,49 @@ export function makeParts(deps: KubeletDeps, core: CoreServices, late: LateFacts
   };
 }
 
-/** Gates, then what fits, then what is to be given. */
-function makeAdmission({ deps, late, node, devices, topology, dynamicResources }: Making) {
+/** Gates, then what is to be given, then what fits: the original's order. */
+function makeAdmission(making: Making) {
+  const { deps, late, topology, dynamicResources } = making;
   const { cpuManagerPolicy, memoryManagerPolicy, allowedUnsafeSysctls } = deps.configuration;
-  const holds = (pod: Pod, resource: string) =>
-    devices.list().allocations.some((each) => each.podUid === pod.metadata.uid && each.resource === resource);
-  const gates = createGates(createAdmission(node, deps.nodeLabels ?? {}, holds), {
-    pressure: () => late.pressure(),
-    shuttingDown: () => late.shuttingDown(),
-    allowedUnsafeSysctls,
-  });
-  return createAllocating(gates, {
+  const allocating = createAllocating(createAdmission(admissionDeps(making)), {
     topology,
     dynamicResources,
     staticCpus: cpuManagerPolicy === 'static',
     staticMemory: memoryManagerPolicy === 'Static',
   });
+  return createGates(allocating, {
+    pressure: () => late.pressure(),
+    shuttingDown: () => late.shuttingDown(),
+    allowedUnsafeSysctls,
+  });
+}
+
+function admissionDeps({ deps, core, node, devices }: Making): AdmissionDeps {
+  const { api, logger: log, nodeName } = deps;
+  const preempted = new Counter({
+    name: 'kubelet_preemptions',
+    help: 'Cumulative number of pod preemptions by preemption resource',
+    labelNames: ['preemption_signal'],
+    registers: [core.view.metrics],
+  });
+  const room = {
+    control: core.control,
+    events: core.events,
+    log,
+    count: (resource: string) => preempted.inc({ preemption_signal: resource }),
+  };
+  return {
+    node,
+    labels: deps.nodeLabels ?? {},
+    apiNode: () => api?.node(),
+    freshNode: async () => api?.request<Node>({ method: 'GET', path: nodePath(nodeName), timeoutMs: 10_000 }),
+    holds: (pod, resource) =>
+      devices
+        .list()
+        .allocations.some((each) => each.podUid === pod.metadata.uid && each.resource === resource),
+    strictGroups: () => core.health.runtimeFeatures().supplementalGroupsPolicy,
+    makeRoom: (pod, others, shortages) => makeRoom(room, pod, others, shortages),
+  };
 }
 
 function makeVolumes({ deps, core, node, objects, csi }: Making) {

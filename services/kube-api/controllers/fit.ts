@@ -1,9 +1,8 @@
 /** Whether a pod fits a node, and if not, why: the scheduler's filters with the original's words. */
 import { containerRequests } from '#contracts/kubernetes/defaults/pod.ts';
-import { matchesFields } from '#contracts/kubernetes/fields.ts';
-import { matchesLabels, selectorRequirements } from '#contracts/kubernetes/labels.ts';
+import { selectsNode, tolerates } from '#contracts/kubernetes/node-selection.ts';
 import { addQuantities, quantity, subtractQuantities } from '#contracts/kubernetes/quantity.ts';
-import type { Node, NodeSelectorTerm, Pod, Taint, Toleration } from '#contracts/kubernetes/types.ts';
+import type { Node, Pod, Taint } from '#contracts/kubernetes/types.ts';
 
 /** Why a pod cannot run on a node; empty if it can. @param others the pods that are on the node. */
 export function unfit(pod: Pod, node: Node, others: readonly Pod[]): string[] {
@@ -14,15 +13,6 @@ export function unfit(pod: Pod, node: Node, others: readonly Pod[]): string[] {
     ...ports(pod, others),
     ...resources(pod, node, others),
   ];
-}
-
-function tolerates(tolerations: readonly Toleration[], taint: Taint): boolean {
-  return tolerations.some(
-    ({ key = '', operator = 'Equal', value = '', effect = '' }) =>
-      (key === '' ? operator === 'Exists' : key === taint.key) &&
-      (effect === '' || effect === taint.effect) &&
-      (operator === 'Exists' || value === (taint.value ?? '')),
-  );
 }
 
 function unschedulable({ spec }: Pod, node: Node): string[] {
@@ -59,35 +49,8 @@ function taints(pod: Pod, node: Node): string[] {
   return bad === undefined ? [] : [`node(s) had untolerated taint {${bad.key}: ${bad.value ?? ''}}`];
 }
 
-function affinity({ spec }: Pod, node: Node): string[] {
-  const { labels = {} } = node.metadata;
-  const selected = Object.entries(spec.nodeSelector ?? {}).every(([key, value]) => labels[key] === value);
-  const terms =
-    spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms;
-  const matches = terms === undefined || terms.some((term) => termMatches(term, node));
-  return selected && matches ? [] : ["node(s) didn't match Pod's node affinity/selector"];
-}
-
-/** Whether a node fulfils a term; an empty one fulfils nothing. */
-export function termMatches(
-  { matchExpressions = [], matchFields = [] }: NodeSelectorTerm,
-  node: Node,
-): boolean {
-  if (matchExpressions.length + matchFields.length === 0) return false;
-  const ordinary = matchExpressions.filter(({ operator }) => operator !== 'Gt' && operator !== 'Lt');
-  const compared = matchExpressions.filter(({ operator }) => operator === 'Gt' || operator === 'Lt');
-  const requirements = [
-    ...selectorRequirements({ matchExpressions: ordinary }),
-    ...compared.map(({ key, operator, values = [] }) => ({
-      key,
-      operator: operator === 'Gt' ? ('gt' as const) : ('lt' as const),
-      values,
-    })),
-  ];
-  const fields = matchFields.flatMap(({ key, operator, values = [] }) =>
-    values.map((value) => ({ field: key, equal: operator === 'In', value })),
-  );
-  return matchesLabels(requirements, node.metadata.labels) && matchesFields(fields, node);
+function affinity(pod: Pod, node: Node): string[] {
+  return selectsNode(pod, node) ? [] : ["node(s) didn't match Pod's node affinity/selector"];
 }
 
 function hostPorts({ spec }: Pod): { hostPort: number; protocol: string; hostIP: string }[] {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Pod } from '#contracts/kubernetes/types.ts';
 import { withDefaults } from '../configuration/defaults.ts';
-import type { Admission } from '../ports.ts';
+import type { Admission, AdmitResult } from '../ports.ts';
 import { createAllocating, reservedCpus } from './allocating.ts';
 
 const guaranteed: Pod = {
@@ -14,7 +14,11 @@ const burstable: Pod = {
   spec: { containers: [{ name: 'c', image: 'i', resources: { requests: { cpu: '1' } } }] },
 };
 
-function setup(admits: boolean, staticPolicies: { cpus?: boolean; memory?: boolean } = {}) {
+function setup(
+  admits: boolean,
+  staticPolicies: { cpus?: boolean; memory?: boolean } = {},
+  given: AdmitResult = { admit: true },
+) {
   const calls: string[] = [];
   const base: Admission = {
     admit: async () => (admits ? { admit: true } : { admit: false, reason: 'OutOfcpu', message: 'no' }),
@@ -25,7 +29,7 @@ function setup(admits: boolean, staticPolicies: { cpus?: boolean; memory?: boole
     topology: {
       admit: async (pod) => {
         calls.push(`allocate ${pod.metadata.uid}`);
-        return { admit: true };
+        return given;
       },
       retain: (uids) => void calls.push(`topology keeps ${[...uids]}`),
     },
@@ -36,13 +40,14 @@ function setup(admits: boolean, staticPolicies: { cpus?: boolean; memory?: boole
   return { admission, calls };
 }
 
-test('only what is admitted gets something, and nobody else loses by it', async () => {
+test('what cannot be given keeps a pod out before anybody looks whether the rest fits', async () => {
   const refused = setup(false);
   assert.equal((await refused.admission.admit(guaranteed, [])).admit, false);
-  assert.deepEqual(refused.calls, []);
-  const fine = setup(true);
-  await fine.admission.admit(guaranteed, []);
-  assert.deepEqual(fine.calls, ['allocate p']);
+  assert.deepEqual(refused.calls, ['allocate p']);
+  const empty = setup(false, {}, { admit: false, reason: 'TopologyAffinityError', message: 'not there' });
+  const verdict = await empty.admission.admit(guaranteed, []);
+  assert.equal(verdict.admit ? 'admitted' : verdict.reason, 'TopologyAffinityError');
+  assert.equal((await setup(true).admission.admit(guaranteed, [])).admit, true);
 });
 
 test('all give back what pods had that hold nothing any more', () => {

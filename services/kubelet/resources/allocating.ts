@@ -18,13 +18,16 @@ export interface AllocatingDeps {
   staticMemory: boolean;
 }
 
-/** Puts the allocation behind an admission. */
+/**
+ * Puts the allocation before an admission: the original's order, so that a pod for which no device is left is told so in
+ * the device manager's words. What a pod that is refused afterwards was given stays until `retain`.
+ */
 export function createAllocating(base: Admission, deps: AllocatingDeps): Admission {
   const { topology } = deps;
   return {
     async admit(pod, others) {
-      const verdict = await base.admit(pod, others);
-      return verdict.admit ? topology.admit(pod) : verdict;
+      const verdict = await topology.admit(pod);
+      return verdict.admit ? base.admit(pod, others) : verdict;
     },
     fits: (pod, others) => fixedProblem(deps, pod) ?? base.fits(pod, others),
     retain(podUids) {

@@ -121,6 +121,7 @@ for (const [name, pod, wanted] of [
 test('the node’s own pods are spared, and sidecars live as long as those they serve', () => {
   const critical = podWith(undefined);
   critical.spec.priority = 2_000_001_000;
+  critical.spec.priorityClassName = 'system-node-critical';
   assert.equal(oomScoreAdj(critical, critical.spec.containers[0]!, 1), -997);
   const pod = podWith({ requests: { memory: '1Gi' } });
   pod.spec.initContainers = [{ name: 'side', image: 'i', restartPolicy: 'Always' }];

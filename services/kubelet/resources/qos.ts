@@ -11,8 +11,6 @@ const counted = ['cpu', 'memory'];
 
 /** core/v1: pods at or above this priority are critical (system-cluster-critical). */
 export const criticalPriority = 2_000_000_000;
-/** The priority of system-node-critical. */
-const nodeCriticalPriority = 2_000_001_000;
 
 /** Computes the class of a pod from its resources; pod-level resources replace the containers'. */
 export function qosOf(pod: Pod): QosClass {
@@ -65,9 +63,9 @@ export function isCritical(pod: Pod): boolean {
   return (pod.spec.priority ?? 0) >= criticalPriority;
 }
 
-/** Whether a pod belongs to the node itself. */
+/** Whether a pod belongs to the node itself: a critical one of this class by name, as in the original. */
 export function isNodeCritical(pod: Pod): boolean {
-  return (pod.spec.priority ?? 0) >= nodeCriticalPriority;
+  return isCritical(pod) && pod.spec.priorityClassName === 'system-node-critical';
 }
 
 /**

@@ -3,7 +3,7 @@ import type { Pod } from '#contracts/kubernetes/types.ts';
 import { messageOf } from '#foundation/base/errors.ts';
 import type { PodUpdate } from '../config/pod-config.ts';
 import { fullName, hasTerminalPhase, isDeleted, isMirror, title, uidOf } from '../pods/identity.ts';
-import { activePods, podsWithVolumes } from './active.ts';
+import { activePods, holders, podsWithVolumes } from './active.ts';
 import type { LoopDeps } from './deps.ts';
 import { considerResize } from './resize.ts';
 
@@ -61,6 +61,8 @@ async function admit(deps: LoopDeps, pod: Pod): Promise<boolean> {
     message: `Pod was rejected: ${message}`,
   });
   deps.runtime.counters.podRejected(reason);
+  // What it was given before something else kept it out.
+  if (deps.sources.allReady()) deps.admission.retain(holders(deps));
   return false;
 }
 
