@@ -16,13 +16,26 @@ export interface PodEvent {
 
 /** Reads events from lines of a log; other lines are passed over. */
 export function eventsOf(text: string): PodEvent[] {
-  return text.split('\n').flatMap((line) => eventOf(line) ?? []);
+  return text
+    .replace(textBlocks, quoted)
+    .split('\n')
+    .flatMap((line) => eventOf(line) ?? []);
+}
+
+/** klog writes a value of more than one line as `key=<`, its lines behind a tab each, and a line ` >`. */
+const textBlocks = /=<\n((?:\t.*\n)*) >/g;
+
+/** The same value as klog writes one of a single line. */
+function quoted(_: string, lines: string): string {
+  return `=${JSON.stringify(lines.replace(/^\t/gm, '').slice(0, -1))}`;
 }
 
 /** Reads the events in a log file, anew each time. */
 export function logFileEvents(path: string): () => PodEvent[] {
   return () => eventsOf(readFileSync(path, 'utf8'));
 }
+
+const escaped: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r' };
 
 function eventOf(line: string): PodEvent | undefined {
   if (line.startsWith('{')) {
@@ -37,7 +50,7 @@ function eventOf(line: string): PodEvent | undefined {
   if (!line.includes('"Event occurred"')) return undefined;
   const field = (key: string) => {
     const found = new RegExp(` ${key}="((?:[^"\\\\]|\\\\.)*)"`).exec(line)?.[1];
-    return found?.replace(/\\(.)/g, (_, char: string) => (char === 'n' ? '\n' : char)) ?? '';
+    return found?.replace(/\\(.)/g, (_, char: string) => escaped[char] ?? char) ?? '';
   };
   const [namespace = '', name = ''] = field('object').split('/');
   return { namespace, name, reason: field('reason'), message: field('message') };

@@ -37,9 +37,12 @@ test('texts', () => {
 
 test('events of both kinds of logs', () => {
   const klog = String.raw`I1121 12:00:00.000000  1 event.go:389] "Event occurred" object="default/a-n" fieldPath="" kind="Pod" apiVersion="v1" type="Warning" reason="Failed" message="say \"no\"\nagain"`;
+  const block = `I1121 12:00:00.000001  1 event.go:389] "Event occurred" object="default/a-n" reason="Unhealthy" message=<`;
+  const lines = `${block}\n\tcat: "x":\n\t\tno such file\n >\n`;
   const json = '{"level":30,"event":"Pulled","type":"Normal","namespace":"ns","name":"b-n","message":"m"}';
-  assert.deepEqual(eventsOf(`x\n${klog}\n${json}\n{"level":30}\n{"half`), [
+  assert.deepEqual(eventsOf(`x\n${klog}\n${lines}${json}\n{"level":30}\n{"half`), [
     { namespace: 'default', name: 'a-n', reason: 'Failed', message: 'say "no"\nagain' },
+    { namespace: 'default', name: 'a-n', reason: 'Unhealthy', message: 'cat: "x":\n\tno such file' },
     { namespace: 'ns', name: 'b-n', reason: 'Pulled', message: 'm' },
   ]);
 });

@@ -190,6 +190,9 @@ function rewrite(scene: Scene, words: Readonly<Record<string, string>>): void {
 }
 
 async function remove(scene: Scene, took: string | undefined, ms: number): Promise<void> {
+  // The original's list of running pods is up to two seconds old: only what it showed can be seen to leave it.
+  if (took !== undefined)
+    await eventually(ms, async () => ((await stillRuns(scene)) ? [] : ['the pod does not run']));
   const start = performance.now();
   scene.unlink();
   await eventually(ms, async () => {
