@@ -6,12 +6,13 @@
  *   special about each; `patch/` and `apply/` are the patch types; `tables/` what kubectl prints.
  * - `pods/` and `metrics/` pass on to the kubelet; `reviews/` answer questions; `discovery/` and `openapi/` describe.
  * - `storage/` keeps the objects; `controllers/` bind, collect and finish what nobody asks for.
+ * - `thread/` runs all of it in a thread of its own.
  *
  * A call goes http -> auth -> verbs -> storage; a change comes back through storage's history to every watch.
  */
 import { mkdirSync } from 'node:fs';
 import type { Server } from 'node:https';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { SkiffError } from '#foundation/base/errors.ts';
 import type { Logger } from '#foundation/base/log.ts';
 import { type Clock, systemClock } from '#foundation/base/time.ts';
@@ -30,6 +31,7 @@ import { createMetrics } from './metrics/serve.ts';
 import { createOpenApi } from './openapi/serve.ts';
 import { type Authority, type KeyPair, openAuthority } from './pki/authority.ts';
 import { writeKubeconfig } from './pki/kubeconfig.ts';
+import { type ApiPlaces, placesIn } from './places.ts';
 import { connectKubelet, type Kubelet, type KubeletEndpoint } from './pods/kubelet.ts';
 import { streamed, streamPod } from './pods/stream.ts';
 import { openDatabase } from './storage/database.ts';
@@ -53,19 +55,13 @@ export interface KubeApiConfig {
 }
 
 /** The API. */
-export interface KubeApi {
+export interface KubeApi extends ApiPlaces {
   /** Listens. @throws SkiffError UNAVAILABLE if the port is taken, DATA_LOSS if the objects cannot be read. */
   start(): Promise<void>;
   /** Ends watches and connections, and closes the store. */
   stop(): Promise<void>;
   /** `https://127.0.0.1:PORT`; known after the start. */
   readonly url: string;
-  readonly adminKubeconfigPath: string;
-  readonly nodeKubeconfigPath: string;
-  /** For those who may see everything but secrets. */
-  readonly viewerKubeconfigPath: string;
-  /** The authority's certificate: the kubelet's client CA. */
-  readonly caPath: string;
   /** Copies all objects into a file while the API runs. */
   backup(path: string): Promise<void>;
 }
@@ -75,16 +71,11 @@ const compactionMs = 5 * 60_000;
 
 /** Makes the API; nothing is opened before `start`. */
 export function createKubeApi(config: KubeApiConfig): KubeApi {
-  const pki = join(config.directory, 'pki');
-  const paths = {
-    admin: join(config.directory, 'admin.kubeconfig'),
-    node: join(config.directory, 'node.kubeconfig'),
-    viewer: join(config.directory, 'viewer.kubeconfig'),
-  };
+  const places = placesIn(config.directory);
   let running: Running | undefined;
   return {
     start: async () => {
-      running = await start(config, pki, paths);
+      running = await start(config, places);
     },
     stop: async () => {
       const ending = running;
@@ -94,10 +85,7 @@ export function createKubeApi(config: KubeApiConfig): KubeApi {
     get url() {
       return running?.url ?? `https://${config.address}:${config.port}`;
     },
-    adminKubeconfigPath: paths.admin,
-    nodeKubeconfigPath: paths.node,
-    viewerKubeconfigPath: paths.viewer,
-    caPath: join(pki, 'ca.crt'),
+    ...places,
     backup: async (path) => {
       if (running === undefined) throw new SkiffError('UNAVAILABLE', 'the API does not run');
       await running.store.backup(path);
@@ -111,12 +99,9 @@ interface Running {
   stop(): Promise<void>;
 }
 
-async function start(
-  config: KubeApiConfig,
-  pki: string,
-  paths: Record<'admin' | 'node' | 'viewer', string>,
-): Promise<Running> {
+async function start(config: KubeApiConfig, places: ApiPlaces): Promise<Running> {
   const clock = config.clock ?? systemClock;
+  const pki = dirname(places.caPath);
   mkdirSync(config.directory, { recursive: true, mode: 0o700 });
   const authority = await openAuthority(pki, clock.now);
   const serving = await authority.ensure('server', {
@@ -147,7 +132,7 @@ async function start(
     throw error;
   });
   const url = `https://${config.address}:${port}`;
-  await writeKubeconfigs(authority, url, config.nodeName, paths);
+  await writeKubeconfigs(authority, url, config.nodeName, places);
   await bootstrap(deps, port);
   await fillNamespaces(deps, authority.ca);
   // What was there before this start is in lists, not in watches.
@@ -222,13 +207,18 @@ async function writeKubeconfigs(
   authority: Authority,
   url: string,
   nodeName: string,
-  paths: Record<'admin' | 'node' | 'viewer', string>,
+  places: ApiPlaces,
 ): Promise<void> {
   const node = `system:node:${nodeName}`;
   const users = [
-    { path: paths.admin, name: 'admin', commonName: 'kubernetes-admin', organizations: ['system:masters'] },
-    { path: paths.node, name: node, commonName: node, organizations: ['system:nodes'] },
-    { path: paths.viewer, name: 'viewer', commonName: 'viewer', organizations: [readers] },
+    {
+      path: places.adminKubeconfigPath,
+      name: 'admin',
+      commonName: 'kubernetes-admin',
+      organizations: ['system:masters'],
+    },
+    { path: places.nodeKubeconfigPath, name: node, commonName: node, organizations: ['system:nodes'] },
+    { path: places.viewerKubeconfigPath, name: 'viewer', commonName: 'viewer', organizations: [readers] },
   ];
   for (const { path, name, commonName, organizations } of users) {
     const file = name.startsWith('system:node:') ? 'node' : name;

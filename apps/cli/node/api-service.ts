@@ -1,8 +1,8 @@
-/** The embedded Kubernetes API as a service of this process. */
+/** The embedded Kubernetes API as a service of this process, in a thread of its own. */
 import { join } from 'node:path';
 import type { Logger } from '#foundation/base/log.ts';
 import type { Paths } from '#foundation/base/paths.ts';
-import { createKubeApi } from '#services/kube-api/index.ts';
+import { createApiThread } from '#services/kube-api/thread/thread.ts';
 import type { Config } from '../config/schema.ts';
 import { nodeNameOf } from './kubelet-service.ts';
 import type { Service } from './serve.ts';
@@ -26,12 +26,15 @@ export function apiService(
   ports: { api: number; kubelet: number },
   log: Logger,
 ): ApiService {
-  const api = createKubeApi({
-    directory: join(paths.lib, 'kube-api'),
-    address: config.api.address,
-    port: ports.api,
-    nodeName: nodeNameOf(config),
-    kubeletEndpoint: { url: `https://127.0.0.1:${ports.kubelet}` },
+  const api = createApiThread({
+    config: {
+      directory: join(paths.lib, 'kube-api'),
+      address: config.api.address,
+      port: ports.api,
+      nodeName: nodeNameOf(config),
+      kubeletEndpoint: { url: `https://127.0.0.1:${ports.kubelet}` },
+    },
+    logLevel: config.logLevel,
     logger: log.child({ service: 'kube-api' }),
   });
   return {
