@@ -3,6 +3,7 @@
  * the server's own Status. https://kubernetes.io/docs/reference/using-api/api-concepts/
  */
 import { createInterface } from 'node:readline';
+import { createSecureContext } from 'node:tls';
 import { Agent, type Dispatcher, request } from 'undici';
 import { type ErrorCode, messageOf, SkiffError, wrapError } from '#foundation/base/errors.ts';
 import type { Connection } from './kubeconfig.ts';
@@ -84,11 +85,13 @@ function codeOf(status: number, reason: string): ErrorCode {
 export interface ClientOptions {
   /** Milliseconds between two looks whether the certificate's file was replaced; 10,000 unless told. */
   identityCheckMs?: number;
+  /** How many calls are under way at once; more wait. Watches and streams do not count. As many as come unless told. */
+  calls?: number;
 }
 
 /** Opens a client; connections are kept alive and made on demand. */
 export function openApi(connection: Connection, options: ClientOptions = {}): ApiClient {
-  const agents = createAgents(connection, options.identityCheckMs ?? identityCheckMs);
+  const agents = createAgents(connection, options);
   const send = sender(connection, agents.current);
   const json = async <T>(
     method: string,
@@ -117,16 +120,23 @@ export function openApi(connection: Connection, options: ClientOptions = {}): Ap
 /** Milliseconds between two looks whether the client's certificate was replaced. */
 const identityCheckMs = 10_000;
 
+/** Connections for calls, and for what lasts: watches and followed logs. */
+interface Pair {
+  calls: Agent;
+  streams: Agent;
+}
+
 interface Agents {
-  /** The agent for a call that begins now. */
-  current(): Agent;
+  /** The connections for a call that begins now. */
+  current(): Pair;
   close(): Promise<void>;
 }
 
 /** Connections; new ones when the client's certificate was replaced, while calls under way end on the old. */
-function createAgents(connection: Connection, checkMs: number): Agents {
+function createAgents(connection: Connection, options: ClientOptions): Agents {
+  const checkMs = options.identityCheckMs ?? identityCheckMs;
   let { cert, key } = connection;
-  let agent = createAgent(connection, { cert, key });
+  let pair = createPair(connection, { cert, key }, options.calls);
   let looked = performance.now();
   const look = () => {
     if (connection.identity === undefined || performance.now() - looked < checkMs) return;
@@ -134,15 +144,17 @@ function createAgents(connection: Connection, checkMs: number): Agents {
     const now = readIdentity(connection.identity);
     if (now === undefined || (now.cert === cert && now.key === key)) return;
     ({ cert, key } = now);
-    void agent.close();
-    agent = createAgent(connection, now);
+    void Promise.all([pair.calls.close(), pair.streams.close()]);
+    pair = createPair(connection, now, options.calls);
   };
   return {
     current: () => {
       look();
-      return agent;
+      return pair;
     },
-    close: () => agent.destroy(),
+    close: async () => {
+      await Promise.all([pair.calls.destroy(), pair.streams.destroy()]);
+    },
   };
 }
 
@@ -155,18 +167,20 @@ function readIdentity(read: NonNullable<Connection['identity']>) {
   }
 }
 
-function createAgent(connection: Connection, identity: { cert?: string; key?: string }): Agent {
-  return new Agent({
-    connect: {
-      ca: connection.ca,
-      ...identity,
-      servername: connection.serverName,
-      rejectUnauthorized: connection.insecure !== true,
-      timeout: 10_000,
-    },
-    bodyTimeout: 0,
-    pipelining: 1,
-  });
+function createPair(
+  connection: Connection,
+  identity: { cert?: string; key?: string },
+  calls: number | undefined,
+): Pair {
+  const connect = {
+    // Reading certificates and keys anew for each connection would cost as much as its handshake.
+    secureContext: createSecureContext({ ca: connection.ca, ...identity }),
+    servername: connection.serverName,
+    rejectUnauthorized: connection.insecure !== true,
+    timeout: 10_000,
+  };
+  const common = { connect, bodyTimeout: 0, pipelining: 1 };
+  return { calls: new Agent({ ...common, connections: calls ?? null }), streams: new Agent(common) };
 }
 
 function patchMediaType(type: PatchType): string {
@@ -181,7 +195,7 @@ type Send = (
   type?: string,
 ) => Promise<Dispatcher.ResponseData>;
 
-function sender(connection: Connection, agent: () => Agent): Send {
+function sender(connection: Connection, agents: () => Pair): Send {
   return async (method, path, options = {}, body, type = 'application/json') => {
     const url = `${connection.server}${path}${queryText(options.query)}`;
     const token = connection.token?.();
@@ -196,7 +210,7 @@ function sender(connection: Connection, agent: () => Agent): Send {
       method: method as Dispatcher.HttpMethod,
       headers,
       body: text,
-      dispatcher: agent(),
+      dispatcher: timeout === 0 ? agents().streams : agents().calls,
       signal,
       headersTimeout: timeout,
     }).catch((error: unknown) => {

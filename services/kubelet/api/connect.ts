@@ -6,6 +6,9 @@ import type { Clock } from '#foundation/base/time.ts';
 import type { KubeletApi } from '../ports.ts';
 import { createKubeletApi } from './kubelet-api.ts';
 
+/** Calls at once: a burst of pods shall not open a connection for each of their statuses. */
+const calls = 8;
+
 /**
  * @param server a kubeconfig's path, or a connection.
  * @throws SkiffError INVALID_ARGUMENT with what is wrong in the file. Nothing is called yet.
@@ -15,5 +18,5 @@ export function connectKubeletApi(
   deps: { nodeName: string; clock: Clock; logger: Logger },
 ): KubeletApi {
   const connection = typeof server === 'string' ? loadKubeconfig(server) : server;
-  return createKubeletApi({ ...deps, client: openApi(connection) });
+  return createKubeletApi({ ...deps, client: openApi(connection, { calls }) });
 }

@@ -4,7 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Pod, PodCondition, PodStatus } from '#contracts/kubernetes/types.ts';
-import { messageOf } from '#foundation/base/errors.ts';
+import { isSkiffError, messageOf } from '#foundation/base/errors.ts';
 import type { Logger } from '#foundation/base/log.ts';
 import type { Clock } from '#foundation/base/time.ts';
 import type { PodWorkers } from '../pod-workers/workers.ts';
@@ -18,7 +18,7 @@ import type { StatusManager, VersionedStatus } from './manager.ts';
 const syncPeriodMs = 10_000;
 
 export interface WriterDeps {
-  api: Pick<KubeletApi, 'getPod' | 'patchPodStatus' | 'deletePod'>;
+  api: Pick<KubeletApi, 'patchPodStatus' | 'deletePod'>;
   statuses: StatusManager;
   workers: Pick<PodWorkers, 'get'>;
   pods: PodManager;
@@ -28,50 +28,67 @@ export interface WriterDeps {
   observe?: (seconds: number) => void;
 }
 
+/** The last that was written of a status; kept by the UIDs of the pod and of the object (a mirror has its own). */
+interface Written {
+  /** The pod's UID. */
+  uid: string;
+  version: number;
+  /** The object as the API answered it. */
+  object: Pod;
+}
+
 interface State extends WriterDeps {
-  /** The version of each status the API has, by UID of the pod it is about. */
-  written: Map<string, number>;
+  written: Map<string, Written>;
   /** UIDs with a new status, and since when. */
   dirty: Map<string, number>;
-  wake: () => void;
+  /** The writes under way, by UID: one at a time for each pod, and no pod waits for another's. */
+  writing: Map<string, Promise<void>>;
 }
 
 /** Runs until the signal aborts. */
 export async function startStatusWriter(deps: WriterDeps, signal: AbortSignal): Promise<void> {
-  const state: State = { ...deps, written: new Map(), dirty: new Map(), wake: () => {} };
+  const state: State = { ...deps, written: new Map(), dirty: new Map(), writing: new Map() };
   deps.statuses.subscribe((uid) => {
+    if (signal.aborted) return;
     if (!state.dirty.has(uid)) state.dirty.set(uid, deps.clock.monotonic());
-    state.wake();
+    void writeInTurn(state, uid, signal);
   });
-  let full = deps.clock.monotonic();
   while (!signal.aborted) {
-    const news = Promise.withResolvers<void>();
-    state.wake = news.resolve;
-    const changed = [...state.dirty];
-    state.dirty.clear();
-    await Promise.all(
-      changed.map(async ([uid, since]) => {
-        if (await write(state, uid)) deps.observe?.((deps.clock.monotonic() - since) / 1000);
-      }),
-    );
-    if (deps.clock.monotonic() - full >= syncPeriodMs) {
-      full = deps.clock.monotonic();
-      await writeAll(state);
-    }
-    const timer = new AbortController();
-    const wait = deps.clock.sleep(syncPeriodMs, AbortSignal.any([signal, timer.signal])).catch(() => {});
-    if (state.dirty.size === 0) await Promise.race([wait, news.promise]);
-    timer.abort();
+    await deps.clock.sleep(syncPeriodMs, signal).catch(() => {});
+    if (!signal.aborted) await writeAll(state, signal);
   }
+  await Promise.all(state.writing.values());
 }
 
-async function writeAll(state: State): Promise<void> {
+async function writeAll(state: State, signal: AbortSignal): Promise<void> {
   const known = new Set<string>();
   for (const { pod } of [...state.statuses.all()]) {
+    if (signal.aborted) return;
     known.add(uidOf(pod));
-    await write(state, uidOf(pod));
+    await writeInTurn(state, uidOf(pod), signal);
   }
-  for (const uid of state.written.keys()) if (!known.has(uid)) state.written.delete(uid);
+  for (const [key, { uid }] of state.written) if (!known.has(uid)) state.written.delete(key);
+}
+
+/** Writes a pod's status, and again as long as it has changed meanwhile; a write under way is left to do so. */
+function writeInTurn(state: State, uid: string, signal: AbortSignal): Promise<void> {
+  const { clock, dirty, observe, writing } = state;
+  const running = writing.get(uid);
+  if (running !== undefined) return running;
+  const work = async () => {
+    // Changes of one moment make one write.
+    await Promise.resolve();
+    do {
+      const since = dirty.get(uid);
+      dirty.delete(uid);
+      const isWritten = await write(state, uid);
+      if (isWritten && since !== undefined) observe?.((clock.monotonic() - since) / 1000);
+    } while (dirty.has(uid) && !signal.aborted);
+    writing.delete(uid);
+  };
+  const started = work();
+  writing.set(uid, started);
+  return started;
 }
 
 /**
@@ -86,28 +103,44 @@ async function write(state: State, uid: string): Promise<boolean> {
   const target = isStatic(entry.pod) ? state.pods.mirrorOf(entry.pod) : (state.pods.get(uid) ?? entry.pod);
   if (target === undefined) return false;
   const key = `${uid} ${uidOf(target)}`;
-  const isCurrent = (state.written.get(key) ?? 0) >= entry.version && !disagrees(target, entry.status);
+  const before = state.written.get(key);
+  const isCurrent = (before?.version ?? 0) >= entry.version && !disagrees(target, entry.status);
   if (isCurrent && !mayDelete(target, entry)) return false;
   try {
-    const current = await state.api.getPod(namespaceOf(target), nameOf(target));
-    if (current === undefined || uidOf(current) !== uidOf(target)) return false;
-    await writeTo(state, current, entry);
-    state.written.set(key, entry.version);
+    const current = newest(target, before?.object);
+    state.written.set(key, { uid, object: await writeTo(state, current, entry), version: entry.version });
     return true;
   } catch (error) {
+    // It is gone, or another has its name: the watch will say so.
+    if (isSkiffError(error, 'NOT_FOUND', 'ABORTED')) return false;
     state.logger.warn({ pod: title(target), error: messageOf(error) }, 'Cannot write the status of a pod');
     return false;
   }
 }
 
-async function writeTo(state: State, current: Pod, entry: VersionedStatus): Promise<void> {
+/**
+ * The pod as the API had it last: what the watch brought, or what the last write answered. The original asks the API
+ * before each write; here a write costs one call, and one that is built on old knowledge is mended by the next.
+ */
+function newest(watched: Pod, answered: Pod | undefined): Pod {
+  if (answered === undefined) return watched;
+  const version = ({ metadata }: Pod) => Number(metadata.resourceVersion ?? 0);
+  return version(answered) > version(watched) ? answered : watched;
+}
+
+/** @returns the object as it is now. */
+async function writeTo(state: State, current: Pod, entry: VersionedStatus): Promise<Pod> {
   const mayRun = !entry.finished && holdsContainers(state, uidOf(entry.pod));
   const merged = mergeStatus(current.status ?? {}, entry.status, mayRun);
   const after = sameStatus(current.status ?? {}, merged)
     ? current
     : await state.api.patchPodStatus(current, merged);
-  if (!mayDelete(after, entry)) return;
-  await state.api.deletePod(namespaceOf(after), nameOf(after), { uid: uidOf(after), gracePeriodSeconds: 0 });
+  if (mayDelete(after, entry))
+    await state.api.deletePod(namespaceOf(after), nameOf(after), {
+      uid: uidOf(after),
+      gracePeriodSeconds: 0,
+    });
+  return after;
 }
 
 function holdsContainers(state: State, uid: string): boolean {
