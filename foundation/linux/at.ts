@@ -78,12 +78,18 @@ function open(directory: number, path: string, flags: number, resolve = 0, mode 
  * `root` were the root of the file system, so that none leads out of it.
  *
  * @param options.links false refuses any link on the way (ELOOP).
- * @throws SkiffError with errno ENOENT, ENOTDIR, ELOOP.
+ * @param options.mounts false refuses what is mounted on the way (EXDEV).
+ * @throws SkiffError with errno ENOENT, ENOTDIR, ELOOP, EXDEV.
  */
-export function openDirectoryInRoot(root: number, path: string, options: { links?: boolean } = {}): number {
+export function openDirectoryInRoot(
+  root: number,
+  path: string,
+  options: { links?: boolean; mounts?: boolean } = {},
+): number {
   const links = options.links === false ? Resolve.noSymlinks : 0;
+  const mounts = options.mounts === false ? Resolve.noCrossMount : 0;
   const flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
-  return open(root, path === '' ? '.' : path, flags, Resolve.inRoot | Resolve.noMagicLinks | links);
+  return open(root, path === '' ? '.' : path, flags, Resolve.inRoot | Resolve.noMagicLinks | links | mounts);
 }
 
 /** Makes a new file and opens it for writing. @throws SkiffError EEXIST if there is anything of that name. */

@@ -11,6 +11,7 @@ import {
   parseMountLine,
   shareMount,
   unmount,
+  unmountAll,
   unmountTree,
 } from './mount.ts';
 
@@ -61,6 +62,26 @@ test('a directory in a private mount is shared by a mount onto itself, and that 
   assert.equal(shareMount(directory), false, 'a mount of its own is shared where it is');
   assert.equal(shareMount(inner), false, 'and so is all in it');
   assert.equal(mountsBelow(directory).length, 1);
+});
+
+test('what is mounted at a place is taken off at once, however often and whatever is in it', (t) => {
+  const directory = mkdtempSync('/tmp/skiff-mount-');
+  t.after(() => {
+    unmountTree(directory);
+    rmSync(directory, { recursive: true });
+  });
+  for (const name of ['a', 'beside']) mkdirSync(`${directory}/${name}`);
+  for (const target of [`${directory}/a`, `${directory}/a`, `${directory}/a/in`, `${directory}/beside`]) {
+    mkdirSync(target, { recursive: true });
+    mount({ source: 'tmpfs', target, type: 'tmpfs', data: 'size=1m' });
+  }
+  unmountAll(`${directory}/a`);
+  assert.deepEqual(
+    mountsBelow(directory).map(({ target }) => target),
+    [`${directory}/beside`],
+  );
+  unmountAll(`${directory}/a`);
+  unmountAll(`${directory}/none`);
 });
 
 test('a failure names what, where and why', () => {

@@ -73,11 +73,24 @@ export function bindMount(source: string, target: string, options: { readOnly?: 
  * @param options.lazy detach now even when busy (MNT_DETACH).
  */
 export function unmount(target: string, options: { lazy?: boolean } = {}): void {
-  const flags = UMOUNT_NOFOLLOW | (options.lazy === true ? MNT_DETACH : 0);
+  takeOff(target, options.lazy === true ? MNT_DETACH : 0);
+}
+
+/**
+ * Unmounts whatever is at `target`, however often, with all that is mounted in it. Unlike `unmountTree` it does not
+ * see what is mounted below a directory that is no mount itself, and need not read the table of all mounts.
+ */
+export function unmountAll(target: string): void {
+  while (takeOff(target, MNT_DETACH));
+}
+
+/** @returns whether something was mounted there. */
+function takeOff(target: string, flags: number): boolean {
   try {
-    check(umount2(target, flags), `Cannot unmount "${target}"`);
+    check(umount2(target, UMOUNT_NOFOLLOW | flags), `Cannot unmount "${target}"`);
+    return true;
   } catch (error) {
-    if (isSkiffError(error) && (error.errno === 'EINVAL' || error.errno === 'ENOENT')) return;
+    if (isSkiffError(error) && (error.errno === 'EINVAL' || error.errno === 'ENOENT')) return false;
     throw error;
   }
 }

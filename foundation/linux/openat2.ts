@@ -12,6 +12,8 @@ export const O_CLOEXEC = 0o2000000;
 
 /** Rules for the resolution of a path. */
 export const Resolve = {
+  /** No way into another mount (EXDEV). */
+  noCrossMount: 0x01,
   /** No jumps through /proc's magic links. */
   noMagicLinks: 0x02,
   noSymlinks: 0x04,

@@ -21,6 +21,8 @@ export interface RootPaths {
 /** Finds the directories of roots. */
 export interface RootLayout {
   paths(key: string): RootPaths;
+  /** By the name of its directory. */
+  placed(name: string): RootPaths;
   /** Names of all directories there are. */
   names(): string[];
   nameOf(key: string): string;
@@ -30,20 +32,22 @@ export interface RootLayout {
 export function rootLayout(directory: string): RootLayout {
   const roots = join(directory, 'roots');
   mkdirSync(roots, { recursive: true, mode: 0o711 });
+  const placed = (name: string) => {
+    const own = join(roots, name);
+    const at = (part: string) => join(own, part);
+    return {
+      directory: own,
+      upper: at('upper'),
+      work: at('work'),
+      top: at('top'),
+      mapped: at('mapped'),
+      merged: at('merged'),
+    };
+  };
   return {
     nameOf,
-    paths: (key) => {
-      const own = join(roots, nameOf(key));
-      const at = (name: string) => join(own, name);
-      return {
-        directory: own,
-        upper: at('upper'),
-        work: at('work'),
-        top: at('top'),
-        mapped: at('mapped'),
-        merged: at('merged'),
-      };
-    },
+    placed,
+    paths: (key) => placed(nameOf(key)),
     names: () => readdirSync(roots),
   };
 }

@@ -3,7 +3,7 @@ import { chownSync, existsSync, mkdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf, SkiffError, wrapError } from '#foundation/base/errors.ts';
 import { undoStack } from '#foundation/base/undo.ts';
-import { bindMount, mountsBelow, unmountTree } from '#foundation/linux/mount.ts';
+import { bindMount, mountsBelow, unmountAll } from '#foundation/linux/mount.ts';
 import { isPinned } from '#foundation/linux/namespaces.ts';
 import type { ImageSource, RootRequest } from '../../ports.ts';
 import type { Records, Store } from '../../store/store.ts';
@@ -41,7 +41,7 @@ export function openRoots(parts: ImageParts, store: Store): Roots {
   const layout = rootLayout(parts.directory);
   const roots = new Map(records.all().map(({ key, value }) => [key, value]));
   const remove = async (key: string): Promise<void> => {
-    await removeDirectories(parts, layout.nameOf(key));
+    await removeDirectories(parts, layout, layout.nameOf(key));
     roots.delete(key);
     records.delete(key);
   };
@@ -88,7 +88,7 @@ export function openRoots(parts: ImageParts, store: Store): Roots {
         else await remake(parts, layout, key, record);
       }
       const known = new Set([...roots.keys()].map((key) => layout.nameOf(key)));
-      for (const name of layout.names()) if (!known.has(name)) await removeDirectories(parts, name);
+      for (const name of layout.names()) if (!known.has(name)) await removeDirectories(parts, layout, name);
     },
   };
 }
@@ -232,9 +232,9 @@ function isReady(parts: ImageParts, path: string): boolean {
   return parts.overlay ? mountsBelow(path).some((entry) => entry.target === path) : existsSync(path);
 }
 
-async function removeDirectories(parts: ImageParts, name: string): Promise<void> {
-  const directory = join(parts.directory, 'roots', name);
-  unmountTree(directory);
+async function removeDirectories(parts: ImageParts, layout: RootLayout, name: string): Promise<void> {
+  const { directory, merged, mapped } = layout.placed(name);
+  for (const path of [merged, mapped]) unmountAll(path);
   if (!existsSync(directory)) return;
   // Gone at once for whoever asks; the bytes go later.
   const trash = join(parts.directory, 'trash', `${name}-${Date.now()}`);

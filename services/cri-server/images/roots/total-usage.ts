@@ -2,8 +2,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { TreeUsage } from '../unpack/usage.ts';
 
-/** Milliseconds that a measurement counts: the kubelet asks every few seconds, and trees may be large. */
-const freshMs = 10_000;
+/**
+ * Milliseconds that a measurement counts, the same as cAdvisor's for the layers of containers: kubelets ask every few
+ * seconds, there may be hundreds of trees, and no limit hangs on the sum (what is free on the disk is asked of it).
+ */
+const freshMs = 60_000;
 
 /** What it is made from. */
 export interface TotalUsageDeps {

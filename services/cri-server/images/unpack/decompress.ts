@@ -4,29 +4,24 @@
  * all. Media types are not asked: registries and builders get them wrong.
  */
 import { SkiffError } from '#foundation/base/errors.ts';
-import { gzipInflater, type Inflater, zstdInflater } from '#foundation/linux/inflate.ts';
-import { isalInflaters } from '#foundation/linux/isal.ts';
+import { type Inflater, zstdInflater } from '#foundation/linux/inflate.ts';
 import type { ByteSource } from './follow.ts';
-
-/** The faster library where it is installed. */
-const fastestGzip = isalInflaters() ?? gzipInflater;
-/** Bytes decompressed at once. */
-const outputBytes = 256 * 1024;
+import type { Scratch } from './scratch.ts';
 
 /** A layer's uncompressed bytes. */
 export interface LayerSource extends ByteSource, Disposable {}
 
 /**
- * Decompresses `source`.
+ * Decompresses `source`, in the memory of `scratch`.
  *
  * @throws SkiffError DATA_LOSS out of `next` if the data is damaged or ends early.
  */
-export function decompress(source: ByteSource): LayerSource {
+export function decompress(source: ByteSource, scratch: Scratch): LayerSource {
   const head = readHead(source);
-  const inflater = inflaterFor(head);
+  const inflater = inflaterFor(head, scratch);
   const bytes = withHead(head, source);
   if (inflater === undefined) return { next: bytes.next, [Symbol.dispose]: () => {} };
-  return { next: inflating(bytes, inflater), [Symbol.dispose]: () => inflater.close() };
+  return { next: inflating(bytes, inflater, scratch.output()), [Symbol.dispose]: () => inflater.close() };
 }
 
 /** The first bytes, enough to tell the format; fewer if there are no more. */
@@ -52,9 +47,9 @@ function withHead(head: Buffer, source: ByteSource): ByteSource {
   };
 }
 
-function inflaterFor(head: Buffer): Inflater | undefined {
+function inflaterFor(head: Buffer, scratch: Scratch): Inflater | undefined {
   if (head.length < 4) return undefined;
-  if (head[0] === 0x1f && head[1] === 0x8b) return fastestGzip();
+  if (head[0] === 0x1f && head[1] === 0x8b) return scratch.gzip();
   const magic = head.readUInt32LE(0);
   const isSkippable = magic >>> 4 === 0x184d2a5;
   if (magic === 0xfd2fb528 || isSkippable) return zstdInflater();
@@ -74,8 +69,7 @@ const otherFormats: [string, string][] = [
   ['\x04"M\x18', 'lz4'],
 ];
 
-function inflating(source: ByteSource, inflater: Inflater): () => Uint8Array | undefined {
-  const output = Buffer.allocUnsafe(outputBytes);
+function inflating(source: ByteSource, inflater: Inflater, output: Buffer): () => Uint8Array | undefined {
   let input: Uint8Array = new Uint8Array(0);
   let ended = false;
   let started = false;

@@ -6,9 +6,8 @@
 import { createHash, type Hash } from 'node:crypto';
 import { closeSync, openSync, readSync, writeFileSync } from 'node:fs';
 import { SkiffError } from '#foundation/base/errors.ts';
+import type { Scratch } from './scratch.ts';
 
-/** Bytes read at once; big enough that calls cost little, small enough for the processor's cache. */
-const readBytes = 256 * 1024;
 /** Milliseconds after which a wait looks again; only a guard against a lost wake-up. */
 const waitMs = 1000;
 
@@ -82,15 +81,15 @@ export interface BlobFile {
 }
 
 /**
- * Opens a blob's file that may still grow to `size`.
+ * Opens a blob's file that may still grow to `size`; it is read through the memory of `scratch`.
  *
  * @throws SkiffError CANCELLED out of `next` when the download has failed.
  */
-export function followBlob(file: BlobFile, control: BigInt64Array): BlobSource {
+export function followBlob(file: BlobFile, control: BigInt64Array, scratch: Scratch): BlobSource {
   const hash = createHash(algorithmOf(file.digest));
   if (file.bytes !== undefined) return fromMemory(file, file.bytes, hash);
   const fd = openSync(file.path, 'r');
-  const buffer = Buffer.allocUnsafe(readBytes);
+  const buffer = scratch.input();
   let position = 0;
   const next = (): Uint8Array | undefined => {
     if (position >= file.size) return undefined;

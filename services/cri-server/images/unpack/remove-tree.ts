@@ -1,9 +1,9 @@
-/** Removes a directory tree through directory descriptors, never following a link. */
+/** Removes a directory tree through directory descriptors, never following a link or going into a mount. */
 import { closeSync, readdirSync } from 'node:fs';
 import { isSkiffError } from '#foundation/base/errors.ts';
 import { FileType, openDirectoryInRoot, statAt, unlinkAt } from '#foundation/linux/at.ts';
 
-/** Removes what `name` is in the open directory `folder`, with all that is below; an absent one is success. */
+/** Removes what `name` is in the open directory `folder`, with all that is below; an absent one is success. @throws SkiffError EXDEV at a mount. */
 export function removeTreeAt(folder: number, name: string): void {
   const there = statAt(folder, name);
   if (there === undefined) return;
@@ -22,7 +22,7 @@ export function removeTreeAt(folder: number, name: string): void {
 function emptyTreeAt(folder: number, name: string): void {
   let fd: number;
   try {
-    fd = openDirectoryInRoot(folder, name, { links: false });
+    fd = openDirectoryInRoot(folder, name, { links: false, mounts: false });
   } catch (error) {
     if (isSkiffError(error, 'NOT_FOUND')) return;
     throw error;

@@ -6,6 +6,7 @@ import { openRoot } from '#foundation/linux/at.ts';
 import { decompress } from './decompress.ts';
 import { type Extracted, extract } from './extract.ts';
 import { algorithmOf, type BlobFile, type BlobSource, followBlob, throwIfStopped } from './follow.ts';
+import type { Scratch } from './scratch.ts';
 import { tarReader } from './tar-reader.ts';
 import { tarStream, type UnpackLimits } from './tar-stream.ts';
 
@@ -35,9 +36,9 @@ const spaceCheckBytes = 64 * 1024 * 1024;
  * @throws SkiffError DATA_LOSS if a digest is wrong or the archive damaged, INVALID_ARGUMENT for an entry that must
  *   not be unpacked, RESOURCE_EXHAUSTED beyond the limits or out of space, CANCELLED with the download.
  */
-export function unpackLayer(job: UnpackJob): Unpacked {
-  using blob = followBlob(job.blob, job.control);
-  return verified(job, blob, () => unpackFrom(job, blob));
+export function unpackLayer(job: UnpackJob, scratch: Scratch): Unpacked {
+  using blob = followBlob(job.blob, job.control, scratch);
+  return verified(job, blob, () => unpackFrom(job, blob, scratch));
 }
 
 /** A blob to check. */
@@ -48,10 +49,10 @@ export type CheckJob = Omit<UnpackJob, 'target'>;
  *
  * @throws SkiffError as `unpackLayer` does.
  */
-export function checkLayer(job: CheckJob): void {
-  using blob = followBlob(job.blob, job.control);
+export function checkLayer(job: CheckJob, scratch: Scratch): void {
+  using blob = followBlob(job.blob, job.control, scratch);
   verified(job, blob, () => {
-    using layer = decompress(blob);
+    using layer = decompress(blob, scratch);
     const stream = tarStream(
       layer,
       algorithmOf(job.diffId),
@@ -83,11 +84,11 @@ function wrongDigest(wanted: string, got: string): SkiffError {
   return new SkiffError('DATA_LOSS', `${wrongDigestPrefix}: ${wanted} was asked for, ${got} arrived`);
 }
 
-function unpackFrom(job: UnpackJob, blob: BlobSource): Unpacked {
+function unpackFrom(job: UnpackJob, blob: BlobSource, scratch: Scratch): Unpacked {
   mkdirSync(job.target);
   chmodSync(job.target, 0o755); // Whatever the umask is.
   using root = openRoot(job.target);
-  using layer = decompress(blob);
+  using layer = decompress(blob, scratch);
   const stream = tarStream(layer, algorithmOf(job.diffId), bound(job));
   const extracted = extract(tarReader(stream), root.fd, job.limits.maxEntries);
   checkDiffId(job, stream.finish());
