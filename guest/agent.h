@@ -51,6 +51,7 @@ struct stream {
   bool from_guest;
   bool is_socket;
   bool resting; /* from the guest: not read for a moment */
+  bool rested;  /* from a terminal: the moment is over, and its parts have gathered */
   bool ended;      /* no byte comes after `end` */
   bool end_told;   /* from the guest: END was sent; to the guest: our end of the pipe was closed */
   uint64_t base, sent, end;
@@ -139,6 +140,7 @@ void stream_reset(uint32_t id);
 void streams_rewind(void);
 bool streams_send(void);
 void streams_tick(void);
+void streams_drain(struct process *process);
 
 /* processes.c */
 extern struct process *processes;
@@ -149,6 +151,7 @@ void process_exited(struct process *process, int status);
 void process_learn(struct process *process, pid_t pid);
 void process_put(struct buffer *out, const struct process *process);
 void reap(void);
+int session_signal(pid_t leader, int number);
 
 /* children.c */
 struct stdio {

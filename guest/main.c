@@ -10,7 +10,7 @@
 #include "agent.h"
 
 static int poller;
-static int tick_ms = -1; /* milliseconds until it is time to look again; -1 for never */
+static uint64_t tick_at; /* by now_ms(), when it is time to look again; 0 for never */
 
 uint64_t now_ms(void) {
   struct timespec time;
@@ -41,7 +41,8 @@ void watch_close(struct watch *watch) {
 
 /* Something waits for what only looking again can tell. */
 void tick_in(int ms) {
-  if (tick_ms < 0 || ms < tick_ms) tick_ms = ms;
+  uint64_t at = now_ms() + (uint64_t)ms;
+  if (tick_at == 0 || at < tick_at) tick_at = at;
 }
 
 static void on_signal(struct watch *watch, uint32_t events) {
@@ -67,14 +68,15 @@ static void open_signals(void) {
 static void turn(void) {
   struct epoll_event happened;
   if (streams_send()) port_flush();
-  int count = epoll_wait(poller, &happened, 1, tick_ms);
+  uint64_t now = tick_at == 0 ? 0 : now_ms();
+  int count = epoll_wait(poller, &happened, 1, tick_at == 0 ? -1 : tick_at > now ? (int)(tick_at - now) : 0);
   if (count < 0 && errno != EINTR) abort();
   if (count == 1) {
     struct watch *watch = happened.data.ptr;
     watch->ready(watch, happened.events);
   }
-  if (tick_ms < 0) return;
-  tick_ms = -1;
+  if (tick_at == 0 || now_ms() < tick_at) return;
+  tick_at = 0;
   port_tick();
   streams_tick();
   containers_tick();

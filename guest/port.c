@@ -91,7 +91,9 @@ static void on_port(struct watch *watch, uint32_t events) {
     struct span input = {bytes, (size_t)size};
     while (frame_next(&parser, &input, &frame)) handle_frame(&frame);
   }
-  if (size <= 0 && (events & EPOLLHUP)) host_went();
+  /* Asked again: another host may have come, and greeted, since the event. */
+  struct pollfd state = {.fd = watch->fd, .events = POLLIN};
+  if (size <= 0 && (events & EPOLLHUP) && poll(&state, 1, 0) == 1 && (state.revents & POLLHUP)) host_went();
 }
 
 /* A host that asks for so much and reads so little has to greet anew. */

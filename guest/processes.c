@@ -1,8 +1,11 @@
 /* Processes with streams, and connections, which are the same without a process. */
+#include <dirent.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 #include "agent.h"
 
 #define MAX_STRAYS 256
@@ -61,6 +64,7 @@ void process_exited(struct process *process, int status) {
   process->exited = true;
   process->status = status;
   process->exited_at = now_ns();
+  streams_drain(process);
   struct container *container = process->container;
   if (container != NULL) {
     oom_look(container);
@@ -118,6 +122,19 @@ static void note(pid_t pid, int status) {
     stray_count--;
   }
   strays[stray_count++] = (struct stray){pid, status};
+}
+
+/* Signals all of a session: crun makes one for each process, and what that starts is in it. Returns how many. */
+int session_signal(pid_t leader, int number) {
+  struct dirent *entry;
+  DIR *directory = opendir("/proc");
+  int count = 0;
+  while (directory != NULL && (entry = readdir(directory)) != NULL) {
+    pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+    if (pid > 1 && getsid(pid) == leader && kill(pid, number) == 0) count++;
+  }
+  if (directory != NULL) closedir(directory);
+  return count;
 }
 
 /* Every orphan of the VM becomes a child of process 1. */

@@ -59,26 +59,48 @@ void streams_tick(void) {
   }
 }
 
-static void on_output(struct watch *watch, uint32_t events) {
-  struct stream *stream = (struct stream *)watch;
-  (void)events;
-  if (!need_ring(stream)) return;
+/* Reads once. Returns how much came; 0 if nothing is there, or at the end. */
+static size_t take_output(struct stream *stream) {
+  if (!need_ring(stream)) return 0;
   size_t room = STREAM_ROOM - held(stream);
   uint8_t *at = piece(stream, stream->end, &room);
-  ssize_t size = read(watch->fd, at, room);
-  if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  ssize_t size = read(stream->watch.fd, at, room);
+  if (size < 0 && (errno == EAGAIN || errno == EINTR)) return 0;
   if (size > 0) {
     stream->end += (size_t)size;
-    if ((size_t)size < SMALL)
-      rest(stream);
-    else
-      watch_output(stream);
-    return;
+    return (size_t)size;
   }
   /* The end; a terminal that nobody holds any more says so by EIO. */
   stream->ended = true;
-  watch_close(watch);
+  watch_close(&stream->watch);
   drop_empty_ring(stream);
+  return 0;
+}
+
+static void on_output(struct watch *watch, uint32_t events) {
+  struct stream *stream = (struct stream *)watch;
+  (void)events;
+  /* A terminal passes a line on in parts. Whoever logs it wants lines. */
+  if (stream->process->terminal && !stream->rested) {
+    stream->rested = true;
+    return rest(stream);
+  }
+  stream->rested = false;
+  size_t size = take_output(stream);
+  if (size == 0) return;
+  if (size < SMALL && !stream->process->terminal)
+    rest(stream);
+  else
+    watch_output(stream);
+}
+
+/* Takes what an ended process has written, as far as there is room, so that it goes before the news of its end. */
+void streams_drain(struct process *process) {
+  for (int i = 1; i < 3; i++) {
+    struct stream *stream = &process->streams[i];
+    while (stream->watch.fd >= 0 && held(stream) < STREAM_ROOM && take_output(stream) > 0) continue;
+  }
+  streams_send();
 }
 
 static void tell_credit(struct stream *stream) {

@@ -1053,7 +1053,7 @@ export type Signal = Message<"skiff.vm.agent.v1.Signal"> & {
   signal: number;
 
   /**
-   * Every process of the container, not only the first.
+   * Every process of the container, not only the first; of a process, everything in its session.
    *
    * @generated from field: bool all = 4;
    */

@@ -230,7 +230,8 @@ function featuresOf(name: string, about: string, mappedRoots: boolean): RuntimeF
   const atLeast = (a: number, b: number) => major > a || (major === a && minor >= b);
   const known = name === 'crun' ? atLeast(1, 4) : name === 'runc' && atLeast(1, 1);
   return {
-    recursiveReadOnly: known && kernelAtLeast(5, 12),
+    // A VM's mounts are made read-only one by one, on the host.
+    recursiveReadOnly: (known && kernelAtLeast(5, 12)) || vmRuntime.test(about),
     // The root is the image store's to map: overlayfs cannot be mapped afterwards.
     userNamespaces: known && mappedRoots,
     idMappedMounts:

@@ -55,8 +55,8 @@ export function holdProcess({ link, state, exited, from, onReleased }: TakeProce
       stderr: outputs.stderr.taken(),
     }),
     confirm: (stream, count) => outputs[stream].confirm(count),
-    async signal(signal, options) {
-      await link.call(what, { case: 'signal', value: { handle, signal } }, 10_000, options);
+    async signal(signal, { all = false, ...options } = {}) {
+      await link.call(what, { case: 'signal', value: { handle, signal, all } }, 10_000, options);
     },
     async resize({ columns, rows }, options) {
       await link.call(what, { case: 'resize', value: { handle, columns, rows } }, 10_000, options);

@@ -181,7 +181,8 @@ export interface GuestProcess {
    * @param count bytes counted over the process's whole life.
    */
   confirm(stream: 'stdout' | 'stderr', count: number): void;
-  signal(signal: number, options?: AgentCallOptions): Promise<void>;
+  /** @param options.all with everything that it started, unless that made a session of its own. */
+  signal(signal: number, options?: AgentCallOptions & { all?: boolean }): Promise<void>;
   resize(size: TerminalSize, options?: AgentCallOptions): Promise<void>;
   /** Forgets an ended process in the guest, with output that was not read. Idempotent. */
   release(options?: AgentCallOptions): Promise<void>;

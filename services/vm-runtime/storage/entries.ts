@@ -11,7 +11,14 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { errnoOf, SkiffError, wrapError } from '#foundation/base/errors.ts';
-import { listMounts, MountFlag, mount, unmount } from '#foundation/linux/mount.ts';
+import {
+  listMounts,
+  type MountEntry,
+  MountFlag,
+  mount,
+  mountsBelow,
+  unmount,
+} from '#foundation/linux/mount.ts';
 import { guestShareDirectory, type ShareEntry } from './types.ts';
 
 /**
@@ -35,6 +42,7 @@ export function addEntry(root: string, entry: ShareEntry): string {
       prepare(stage, entry);
       mount({ source: stage, target, flags: MountFlag.bind | MountFlag.recursive });
     } finally {
+      detach(stage);
       clearTarget(stage);
     }
     return join(guestShareDirectory, name);
@@ -44,23 +52,34 @@ export function addEntry(root: string, entry: ShareEntry): string {
   }
 }
 
-function prepare(target: string, { source, recursive, readOnly }: ShareEntry): void {
+function prepare(target: string, { source, recursive, readOnly = false, follows }: ShareEntry): void {
   mount({ source, target, flags: MountFlag.bind | (recursive === false ? 0 : MountFlag.recursive) });
-  // It follows what is mounted in the source later, and nothing that happens to it reaches the source.
-  mount({ source: 'none', target, flags: MountFlag.slave | MountFlag.recursive });
-  if (readOnly === true)
+  // Nothing that happens to it reaches the source.
+  const propagation = follows === true ? MountFlag.slave : MountFlag.private;
+  mount({ source: 'none', target, flags: propagation | MountFlag.recursive });
+  if (readOnly === false) return;
+  const mounts = mountsBelow(target).filter((each) => readOnly === 'recursive' || each.target === target);
+  for (const each of mounts)
     mount({
       source: 'none',
-      target,
-      flags: MountFlag.bind | MountFlag.remount | MountFlag.readOnly | kept(target),
+      target: each.target,
+      flags: MountFlag.bind | MountFlag.remount | MountFlag.readOnly | kept(each),
     });
 }
 
 /** Flags of a mount that changing it would take away if they were not named again: mount(2). */
-function kept(target: string): number {
-  const options = listMounts().findLast((entry) => entry.target === target)?.options ?? [];
+function kept({ options }: MountEntry): number {
   const flags = { nosuid: MountFlag.noSuid, nodev: MountFlag.noDev, noexec: MountFlag.noExec };
   return Object.entries(flags).reduce((sum, [name, flag]) => (options.includes(name) ? sum | flag : sum), 0);
+}
+
+/**
+ * Cuts what is mounted at `path` off from where it came from: of a mount that is still a peer of its source (a crash
+ * came between) the end of what is below would be the end of that in the source as well: mount_namespaces(7).
+ */
+export function detach(path: string): void {
+  if (isMounted(path))
+    mount({ source: 'none', target: path, flags: MountFlag.private | MountFlag.recursive });
 }
 
 /** Takes it away. See `Share.remove`. */

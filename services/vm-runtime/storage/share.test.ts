@@ -62,6 +62,13 @@ test('what is added, with what is mounted in it then and later, is served; what 
   const entry = listMounts().find((each) => each.target === join(share.directory, 's'));
   assert.deepEqual([entry?.options.includes('ro'), entry?.options.includes('nosuid')], [true, true]);
   share.remove('s');
+  share.add({ name: 't', source, readOnly: true });
+  writeFileSync(served('t/below/deep'), 'mounted');
+  assert.throws(() => writeFileSync(served('t/file'), 'x'), { code: 'EROFS' });
+  share.add({ name: 'u', source, readOnly: 'recursive' });
+  assert.throws(() => writeFileSync(served('u/below/deep'), 'x'), { code: 'EROFS' });
+  share.remove('t');
+  share.remove('u');
   assert.deepEqual(share.list().sort(), ['a', 'b', 'f']);
   share.remove('a');
   share.remove('a');
@@ -78,11 +85,14 @@ test('mounts of the host that come to a shared source reach the guest, and go', 
   mount({ source, target: source, flags: MountFlag.bind });
   mount({ source: 'none', target: source, flags: MountFlag.shared });
   t.after(() => unmountTree(source));
-  share.add({ name: 'v', source });
-  await lockedIn(served, 'v/late');
+  share.add({ name: 'v', source, follows: true });
+  share.add({ name: 'p', source });
+  await lockedIn(served, 'p/late');
   mount({ source: 'tmpfs', target: join(source, 'late'), type: 'tmpfs' });
   writeFileSync(join(source, 'late', 'x'), 'here');
   assert.equal(readFileSync(served('v/late/x'), 'utf8'), 'here');
+  assert.equal(existsSync(served('p/late/x')), false, 'a private entry follows nothing');
+  share.remove('p');
   share.remove('v');
   assert.equal(readFileSync(join(source, 'late', 'x'), 'utf8'), 'here');
   unmountTree(source);
@@ -118,7 +128,9 @@ test('stopping leaves neither processes nor mounts, and what was shared is as it
   // Somebody mounted in it without telling, as the supervisor does with container roots.
   mkdirSync(join(share.directory, 'own'));
   mount({ source: 'tmpfs', target: join(share.directory, 'own'), type: 'tmpfs' });
-  // And a starter died in the middle of adding.
+  // And a starter died in the middle of adding: what it bound is still a peer of a source that is shared.
+  mount({ source: join(source, 'below'), target: join(source, 'below'), flags: MountFlag.bind });
+  mount({ source: 'none', target: join(source, 'below'), flags: MountFlag.shared });
   mkdirSync(join(directory, 'root.1-half'));
   mount({ source, target: join(directory, 'root.1-half'), flags: MountFlag.bind | MountFlag.recursive });
   const before = processTree(share.pid);

@@ -21,7 +21,7 @@ import { identify, isRunning, killProcessTree, type ProcessIdentity } from '#fou
 import { openPipe, type Spawner } from '#foundation/linux/spawn.ts';
 import { lastWords } from '#foundation/linux/spawn-command.ts';
 import { connectUnix, listenUnix } from '#foundation/linux/unix-fds.ts';
-import { addEntry, clearEntries, removeEntry } from './entries.ts';
+import { addEntry, clearEntries, detach, removeEntry } from './entries.ts';
 import { type Share, type ShareRequest, shareTag } from './types.ts';
 
 /** Bytes of the file server's words that are kept. */
@@ -223,7 +223,8 @@ export async function removeShare(directory: string): Promise<void> {
   }
   if (!existsSync(directory)) return;
   clearEntries(root);
-  // The root itself, and what a crash left half added beside it. Whatever stays mounted must not be removed with it.
+  // What a crash left half added beside the root, and that itself. Whatever stays mounted must not be removed with it.
+  for (const name of readdirSync(directory)) if (name.startsWith('root.')) detach(join(directory, name));
   for (let left = 64; left > 0 && mountsBelow(directory).length > 0; left -= 1)
     for (const each of mountsBelow(directory)) unmount(each.target, { lazy: true });
   const [stuck] = mountsBelow(directory);

@@ -21,9 +21,12 @@ export interface ShareEntry {
   name: string;
   /** A directory or file of the host. */
   source: string;
-  readOnly?: boolean;
+  /** Refuses writes; `recursive` also to what is mounted below. */
+  readOnly?: boolean | 'recursive';
   /** With everything that is mounted below (rbind); true unless told. */
   recursive?: boolean;
+  /** Shows what is mounted in the source later, where that tells of it (shared, slave). */
+  follows?: boolean;
 }
 
 /** A running share. */

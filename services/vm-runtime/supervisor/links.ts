@@ -108,7 +108,9 @@ function linkEvents<T extends Running>(
       const running = find();
       if (running?.process === undefined || core.life.phase !== 'ready') return;
       core.say('a shim has ended before its process', { handle: running.process.handle });
-      void quietly(kill?.(running) ?? running.process.signal(9), 'kill what a dead shim stood for');
+      // With what a command has started: its caller gave it up, and expects nothing of it to go on.
+      const killed = kill?.(running) ?? running.process.signal(9, { all: true });
+      void quietly(killed, 'kill what a dead shim stood for');
     },
   };
 }

@@ -5,7 +5,7 @@ import type { Context } from '../context.ts';
 // biome-ignore format: lists read better in few lines
 const mountOptions = [
   'async', 'atime', 'bind', 'defaults', 'dev', 'diratime', 'dirsync', 'exec', 'noatime', 'nodev', 'nodiratime', 'noexec',
-  'nosuid', 'private', 'rbind', 'relatime', 'remount', 'ro', 'rprivate', 'rslave', 'rw', 'slave', 'strictatime', 'suid', 'sync',
+  'nosuid', 'private', 'rbind', 'relatime', 'remount', 'ro', 'rprivate', 'rro', 'rslave', 'rw', 'slave', 'strictatime', 'suid', 'sync',
 ];
 
 export async function run(context: Context): Promise<undefined> {

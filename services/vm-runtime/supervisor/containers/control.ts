@@ -21,7 +21,7 @@ export async function signal(
   getLive(core, request.id, 'signal');
   const { agent } = await core.machine();
   if (request.execId !== '')
-    return getProcess(core, request.id, request.execId).process?.signal(request.signal);
+    return getProcess(core, request.id, request.execId).process?.signal(request.signal, { all: request.all });
   await agent.signalContainer(request.id, request.signal, request.all);
 }
 

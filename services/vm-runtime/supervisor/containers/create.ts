@@ -146,12 +146,12 @@ async function share(
   undo: UndoStack,
 ): Promise<void> {
   if (shared === undefined) throw new SkiffError('INTERNAL', 'the VM has no share');
-  for (const { name, source, readOnly, recursive } of plan.shares) {
+  for (const { guestPath, ...entry } of plan.shares) {
+    const { name } = entry;
     undo.defer(`share ${name}`, () => shared.remove(name));
-    const at = shared.add({ name, source, readOnly, recursive });
+    const at = shared.add(entry);
     container.shares.push(name);
-    if (at !== plan.shares.find((one) => one.name === name)?.guestPath)
-      throw new SkiffError('INTERNAL', `the share ${name} appears as ${at}`);
+    if (at !== guestPath) throw new SkiffError('INTERNAL', `the share ${name} appears as ${at}`);
   }
   await Promise.all(plan.tmpfs.map((one) => mountMemory(core, one)));
   if (Object.keys(plan.sysctls).length > 0) await agent.configure({ sysctls: plan.sysctls });

@@ -14,8 +14,10 @@ const frameBytes = 65536;
 export interface OutputRelay {
   /** A shim that has `count` bytes wants the rest. Replaces an earlier connection. */
   attach(socket: Socket, count: number): void;
-  /** Nobody will ever attach: the output is read and dropped. */
-  discard(): void;
+  /** Whether the shim has all that came. */
+  readonly isEmpty: boolean;
+  /** Whether nothing more will come. */
+  readonly isEnded: boolean;
 }
 
 /**
@@ -23,16 +25,21 @@ export interface OutputRelay {
  *
  * @param from bytes of the stream that came before.
  * @param confirm told how many bytes the shim has, counted from the stream's beginning.
+ * @param moved told when something came, was taken, or ended.
  */
-export function outputRelay(source: Readable, from: number, confirm: (count: number) => void): OutputRelay {
+export function outputRelay(
+  source: Readable,
+  from: number,
+  confirm: (count: number) => void,
+  moved: () => void = () => {},
+): OutputRelay {
   let base = from;
-  let chunks: Buffer[] = [];
+  const chunks: Buffer[] = [];
   let bytes = 0;
   let ended = false;
-  let discarding = false;
   let socket: Socket | undefined;
   const flow = () => {
-    if (discarding || bytes < windowBytes) source.resume();
+    if (bytes < windowBytes) source.resume();
     else source.pause();
   };
   const drop = (count: number) => {
@@ -48,14 +55,11 @@ export function outputRelay(source: Readable, from: number, confirm: (count: num
     }
     confirm(base);
     flow();
+    moved();
   };
   // Before anything is read: from now on the other side keeps what is not confirmed.
   confirm(base);
   source.on('data', (chunk: Buffer) => {
-    if (discarding) {
-      base += chunk.length;
-      return confirm(base);
-    }
     for (let at = 0; at < chunk.length; at += frameBytes) {
       const part = chunk.subarray(at, at + frameBytes);
       chunks.push(part);
@@ -63,11 +67,13 @@ export function outputRelay(source: Readable, from: number, confirm: (count: num
       if (socket !== undefined) sendFrame(socket, part);
     }
     flow();
+    moved();
   });
   const end = () => {
     if (ended) return;
     ended = true;
     if (socket !== undefined) sendFrame(socket, Buffer.alloc(0));
+    moved();
   };
   source.once('end', end);
   source.once('error', end);
@@ -87,14 +93,11 @@ export function outputRelay(source: Readable, from: number, confirm: (count: num
         if (socket === next) socket = undefined;
       });
     },
-    discard() {
-      discarding = true;
-      base += bytes;
-      chunks = [];
-      bytes = 0;
-      confirm(base);
-      socket?.destroy();
-      source.resume();
+    get isEmpty() {
+      return bytes === 0;
+    },
+    get isEnded() {
+      return ended;
     },
   };
 }

@@ -35,7 +35,7 @@ export interface ProcessLink {
   bind(process: GuestProcess): void;
   /** Resolves when a shim is there; rejects if it said that it cannot do its work, or did not come in time. */
   shim(deadlineMs: number): Promise<void>;
-  /** The process has ended. */
+  /** The process has ended. The shim is told when it has all that the process wrote. */
   finish(exit: LinkExit): void;
   /** Whether a shim is connected. */
   readonly connected: boolean;
@@ -45,6 +45,9 @@ export interface ProcessLink {
 
 type StreamKind = 'in' | 'out' | 'err';
 
+/** Milliseconds without output after a process's end: then only what it left behind holds the streams open. */
+const quietMs = 100;
+
 /** Makes a link with neither side. */
 export function processLink(events: LinkEvents): ProcessLink {
   const waiting = new Map<StreamKind, { socket: Socket; count: number }>();
@@ -53,6 +56,22 @@ export function processLink(events: LinkEvents): ProcessLink {
   let relays: { in: InputRelay; out: OutputRelay; err: OutputRelay } | undefined;
   let control: Socket | undefined;
   let exit: LinkExit | undefined;
+  let told = false;
+  let quiet: NodeJS.Timeout | undefined;
+  const tellExit = () => {
+    clearTimeout(quiet);
+    told = true;
+    if (control !== undefined && exit !== undefined) tell(control, exit);
+  };
+  // The guest sends what a process wrote before the news of its end, but it goes another way from here.
+  const moved = () => {
+    if (exit === undefined || told) return;
+    clearTimeout(quiet);
+    const outputs = relays === undefined ? [] : [relays.out, relays.err];
+    if (outputs.some(({ isEmpty }) => !isEmpty)) return;
+    if (outputs.every(({ isEnded }) => isEnded)) tellExit();
+    else quiet = setTimeout(tellExit, quietMs);
+  };
   const attach = (kind: StreamKind, socket: Socket, count: number) => {
     if (relays === undefined) {
       waiting.get(kind)?.socket.destroy();
@@ -65,7 +84,7 @@ export function processLink(events: LinkEvents): ProcessLink {
     control = socket;
     const failed = (why: string) => shimCame.reject(new SkiffError('FAILED_PRECONDITION', why));
     readControl(socket, events, failed, shimCame.resolve);
-    if (exit !== undefined) tell(socket, exit);
+    if (exit !== undefined && told) tell(socket, exit);
     socket.once('close', () => {
       if (control !== socket) return;
       control = undefined;
@@ -81,8 +100,8 @@ export function processLink(events: LinkEvents): ProcessLink {
       const from = process.positions();
       relays = {
         in: inputRelay(process),
-        out: outputRelay(process.stdout, from.stdout, (count) => process.confirm('stdout', count)),
-        err: outputRelay(process.stderr, from.stderr, (count) => process.confirm('stderr', count)),
+        out: outputRelay(process.stdout, from.stdout, (count) => process.confirm('stdout', count), moved),
+        err: outputRelay(process.stderr, from.stderr, (count) => process.confirm('stderr', count), moved),
       };
       for (const [kind, { socket, count }] of waiting) attach(kind, socket, count);
       waiting.clear();
@@ -90,7 +109,7 @@ export function processLink(events: LinkEvents): ProcessLink {
     shim: (deadlineMs) => within(shimCame.promise, deadlineMs),
     finish(how) {
       exit ??= how;
-      if (control !== undefined) tell(control, exit);
+      moved();
       // A process that the guest lost has no output to come.
       for (const { socket } of waiting.values()) socket.end(Buffer.alloc(4));
       waiting.clear();

@@ -27,14 +27,20 @@ export async function serveShims(
   accept: (connection: ShimConnection, socket: Socket) => void,
 ): Promise<AsyncDisposable> {
   const sockets = new Set<Socket>();
-  const server = createServer((socket) => {
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
     sockets.add(socket);
+    let isDial = false;
+    // Only a connection into the pod has two directions that end apart.
+    socket.once('end', () => {
+      if (!isDial) socket.end();
+    });
     socket.on('error', () => {}); // The shim has gone.
     socket.on('close', () => sockets.delete(socket));
     readLine(socket, (line, rest) => {
       const connection = parseLine(line);
       if (connection === undefined) return void socket.destroy();
       if (rest.length > 0) socket.unshift(rest);
+      isDial = connection.kind === 'dial';
       accept(connection, socket);
     });
   });

@@ -7,6 +7,7 @@ import { type Stats, statfsSync, statSync } from 'node:fs';
 import { isAbsolute, join, normalize } from 'node:path';
 import type { RuntimeSpec, SpecMount } from '#contracts/oci/runtime.ts';
 import { errnoOf, SkiffError } from '#foundation/base/errors.ts';
+import { mountsBelow } from '#foundation/linux/mount.ts';
 import { guestShareDirectory } from '../../storage/types.ts';
 import { isGuestDevice } from './devices.ts';
 import { cannot } from './refuse.ts';
@@ -15,8 +16,10 @@ import { cannot } from './refuse.ts';
 export interface HostShare {
   name: string;
   source: string;
-  readOnly: boolean;
+  readOnly: boolean | 'recursive';
   recursive: boolean;
+  /** Shows what is mounted there later. */
+  follows: boolean;
   /** Where the guest finds it. */
   guestPath: string;
 }
@@ -59,7 +62,7 @@ export function planMounts(
   facts: MountFacts,
 ): { mounts: SpecMount[]; shares: HostShare[]; tmpfs: GuestTmpfs[] } {
   const root = absolute(spec.root.path, facts.bundle);
-  const shares: HostShare[] = [shareOf(facts, 'root', root, false, true)];
+  const shares: HostShare[] = [shareOf(facts, 'root', root, ['rbind'])];
   const tmpfs: GuestTmpfs[] = [];
   const mounts = spec.mounts.map((mount, index) => {
     const { type = '', options = [] } = mount;
@@ -104,20 +107,35 @@ function bindMount(
   }
   if (status.isCharacterDevice() || status.isBlockDevice()) return deviceMount(mount, source, status);
   refuseSource(source, destination, status);
-  const share = shareOf(facts, `m${index}`, source, options.includes('ro'), options.includes('rbind'));
+  const share = shareOf(facts, `m${index}`, source, options);
   shares.push(share);
-  return { ...mount, type: 'bind', source: share.guestPath };
+  return { ...mount, type: 'bind', source: share.guestPath, options: guestOptions(share, options) };
 }
 
-function shareOf(
-  facts: MountFacts,
-  what: string,
-  source: string,
-  readOnly: boolean,
-  recursive: boolean,
-): HostShare {
+/**
+ * The options in the guest. What is mounted below a share comes up there when it is reached, as read-only as what it is
+ * reached by: so where that may be written to, the host alone refuses writes to the share itself.
+ */
+function guestOptions(share: HostShare, options: readonly string[]): string[] {
+  const open = share.readOnly === true && share.recursive && (share.follows || hasMounts(share.source));
+  const access = (option: string) => (option === 'rro' ? 'ro' : option === 'ro' && open ? 'rw' : option);
+  return options.map(access);
+}
+
+function hasMounts(source: string): boolean {
+  return mountsBelow(source).some(({ target }) => target !== source);
+}
+
+function shareOf(facts: MountFacts, what: string, source: string, options: readonly string[]): HostShare {
   const name = `${facts.sharePrefix}${what}`;
-  return { name, source, readOnly, recursive, guestPath: `${guestShareDirectory}/${name}` };
+  return {
+    name,
+    source,
+    readOnly: options.includes('rro') ? 'recursive' : options.includes('ro'),
+    recursive: options.includes('rbind'),
+    follows: options.includes('rslave') || options.includes('slave'),
+    guestPath: `${guestShareDirectory}/${name}`,
+  };
 }
 
 function statOf(source: string, destination: string): Stats {

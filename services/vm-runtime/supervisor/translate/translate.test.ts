@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { RuntimeSpec, SpecMount } from '#contracts/oci/runtime.ts';
 import { isSkiffError } from '#foundation/base/errors.ts';
-import { mount, unmount } from '#foundation/linux/mount.ts';
+import { mount, unmount, unmountTree } from '#foundation/linux/mount.ts';
 import { testSpec } from '../../../../test/vm/pod-fixture.ts';
 import { type PodFacts, planContainer } from './index.ts';
 
@@ -45,6 +45,7 @@ test('roots and volumes become shares, read-only ones on both sides', (t) => {
       source: '/bundle/rootfs',
       readOnly: false,
       recursive: true,
+      follows: false,
       guestPath: '/run/share/abc-root',
     },
     {
@@ -52,9 +53,17 @@ test('roots and volumes become shares, read-only ones on both sides', (t) => {
       source: `${directory}/hosts`,
       readOnly: true,
       recursive: false,
+      follows: false,
       guestPath: '/run/share/abc-m1',
     },
-    { name: 'abc-m2', source: directory, readOnly: false, recursive: true, guestPath: '/run/share/abc-m2' },
+    {
+      name: 'abc-m2',
+      source: directory,
+      readOnly: false,
+      recursive: true,
+      follows: false,
+      guestPath: '/run/share/abc-m2',
+    },
   ]);
   assert.deepEqual(plan.config.root, { path: '/run/share/abc-root', readonly: true });
   assert.deepEqual(
@@ -65,6 +74,40 @@ test('roots and volumes become shares, read-only ones on both sides', (t) => {
       ['/run/share/abc-m2', '/data', ['rbind', 'rprivate']],
     ],
   );
+});
+
+test('a read-only volume is open in the guest where what is mounted below may be written to', (t) => {
+  const directory = mkdtempSync('/tmp/skiff-tr-');
+  mkdirSync(join(directory, 'below'));
+  mount({ source: 'tmpfs', target: join(directory, 'below'), type: 'tmpfs' });
+  t.after(() => {
+    unmountTree(directory);
+    rmSync(directory, { recursive: true });
+  });
+  const plan = planContainer(
+    specWith((one) => {
+      one.mounts = [
+        bind(directory, '/a', 'rbind', 'rprivate', 'ro'),
+        bind(directory, '/b', 'rbind', 'rprivate', 'rro'),
+        bind(directory, '/c', 'bind', 'ro'),
+        bind(join(directory, 'below'), '/d', 'rbind', 'rslave', 'ro'),
+        bind(join(directory, 'below'), '/e', 'rbind', 'rprivate', 'ro'),
+      ];
+    }),
+    facts,
+  );
+  assert.deepEqual(
+    plan.shares.slice(1).map(({ readOnly, follows }) => [readOnly, follows]),
+    [
+      [true, false],
+      ['recursive', false],
+      [true, false],
+      [true, true],
+      [true, false],
+    ],
+  );
+  const access = plan.config.mounts.map(({ options }) => options?.at(-1));
+  assert.deepEqual(access, ['rw', 'ro', 'ro', 'rw', 'ro']);
 });
 
 test("memory that containers share is the guest's, with its size and owner", (t) => {
