@@ -151,7 +151,7 @@ void process_exited(struct process *process, int status);
 void process_learn(struct process *process, pid_t pid);
 void process_put(struct buffer *out, const struct process *process);
 void reap(void);
-int session_signal(pid_t leader, int number);
+void session_signal(pid_t pid, int number);
 
 /* children.c */
 struct stdio {

@@ -47,8 +47,7 @@ static void call_signal(uint32_t call, struct span body) {
     } else if (process == NULL || process->pid <= 0 || process->exited) {
       fail(&failure, ESRCH, "the process has ended");
     } else if (wanted.all) {
-      /* Twice, for what was being started. */
-      for (int i = 0; i < 2; i++) session_signal(process->pid, (int)wanted.number);
+      session_signal(process->pid, (int)wanted.number);
     } else if (kill(process->pid, (int)wanted.number) < 0) {
       fail(&failure, errno, "cannot signal process %d", process->pid);
     }

@@ -124,17 +124,17 @@ static void note(pid_t pid, int status) {
   strays[stray_count++] = (struct stray){pid, status};
 }
 
-/* Signals all of a session: crun makes one for each process, and what that starts is in it. Returns how many. */
-int session_signal(pid_t leader, int number) {
+/* Signals a process with all of its session: crun makes one for each, and what the process starts is in it. */
+void session_signal(pid_t pid, int number) {
   struct dirent *entry;
   DIR *directory = opendir("/proc");
-  int count = 0;
-  while (directory != NULL && (entry = readdir(directory)) != NULL) {
-    pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
-    if (pid > 1 && getsid(pid) == leader && kill(pid, number) == 0) count++;
+  pid_t session = getsid(pid);
+  while (directory != NULL && session != getsid(0) && (entry = readdir(directory)) != NULL) {
+    pid_t each = (pid_t)strtol(entry->d_name, NULL, 10);
+    if (each > 1 && each != pid && getsid(each) == session) kill(each, number);
   }
   if (directory != NULL) closedir(directory);
-  return count;
+  kill(pid, number);
 }
 
 /* Every orphan of the VM becomes a child of process 1. */
