@@ -5,30 +5,40 @@
  * memory and the longest block of its event loop, the time of a warm pull, and the floor: raw inflating, hashing and
  * writing of the same bytes.
  *
- * Usage: node bench/pull.ts [ROUNDS] [--keep DIRECTORY]
+ * Usage: node bench/pull.ts [ROUNDS] [--keep DIRECTORY] [--only six|sixty]
  */
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { syncFileSystem } from '#foundation/linux/sync.ts';
 import { startRegistry } from '../test/hostile-images/registry.ts';
 import { startContainerd } from './pull/containerd.ts';
 import { median, ratio, seconds } from './pull/figures.ts';
 import { floorOf } from './pull/floor.ts';
-import { buildBenchImages } from './pull/make-images.ts';
+import { buildBenchImages, imageNames } from './pull/make-images.ts';
 import { pullWithSkiff, type SkiffPull } from './pull/skiff.ts';
 
 const rounds = Number(process.argv[2] ?? 3);
 const kept = process.argv.indexOf('--keep');
 const place = kept > 0 ? (process.argv[kept + 1] ?? '') : mkdtempSync('/tmp/skiff-bench-');
+const only = process.argv.indexOf('--only');
+const names = imageNames.filter((name) => only < 0 || name === process.argv[only + 1]);
 mkdirSync(place, { recursive: true });
 
+/**
+ * Writes out what earlier rounds and other programs left: containerd syncs nothing, and a pull that does would pay for it.
+ */
+const settle = () => syncFileSystem(place);
+
 await using registry = await startRegistry(place);
-const images = await buildBenchImages(registry.host, place);
+const images = await buildBenchImages(registry.host, place, names);
 for (const image of images) {
   const skiff: SkiffPull[] = [];
   const containerd: { ms: number; cpuMs: number }[] = [];
   for (let round = 0; round < rounds; round += 1) {
+    settle();
     skiff.push(await pullWithSkiff(place, image.reference));
     await sleep(3000);
+    settle();
     await using daemon = await startContainerd(place);
     containerd.push(await daemon.pull(image.reference));
     await sleep(3000);

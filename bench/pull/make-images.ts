@@ -25,11 +25,22 @@ const six = [
   ['emacs-common', 'libpython3.11', 'fonts-noto-core'],
 ];
 
-/** Builds what is not there yet. */
-export async function buildBenchImages(host: string, place: string): Promise<BenchImage[]> {
-  const layers = six.map((packages, at) => layerFile(`${place}/layers`, `six-${at}`, packages));
-  const small = readSmallLayers(place);
-  return [await push(host, 'six', layers), await push(host, 'sixty', small)];
+/** The images of the bench. */
+export const imageNames = ['six', 'sixty'] as const;
+
+/** Builds what is not there yet of the images with these names. */
+export async function buildBenchImages(
+  host: string,
+  place: string,
+  names: readonly (typeof imageNames)[number][] = imageNames,
+): Promise<BenchImage[]> {
+  const layersOf = {
+    six: () => six.map((packages, at) => layerFile(`${place}/layers`, `six-${at}`, packages)),
+    sixty: () => readSmallLayers(place),
+  };
+  const images: BenchImage[] = [];
+  for (const name of names) images.push(await push(host, name, layersOf[name]()));
+  return images;
 }
 
 function layerFile(folder: string, name: string, packages: string[]): { tar: string; gzip: string } {

@@ -1,5 +1,6 @@
 /** Makes sure that every layer of an image lies unpacked in the store, whoever brings its blobs. */
 import type { Readable } from 'node:stream';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Descriptor } from '#contracts/oci/image.ts';
 import type { ImageParts } from '../deps.ts';
 import type { LayerProgress } from '../progress.ts';
@@ -8,6 +9,9 @@ import type { UnpackedLayer } from '../store/layers.ts';
 import type { Lease } from '../store/leases.ts';
 import type { ImageLayer } from '../store/model.ts';
 import { discard, fetchLayer, type LayerRequest, take } from './fetch-layer.ts';
+
+/** Layers that are begun, or put in place, in one turn of the event loop: each takes it a fraction of a millisecond. */
+const layersPerTurn = 8;
 
 /** The layers to have. */
 export interface LayersRequest {
@@ -44,7 +48,8 @@ export async function ensureLayers(
   // The largest first: so the two threads end at about the same time.
   const bySize = layers.toSorted((a, b) => b.descriptor.size - a.descriptor.size);
   const works = new Map<ImageLayer, Promise<UnpackedLayer | undefined>>();
-  for (const layer of bySize) {
+  for (const [at, layer] of bySize.entries()) {
+    if (at % layersPerTurn === layersPerTurn - 1) await nextTurn();
     const work = isComplete(parts, layer) ? undefined : fetchShared(parts, request, layer, stopped);
     if (work === undefined)
       request.onLayer(layer.descriptor.digest, { state: 'exists', done: layer.descriptor.size });
@@ -56,6 +61,7 @@ export async function ensureLayers(
   try {
     for (const [at, layer] of layers.entries()) {
       const unpacked = await works.get(layer);
+      if (at % layersPerTurn === layersPerTurn - 1) await nextTurn();
       parts.verified.add(`${layer.descriptor.digest} ${layer.diffId}`);
       await putInPlace(parts, request, layers.slice(0, at), layer, unpacked, stopped);
       if (works.has(layer))

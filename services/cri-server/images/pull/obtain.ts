@@ -1,5 +1,6 @@
 /** Brings an image into the store from wherever it is: a registry, an archive, a build. */
 import type { Readable } from 'node:stream';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Descriptor } from '#contracts/oci/image.ts';
 import type { ImageParts } from '../deps.ts';
 import type { PullTracker } from '../progress.ts';
@@ -34,6 +35,7 @@ export async function obtainImage(
   const known = completeImage(parts, resolved);
   if (known !== undefined) return recordImage(parts, resolved, known.layers, supply.names(resolved));
   parts.pool.warm();
+  await nextTurn(); // Checking what the image says took its time.
   tracker.layers(resolved.manifest.layers);
   const layers = await ensureLayers(
     parts,

@@ -4,6 +4,7 @@
  */
 import { mkdirSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTopDirectory } from '#foundation/linux/top-directory.ts';
 import type { Records, Store } from '../../store/store.ts';
 import type { Unpacked } from '../unpack/unpack-layer.ts';
 import type { WorkerPool } from '../workers/pool.ts';
@@ -52,6 +53,7 @@ export function openLayers(deps: { directory: string; store: Store; pool: Worker
   const { pool } = deps;
   const directory = join(deps.directory, 'layers');
   mkdirSync(directory, { recursive: true, mode: 0o700 });
+  setTopDirectory(directory);
   const records: Records<LayerRecord> = deps.store.records<LayerRecord>('layer', 1);
   const layers = new Map(records.all().map(({ key, value }) => [key, value]));
   const durable = new Set(layers.keys());

@@ -8,6 +8,7 @@ import { type CompareJob, compareTrees } from '../unpack/compare.ts';
 import { type BlobFile, ControlSlot, createControl, followBlob } from '../unpack/follow.ts';
 import { type LayOutJob, layOut } from '../unpack/lay-out.ts';
 import { removeTreeAt } from '../unpack/remove-tree.ts';
+import type { Scratch } from '../unpack/scratch.ts';
 import {
   type CheckJob,
   checkLayer,
@@ -41,24 +42,26 @@ export interface Jobs {
   sync(path: string): void;
 }
 
-/** How each is done; runs in a worker thread and may block it. */
-export const jobs: Jobs = {
-  unpack: unpackLayer,
-  digest: ({ path, size, digest }) => {
-    const control = createControl();
-    Atomics.store(control, ControlSlot.available, BigInt(size));
-    using blob = followBlob({ path, size, digest }, control);
-    return blob.finish();
-  },
-  check: checkLayer,
-  adopt,
-  layOut,
-  copyLayers,
-  compare: compareTrees,
-  usage: treeUsage,
-  remove: (path) => {
-    using folder = openRoot(dirname(path));
-    removeTreeAt(folder.fd, Buffer.from(basename(path)).toString('latin1'));
-  },
-  sync: syncFileSystem,
-};
+/** How each is done in a worker thread, which it may block. */
+export function createJobs(scratch: Scratch): Jobs {
+  return {
+    unpack: (job) => unpackLayer(job, scratch),
+    digest: ({ path, size, digest }) => {
+      const control = createControl();
+      Atomics.store(control, ControlSlot.available, BigInt(size));
+      using blob = followBlob({ path, size, digest }, control, scratch);
+      return blob.finish();
+    },
+    check: (job) => checkLayer(job, scratch),
+    adopt,
+    layOut: (job) => layOut(job, scratch),
+    copyLayers,
+    compare: compareTrees,
+    usage: treeUsage,
+    remove: (path) => {
+      using folder = openRoot(dirname(path));
+      removeTreeAt(folder.fd, Buffer.from(basename(path)).toString('latin1'));
+    },
+    sync: syncFileSystem,
+  };
+}

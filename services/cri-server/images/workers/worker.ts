@@ -2,10 +2,11 @@
 import { setPriority } from 'node:os';
 import { parentPort } from 'node:worker_threads';
 import { wrapError } from '#foundation/base/errors.ts';
-import { jobs } from './jobs.ts';
+import { createScratch } from '../unpack/scratch.ts';
+import { createJobs } from './jobs.ts';
 import type { Answer, Order } from './pool.ts';
 
-const table = jobs as unknown as Record<string, (input: unknown) => unknown>;
+const table = createJobs(createScratch()) as unknown as Record<string, (input: unknown) => unknown>;
 
 /** A little less than the rest: the loop of the node is served first when processors are scarce. */
 const niceness = 1;

@@ -1,6 +1,7 @@
 /** TLS contexts: the machine's authorities, a host's own, and its client certificates. */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls';
 import { messageOf, SkiffError } from '#foundation/base/errors.ts';
 import type { TlsSettings } from '../hosts/host.ts';
@@ -30,11 +31,13 @@ export function createTrust(): Trust {
     machine ??= readMachineBundle();
     const authorities = tls.skipVerify ? [] : [...(await machine), ...tls.ca];
     try {
-      return createSecureContext({
+      const context = createSecureContext({
         ca: authorities,
         cert: tls.clients.map((client) => client.cert),
         key: tls.clients.map((client) => client.key),
       });
+      await nextTurn(); // That took its time; the connection that follows takes its own.
+      return context;
     } catch (error) {
       throw new SkiffError(
         'FAILED_PRECONDITION',
