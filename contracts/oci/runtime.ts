@@ -32,6 +32,18 @@ export interface ProcessSpec {
   apparmorProfile?: string;
   oomScoreAdj?: number;
   selinuxLabel?: string;
+  /** Of version 1.1. */
+  ioPriority?: { class: string; priority: number };
+  /** Of version 1.1; times in nanoseconds. */
+  scheduler?: {
+    policy: string;
+    nice?: number;
+    priority?: number;
+    flags?: string[];
+    runtime?: number;
+    deadline?: number;
+    period?: number;
+  };
 }
 
 /** Names as `CAP_CHOWN`. */
@@ -97,6 +109,8 @@ export interface LinuxSpec {
   maskedPaths?: string[];
   readonlyPaths?: string[];
   mountLabel?: string;
+  /** Interfaces of the host that move into the container, by name; of version 1.3. */
+  netDevices?: Record<string, { name?: string }>;
 }
 
 /** A device node to make. */

@@ -22,6 +22,8 @@ const RT_TABLE_MAIN = 254;
 const RTPROT_BOOT = 3;
 const RTN_UNICAST = 1;
 const SCOPE_LINK = 253;
+const SCOPE_UNIVERSE = 0;
+const IFA_F_PERMANENT = 0x80;
 
 /** An address on an interface. */
 export interface InterfaceAddress {
@@ -70,12 +72,27 @@ export function removeAddress(socket: NetlinkSocket, { index, address, prefix }:
 
 /** All addresses of the namespace. */
 export function listAddresses(socket: NetlinkSocket): InterfaceAddress[] {
+  return dumpAddresses(socket).map(readAddress);
+}
+
+/** Those of an interface that somebody set for good and that mean something everywhere: no lease, nothing link-local. */
+export function lastingAddresses(socket: NetlinkSocket, index: number): InterfaceAddress[] {
+  return dumpAddresses(socket)
+    .filter((body) => (body.readUInt8(2) & IFA_F_PERMANENT) !== 0 && body.readUInt8(3) === SCOPE_UNIVERSE)
+    .map(readAddress)
+    .filter((address) => address.index === index);
+}
+
+/** Bodies that begin with a struct ifaddrmsg: rtnetlink(7). */
+function dumpAddresses(socket: NetlinkSocket): Buffer[] {
   const request = { type: RTM_GETADDR, flags: NetlinkFlag.dump, body: Buffer.alloc(8) };
-  return socket.request('Cannot list addresses', request).map(({ body }) => {
-    const attributes = readAttributes(body.subarray(8));
-    const bytes = attributes.get(IFA_LOCAL) ?? attributes.get(IFA_ADDRESS) ?? Buffer.alloc(4);
-    return { index: body.readUInt32LE(4), address: formatAddress(bytes), prefix: body.readUInt8(1) };
-  });
+  return socket.request('Cannot list addresses', request).map(({ body }) => body);
+}
+
+function readAddress(body: Buffer): InterfaceAddress {
+  const attributes = readAttributes(body.subarray(8));
+  const bytes = attributes.get(IFA_LOCAL) ?? attributes.get(IFA_ADDRESS) ?? Buffer.alloc(4);
+  return { index: body.readUInt32LE(4), address: formatAddress(bytes), prefix: body.readUInt8(1) };
 }
 
 /** Adds a route to the main table. @throws SkiffError (errno EEXIST) if it is there. */

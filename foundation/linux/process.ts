@@ -1,5 +1,5 @@
 /** Processes that are not our children: told apart by start time, signalled through pidfds, found by /proc. */
-import { closeSync, readdirSync, readFileSync } from 'node:fs';
+import { closeSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { isSkiffError } from '#foundation/base/errors.ts';
 import { check, declare } from './libc.ts';
 
@@ -57,6 +57,16 @@ export function isRunning(identity: ProcessIdentity): boolean {
 
 function isEnded(stat: ProcessStat): boolean {
   return stat.state === 'Z' || stat.state === 'X';
+}
+
+/** The program that a process runs, as proc_pid_exe(5) names it. Undefined once it is gone. */
+export function programOf(identity: ProcessIdentity): string | undefined {
+  if (!isRunning(identity)) return undefined;
+  try {
+    return readlinkSync(`/proc/${identity.pid}/exe`);
+  } catch {
+    return undefined;
+  }
 }
 
 /** The signals that a process catches: `SigCgt` of proc_pid_status(5). Undefined once it is gone. */

@@ -46,6 +46,7 @@ import { type BuiltSpec, buildSpec } from './spec/index.ts';
 import { idMapOf } from './spec/namespaces.ts';
 import { type Container, nameOf } from './table.ts';
 import { validateConfig } from './validate.ts';
+import { moveNetDevices, scheduleProcess } from './young-fields.ts';
 
 /** Creates a container and returns its id; a repeated request gets the id of the first. */
 export async function createContainer(core: Core, request: CreateContainerRequest): Promise<string> {
@@ -226,7 +227,8 @@ async function makeSpec(
   undo.defer('tell plugins', () => core.hooks.undoCreate(container, adjusted));
   // Building the spec made the host paths that were missing.
   if (roots.labels !== undefined) await relabelMounts(container.config, roots.labels);
-  const { spec, release } = bindMappedMounts(core, container.id, sandbox, adjusted, undo);
+  const moved = moveNetDevices(core.runtimes.driver(sandbox.runtimeHandler), sandbox, adjusted, undo);
+  const { spec, release } = bindMappedMounts(core, container.id, sandbox, moved, undo);
   const path = join(bundleOf(core.paths, container.id), 'config.json');
   replaceFileSync(path, JSON.stringify(spec), { durable: false });
   return { spec, user, release };
@@ -293,7 +295,7 @@ async function createInRuntime(
     removeEmptyCgroup(core.host.cgroups, ownCgroupParent(core.paths.tag)),
   );
   undo.defer('delete it from the runtime', () => driver.delete(id, { force: true }));
-  return driver.create({
+  const created = await driver.create({
     id,
     bundle: bundleOf(core.paths, id),
     spec,
@@ -301,4 +303,6 @@ async function createInRuntime(
     stdinStaysOpen: config.stdin && !config.stdinOnce,
     ...(record.logPath === '' ? {} : { logPath: record.logPath }),
   });
+  scheduleProcess(created.pid, spec.process);
+  return created;
 }

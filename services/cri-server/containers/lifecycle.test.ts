@@ -3,8 +3,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fromBinary } from '@bufbuild/protobuf';
-import { ContainerState, ListContainersResponseSchema } from '#contracts/cri/runtime_pb.ts';
+import { ContainerState, ListContainersResponseSchema, NamespaceMode } from '#contracts/cri/runtime_pb.ts';
+import { nowNanos } from '#foundation/base/time.ts';
 import { EncodedMessage } from '#foundation/grpc/encoded.ts';
+import { programOf } from '#foundation/linux/process.ts';
 import { context, openFixture, testImageId } from '../../../test/containers-fixture.ts';
 
 test('a container is created, started, runs, ends with its code, and leaves nothing when removed', async (t) => {
@@ -66,6 +68,28 @@ test('a program that is stopped before it catches the stop signal gets it when i
   await fixture.containers.handlers.stopContainer?.({ containerId: deaf, timeout: 1n } as never, context);
   assert.equal((await fixture.status(deaf)).exitCode, 137);
   assert.ok(performance.now() - begun > 900);
+});
+
+test('the stop signal waits until the program has taken the place of the runtime', async (t) => {
+  const fixture = await openFixture(t);
+  // Its first program plays the runtime that is about to run the container's own: it catches all, and does nothing.
+  const steps = [
+    'trap "echo lost" TERM',
+    'cat /bin/busybox >/tmp/busybox; chmod 755 /tmp/busybox',
+    'while [ ! -e /tmp/go ]; do sleep 0.01; done; sleep 0.1',
+    'exec /tmp/busybox sleep 1000',
+  ];
+  const linux = { securityContext: { namespaceOptions: { pid: NamespaceMode.NODE } } };
+  const id = await fixture.run(steps.join('; '), { linux });
+  const container = fixture.containers.core.table.get(id);
+  const { life } = container.record;
+  assert.ok(life.phase === 'running');
+  container.starter = programOf(life.process);
+  assert.equal(container.starter, '/bin/busybox');
+  await fixture.exec(id, 'touch /tmp/go');
+  container.record = { ...container.record, life: { ...life, startedAt: nowNanos() } };
+  await fixture.containers.handlers.stopContainer?.({ containerId: id, timeout: 600n } as never, context);
+  assert.equal((await fixture.status(id)).exitCode, 143);
 });
 
 test('a repeated create gets the same id; another config under the name is refused', async (t) => {

@@ -1,6 +1,7 @@
 /** StartContainer: lets the process that waits in a created container go on to its program, or restores a checkpoint. */
 import { messageOf, SkiffError, wrapError } from '#foundation/base/errors.ts';
 import { nowNanos } from '#foundation/base/time.ts';
+import { programOf } from '#foundation/linux/process.ts';
 import { restoreProcess } from './checkpoint/restore.ts';
 import type { Core } from './deps.ts';
 import { canStart } from './lifecycle.ts';
@@ -30,8 +31,12 @@ async function startLocked(core: Core, container: Container): Promise<void> {
     await core.hooks.start(container);
     const startedAt = nowNanos();
     const process = life.phase === 'created' ? life.process : await restoreProcess(core, container);
-    if (life.phase === 'created')
-      await core.runtimes.driver(container.record.runtime).start(container.id, specOf(core, container));
+    if (life.phase === 'created') {
+      const driver = core.runtimes.driver(container.record.runtime);
+      // The process of a container in a VM stays what it is.
+      if (driver.pods === undefined) container.starter = programOf(life.process);
+      await driver.start(container.id, specOf(core, container));
+    }
     core.table.advance(container, { phase: 'running', process, startedAt });
     if (life.phase === 'restorable') core.exits.watch(container.id, process);
     core.emit('started', container);

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { SkiffError, wrapError } from '#foundation/base/errors.ts';
 import { nowNanos } from '#foundation/base/time.ts';
 import { killCgroup } from '#foundation/linux/cgroups.ts';
-import { caughtSignals, signalProcess } from '#foundation/linux/process.ts';
+import { caughtSignals, programOf, signalProcess } from '#foundation/linux/process.ts';
 import type { Core } from './deps.ts';
 import { hasProcess } from './lifecycle.ts';
 import type { Container } from './table.ts';
@@ -68,20 +68,27 @@ export async function endContainer(
 const settlingMs = 2000;
 
 /**
- * The first process of a PID namespace does not get signals that it does not catch (pid_namespaces(7)), and a program
- * that has just been started may not have come so far: a signal that is sent now would be lost, and the whole grace
- * be spent waiting. So one that is young is given a moment.
+ * A signal that is sent too early is lost, and the whole grace be spent waiting; so a container that is young is given
+ * a moment. Its process may still be the runtime's own (runc's catches all signals, and is replaced with the program
+ * while it looks at one); and the first process of a PID namespace does not get signals that it does not catch
+ * (pid_namespaces(7)), for which a program must have come so far.
  */
-async function untilCaught({ record }: Container, deadline: number, signal?: AbortSignal): Promise<void> {
+async function untilCaught(
+  { record, starter }: Container,
+  deadline: number,
+  signal?: AbortSignal,
+): Promise<void> {
   const { life, stopSignal, sharesPids } = record;
-  if (life.phase !== 'running' || sharesPids) return;
+  if (life.phase !== 'running') return;
+  const ready = () => {
+    const program = programOf(life.process);
+    if (program === undefined) return true;
+    if (program === starter) return false;
+    return sharesPids || caughtSignals(life.process)?.has(stopSignal) !== false;
+  };
   const age = Number((nowNanos() - life.startedAt) / 1_000_000n);
   const end = Math.min(deadline, performance.now() + settlingMs - age);
-  while (performance.now() < end && signal?.aborted !== true) {
-    const caught = caughtSignals(life.process);
-    if (caught === undefined || caught.has(stopSignal)) return;
-    await sleep(2);
-  }
+  while (performance.now() < end && signal?.aborted !== true && !ready()) await sleep(2);
 }
 
 /** SIGKILL, and a wait until the end is recorded. */

@@ -18,6 +18,8 @@ export interface Container {
   starting: boolean;
   /** An exit that was seen while starting. */
   pendingExit?: () => void;
+  /** What its process ran while it waited for the start: the runtime. Unknown after a restart of the server. */
+  starter?: string;
   /** The stop signal has been sent. */
   stopping: boolean;
   /** The container as lists show it, in wire format, and the record that this was made of. */

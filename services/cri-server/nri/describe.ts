@@ -1,16 +1,21 @@
 /** How plugins are told of pods and containers. */
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import type { GenEnum } from '@bufbuild/protobuf/codegenv2';
 import type { LinuxContainerResources } from '#contracts/cri/runtime_pb.ts';
 import {
   type Container,
   ContainerSchema,
   ContainerState,
+  IOPrioClassSchema,
   type LinuxContainerSchema,
   type LinuxResourcesSchema,
+  LinuxSchedulerFlagSchema,
+  LinuxSchedulerPolicySchema,
+  type LinuxSchedulerSchema,
   type PodSandbox,
   PodSandboxSchema,
 } from '#contracts/nri/nri_pb.ts';
-import type { LinuxSpec, RuntimeSpec } from '#contracts/oci/runtime.ts';
+import type { LinuxSpec, ProcessSpec, RuntimeSpec } from '#contracts/oci/runtime.ts';
 import type { SandboxView } from '../ports.ts';
 import { describeResources } from './adjust/resources.ts';
 import type { NriContainer } from './ports.ts';
@@ -119,13 +124,13 @@ function describeSpec(spec: RuntimeSpec) {
       poststart: listed('poststart'),
       poststop: listed('poststop'),
     },
-    linux: describeLinux(linux, process.oomScoreAdj),
+    linux: describeLinux(linux, process),
   };
 }
 
 function describeLinux(
   linux: LinuxSpec,
-  oomScoreAdj: number | undefined,
+  { oomScoreAdj, ioPriority, scheduler }: ProcessSpec,
 ): MessageInitShape<typeof LinuxContainerSchema> {
   return {
     namespaces: linux.namespaces.map(({ type, path = '' }) => ({ type, path })),
@@ -142,5 +147,36 @@ function describeLinux(
     cgroupsPath: linux.cgroupsPath ?? '',
     sysctl: linux.sysctl ?? {},
     ...(oomScoreAdj === undefined ? {} : { oomScoreAdj: BigInt(oomScoreAdj) }),
+    netDevices: Object.fromEntries(
+      Object.entries(linux.netDevices ?? {}).map(([key, { name = '' }]) => [key, { name }]),
+    ),
+    ...(ioPriority === undefined
+      ? {}
+      : {
+          ioPriority: { class: numberIn(IOPrioClassSchema, ioPriority.class), priority: ioPriority.priority },
+        }),
+    ...(scheduler === undefined ? {} : { scheduler: describeScheduler(scheduler) }),
   };
+}
+
+function describeScheduler({
+  policy,
+  flags = [],
+  runtime = 0,
+  deadline = 0,
+  period = 0,
+  ...rest
+}: NonNullable<ProcessSpec['scheduler']>): MessageInitShape<typeof LinuxSchedulerSchema> {
+  return {
+    ...rest,
+    policy: numberIn(LinuxSchedulerPolicySchema, policy),
+    flags: flags.map((flag) => numberIn(LinuxSchedulerFlagSchema, flag)),
+    runtime: BigInt(runtime),
+    deadline: BigInt(deadline),
+    period: BigInt(period),
+  };
+}
+
+function numberIn<T extends number>(schema: GenEnum<T>, name: string): T {
+  return (schema.values.find((value) => value.name === name)?.number ?? 0) as T;
 }

@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { create } from '@bufbuild/protobuf';
 import { LinuxContainerResourcesSchema } from '#contracts/cri/runtime_pb.ts';
+import { addAddress } from '#foundation/linux/addresses.ts';
+import { addVeth, deleteLink, findLink, getLink } from '#foundation/linux/links.ts';
+import { openNetlink } from '#foundation/linux/netlink.ts';
 import { context } from '../../../test/containers-fixture.ts';
 import { openNriFixture, until } from '../../../test/nri-fixture.ts';
 
@@ -95,6 +100,54 @@ test('adjustments arrive in the container', async (t) => {
     assert.equal(readCgroup(cgroups, 'cpu', cgroupPath, 'cpu.shares')?.trim(), '321');
     assert.equal(readCgroup(cgroups, 'pids', cgroupPath, 'pids.max')?.trim(), '77');
   }
+});
+
+test('I/O priority, scheduler and network devices hold with any runtime', async (t) => {
+  const { plugins, run, create: make, exec, containers } = await openNriFixture(t);
+  const name = `skd${randomBytes(4).toString('hex')}`;
+  using socket = openNetlink();
+  addVeth(socket, { host: { name }, peer: { name: `${name}p` } });
+  t.after(() => {
+    using after = openNetlink();
+    const left = findLink(after, name) ?? findLink(after, `${name}p`);
+    if (left !== undefined) deleteLink(after, left.index);
+  });
+  addAddress(socket, { index: getLink(socket, name).index, address: '192.0.2.7', prefix: 32 });
+  const linux = {
+    ioPriority: { class: 'IOPRIO_CLASS_BE', priority: 6 },
+    scheduler: { policy: 'SCHED_BATCH', nice: 5 },
+    netDevices: { [name]: { name: 'extra0' } },
+  };
+  await plugins.start('10', 'schedule', { answers: { CreateContainer: { adjust: { linux } } } });
+  await plugins.start('20', 'sees');
+  const id = await run('sleep 100');
+  const { life } = containers.core.table.get(id).record;
+  assert.ok(life.phase === 'running');
+  const ask = (program: string) => execFileSync(program, ['-p', `${life.process.pid}`], { encoding: 'utf8' });
+  assert.match(ask('ionice'), /best-effort: prio 6/);
+  assert.match(ask('chrt'), /SCHED_BATCH/);
+  assert.match((await exec(id, 'cat /proc/net/dev')).stdout, /extra0:/);
+  assert.equal(findLink(socket, name), undefined);
+  const seen = plugins
+    .told()
+    .findLast(({ plugin, method }) => plugin === 'sees' && method === 'CreateContainer')?.request as {
+    container: { linux: Record<string, unknown> };
+  };
+  assert.deepEqual(seen.container.linux.ioPriority, linux.ioPriority);
+  assert.deepEqual(seen.container.linux.scheduler, linux.scheduler);
+  assert.deepEqual(seen.container.linux.netDevices, linux.netDevices);
+  await make(asleep); // Another container of the pod, which has the interface by now.
+});
+
+test('an interface that is not there, or a scheduler that is none, undoes the container', async (t) => {
+  const { plugins, create: make, containers } = await openNriFixture(t);
+  const rules = (linux: object) => ({ answers: { CreateContainer: { adjust: { linux } } } });
+  const first = await plugins.start('10', 'net', rules({ netDevices: { nosuch0: {} } }));
+  await assert.rejects(make(asleep), /no network interface "nosuch0"/);
+  first.kill('SIGKILL');
+  await plugins.start('20', 'rt', rules({ scheduler: { policy: 'SCHED_FIFO', priority: 1000 } }));
+  await assert.rejects(make(asleep), /scheduler SCHED_FIFO.*(EINVAL|invalid)/i);
+  assert.deepEqual(containers.core.table.all(), []);
 });
 
 test('plugins are called by index, each sees what those before it did, and a conflict undoes the container', async (t) => {

@@ -143,6 +143,35 @@ test('namespaces, cgroup, seccomp and hooks', () => {
   });
 });
 
+test('I/O priority, scheduler and network devices, in the words of config.json', () => {
+  const { process, linux } = adjust({
+    linux: {
+      ioPriority: { class: 'IOPRIO_CLASS_BE', priority: 6 },
+      scheduler: {
+        policy: 'SCHED_DEADLINE',
+        flags: ['SCHED_FLAG_RECLAIM'],
+        runtime: '10000000',
+        deadline: '20000000',
+        period: '30000000',
+      },
+      netDevices: { eth7: { name: 'net1' }, eth8: {} },
+    },
+  });
+  assert.deepEqual(process.ioPriority, { class: 'IOPRIO_CLASS_BE', priority: 6 });
+  assert.deepEqual(process.scheduler, {
+    policy: 'SCHED_DEADLINE',
+    nice: 0,
+    priority: 0,
+    flags: ['SCHED_FLAG_RECLAIM'],
+    runtime: 10_000_000,
+    deadline: 20_000_000,
+    period: 30_000_000,
+  });
+  assert.deepEqual(linux.netDevices, { eth7: { name: 'net1' }, eth8: {} });
+  const taken = adjust({ linux: { netDevices: { '-eth7': {} } } }, { spec: { ...base(), linux } });
+  assert.deepEqual(taken.linux.netDevices, { eth8: {} });
+});
+
 test('limits of every kind; a memory limit sets that of swap unless told', () => {
   const resources = (wanted: JsonValue) => adjust({ linux: { resources: wanted } }).linux.resources;
   const all = resources({
@@ -196,10 +225,9 @@ test('limits of every kind; a memory limit sets that of swap unless told', () =>
 
 test('what this node cannot do is refused by name', () => {
   const refused: [JsonValue, RegExp][] = [
-    [{ linux: { ioPriority: { class: 'IOPRIO_CLASS_RT' } } }, /sets ioPriority/],
-    [{ linux: { scheduler: { policy: 1 } } }, /sets scheduler/],
-    [{ linux: { netDevices: { eth1: { name: 'x' } } } }, /sets netDevices/],
     [{ linux: { rdt: {} } }, /sets rdt/],
+    [{ linux: { memoryPolicy: {} } }, /sets memoryPolicy/],
+    [{ linux: { scheduler: { policy: 99 } } }, /LinuxSchedulerPolicy to 99/],
     [{ linux: { resources: { blockioClass: 'slow' } } }, /block I\/O class "slow"/],
     [{ linux: { resources: { rdtClass: 'gold' } } }, /RDT class "gold"/],
     [{ linux: { namespaces: [{ type: 'time-machine' }] } }, /unknown kind of namespace: "time-machine"/],
@@ -217,6 +245,9 @@ test('two plugins must not set the same, whatever it is; one that removes it fir
     { CDIDevices: [{ name: 'v.x/c=1' }] },
     { linux: { oomScoreAdj: '1' } },
     { linux: { cgroupsPath: '/x' } },
+    { linux: { ioPriority: { class: 'IOPRIO_CLASS_BE' } } },
+    { linux: { scheduler: { policy: 'SCHED_BATCH' } } },
+    { linux: { netDevices: { eth7: {} } } },
     { linux: { sysctl: { n: '1' } } },
     { linux: { devices: [{ path: '/dev/n', type: 'c' }] } },
     { linux: { namespaces: [{ type: 'ipc' }] } },

@@ -18,7 +18,7 @@ import type { Claims } from './claims.ts';
 import { adjustMap, removedKey } from './process.ts';
 import { adjustResources } from './resources.ts';
 
-/** @throws SkiffError UNIMPLEMENTED for what the OCI runtimes of this node do not know (OCI 1.0.2). */
+/** @throws SkiffError UNIMPLEMENTED for what this node does not set. */
 export function adjustLinux(
   linux: LinuxSpec,
   wanted: LinuxContainerAdjustment,
@@ -40,25 +40,38 @@ export function adjustLinux(
     claims.take(Field.SeccompPolicy);
     result.seccomp = seccompOf(wanted.seccompPolicy);
   }
+  const netDevices = netDevicesOf(linux.netDevices ?? {}, wanted.netDevices, claims);
+  if (Object.keys(netDevices).length > 0) result.netDevices = netDevices;
+  else delete result.netDevices;
   return result;
 }
 
-function refuseUnknown({
-  ioPriority,
-  scheduler,
-  netDevices,
-  rdt,
-  memoryPolicy,
-}: LinuxContainerAdjustment): void {
-  const found = Object.entries({ ioPriority, scheduler, rdt, memoryPolicy }).find(
-    ([, value]) => value !== undefined,
-  );
-  const name = found?.[0] ?? (Object.keys(netDevices).length > 0 ? 'netDevices' : undefined);
+function refuseUnknown({ rdt, memoryPolicy }: LinuxContainerAdjustment): void {
+  const name = rdt !== undefined ? 'rdt' : memoryPolicy !== undefined ? 'memoryPolicy' : undefined;
   if (name !== undefined)
     throw new SkiffError(
       'UNIMPLEMENTED',
-      `an NRI plugin sets ${name}: this node writes OCI 1.0.2, which has no such field; turn that off in the plugin`,
+      `an NRI plugin sets ${name}: this node does not set that; turn it off in the plugin`,
     );
+}
+
+function netDevicesOf(
+  old: NonNullable<LinuxSpec['netDevices']>,
+  wanted: LinuxContainerAdjustment['netDevices'],
+  claims: Claims,
+): NonNullable<LinuxSpec['netDevices']> {
+  const result = { ...old };
+  for (const [key, { name }] of Object.entries(wanted)) {
+    const removed = removedKey(key);
+    if (removed !== undefined) {
+      claims.release(Field.LinuxNetDevices, removed);
+      delete result[removed];
+      continue;
+    }
+    claims.take(Field.LinuxNetDevices, key);
+    result[key] = name === '' ? {} : { name };
+  }
+  return result;
 }
 
 function adjustDevices(

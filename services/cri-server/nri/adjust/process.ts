@@ -1,6 +1,15 @@
 /** What a plugin changes of a container's process and annotations. A key with a leading "-" removes. */
-import { type ContainerAdjustment, Field } from '#contracts/nri/nri_pb.ts';
+import type { DescEnum } from '@bufbuild/protobuf';
+import {
+  type ContainerAdjustment,
+  Field,
+  IOPrioClassSchema,
+  LinuxSchedulerFlagSchema,
+  LinuxSchedulerPolicy,
+  LinuxSchedulerPolicySchema,
+} from '#contracts/nri/nri_pb.ts';
 import type { ProcessSpec, RuntimeSpec } from '#contracts/oci/runtime.ts';
+import { SkiffError } from '#foundation/base/errors.ts';
 import type { Claims } from './claims.ts';
 
 /** The key that a leading "-" marks for removal; undefined without the mark. */
@@ -23,7 +32,46 @@ export function adjustProcess(
     env: envOf(process.env ?? [], adjustment.env, claims),
     rlimits: rlimitsOf(process.rlimits ?? [], adjustment.rlimits, claims),
     ...(score === undefined ? {} : { oomScoreAdj: clampOomScore(Number(score)) }),
+    ...schedulingOf(adjustment, claims),
   };
+}
+
+/** I/O priority and scheduler; those of class or policy "none" are left to the system. */
+function schedulingOf(
+  { linux }: ContainerAdjustment,
+  claims: Claims,
+): Pick<ProcessSpec, 'ioPriority' | 'scheduler'> {
+  const result: Pick<ProcessSpec, 'ioPriority' | 'scheduler'> = {};
+  if (linux?.ioPriority !== undefined) {
+    claims.take(Field.IoPriority);
+    const { class: number, priority } = linux.ioPriority;
+    result.ioPriority = { class: nameIn(IOPrioClassSchema, number), priority };
+  }
+  if (linux?.scheduler !== undefined) {
+    claims.take(Field.LinuxSched);
+    const { policy, nice, priority, flags, runtime, deadline, period } = linux.scheduler;
+    if (policy === LinuxSchedulerPolicy.SCHED_NONE) return result;
+    result.scheduler = {
+      policy: nameIn(LinuxSchedulerPolicySchema, policy),
+      nice,
+      priority,
+      flags: flags.map((flag) => nameIn(LinuxSchedulerFlagSchema, flag)),
+      runtime: Number(runtime),
+      deadline: Number(deadline),
+      period: Number(period),
+    };
+  }
+  return result;
+}
+
+/** The OCI's names are NRI's. */
+function nameIn(schema: DescEnum, number: number): string {
+  const known = schema.values.find((value) => value.number === number);
+  if (known !== undefined) return known.name;
+  throw new SkiffError(
+    'INVALID_ARGUMENT',
+    `an NRI plugin sets ${schema.name} to ${number}, which there is not`,
+  );
 }
 
 function argsOf(old: string[], wanted: readonly string[], claims: Claims): string[] {
