@@ -130,6 +130,7 @@ function imageVerbs(program: Command): void {
   program
     .command('rmi <image...>')
     .description('remove images')
+    .option('-f, --force', 'also those that containers use')
     .action(action(() => import('./verbs/rmi.ts')));
   program
     .command('push <image>')

@@ -28,7 +28,7 @@ export function adminHandlers(images: Images): Handlers<typeof ImagesService> {
     },
     watchPulls: (_request, { signal }) => watchPulls(images, signal),
     tag: async ({ source, target }) => ({ imageId: images.tag(source, target).id }),
-    untag: async ({ name }) => images.untag(name),
+    untag: async ({ name, force }) => images.untag(name, { force }),
     buildDebian: (request, { signal }) => build(images, debianBuild(request), signal),
     prune: async ({ all }) => {
       const pruned = await images.prune({ all });

@@ -38,7 +38,7 @@ import { defaultLimits, type UnpackLimits } from './unpack/tar-stream.ts';
 import { type Pruned, prune } from './verbs/prune.ts';
 import { type PushRequest, pushImage } from './verbs/push.ts';
 import { listReferrers, type Referrer, type ReferrersRequest } from './verbs/referrers.ts';
-import { type Removed, removeImage, removeName } from './verbs/remove.ts';
+import { type Removed, type RemoveOptions, removeImage, removeName } from './verbs/remove.ts';
 import { tagImage } from './verbs/tag.ts';
 import { type Finding, type VerifyOptions, verifyImage } from './verbs/verify.ts';
 import { createWorkerPool } from './workers/pool.ts';
@@ -89,9 +89,9 @@ export interface Images extends ImageSource {
   /** What the image's registry has that refers to it. */
   referrers(request: ReferrersRequest, signal?: AbortSignal): Promise<Referrer[]>;
   tag(source: string, target: string): LocalImage;
-  /** Removes one name, and the image with its last. */
-  untag(reference: string): Promise<Removed>;
-  /** Removes an image with all its names. */
+  /** Removes one name, and the image with its last. @throws SkiffError FAILED_PRECONDITION if containers use it. */
+  untag(reference: string, options?: RemoveOptions): Promise<Removed>;
+  /** Removes an image with all its names, as the CRI wants it: containers that use it keep its layers. */
   remove(reference: string): Promise<Removed>;
   /** Never to be garbage-collected, or not any more. */
   pin(reference: string, pinned: boolean): void;
@@ -143,8 +143,8 @@ export function createImages(deps: ImagesDeps): Images {
       return verifyImage(parts, image, options ?? {}, signal ?? never());
     },
     tag: (source, target) => toLocalImage(tagImage(parts, source, target)),
-    untag: async (reference) => {
-      const removed = removeName(parts, reference);
+    untag: async (reference, options) => {
+      const removed = removeName(parts, roots.usersOf, reference, options);
       if (removed.deleted !== undefined) collect(parts, roots.all());
       return removed;
     },

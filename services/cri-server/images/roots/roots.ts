@@ -31,6 +31,8 @@ export interface Roots
   > {
   /** Every root there is. */
   all(): RootRecord[];
+  /** The keys of the roots that were made from an image. */
+  usersOf(imageId: string): string[];
   /** What all of them take on disk; measured anew after a while. */
   rootsUsage(): Promise<{ bytes: number; inodes: number }>;
 }
@@ -53,6 +55,7 @@ export function openRoots(parts: ImageParts, store: Store): Roots {
   const locked = <T>(key: string, work: () => Promise<T>) => parts.locks.run(`root ${key}`, work);
   return {
     all: () => [...roots.values()],
+    usersOf: (imageId) => [...roots].filter(([, root]) => root.imageId === imageId).map(([key]) => key),
     prepareRoot: (request) =>
       locked(request.key, async () => {
         const { merged } = layout.paths(request.key);

@@ -73,9 +73,14 @@ test('an image is tagged, pushed under its new name, and found there by its dige
   );
   assert.ok(it.images.find(target)?.repoDigests.includes(`${registry.host}/team/copy@${digest}`));
 
+  const { path } = await it.images.prepareRoot({ key: 'a-container', imageId: pushed.config });
   const removed = await it.images.untag(source);
-  assert.deepEqual([removed.untagged, removed.deleted], [[source], undefined]);
-  assert.equal((await it.images.untag(target)).deleted, pushed.config);
+  assert.deepEqual([removed.untagged, removed.deleted], [[source], undefined], 'a name is no use of it');
+  await assert.rejects(it.images.untag(target), /: used by the container a-container; remove them first/);
+  assert.ok(it.images.find(target), 'nothing was removed');
+  assert.equal((await it.images.untag(target, { force: true })).deleted, pushed.config);
+  assert.equal(readFileSync(`${path}/a`, 'utf8'), 'one', 'the container keeps its layers');
+  await it.images.removeRoot('a-container');
   assert.equal(
     (await it.images.pull({ reference: `${registry.host}/team/copy@${digest}` })).id,
     pushed.config,
