@@ -3,6 +3,7 @@
  * the server's own Status. https://kubernetes.io/docs/reference/using-api/api-concepts/
  */
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createSecureContext } from 'node:tls';
 import { Agent, type Dispatcher, request } from 'undici';
 import { type ErrorCode, messageOf, SkiffError, wrapError } from '#foundation/base/errors.ts';
@@ -101,7 +102,7 @@ export function openApi(connection: Connection, options: ClientOptions = {}): Ap
     type?: string,
   ) => {
     const response = await send(method, path, options, body, type);
-    return (await response.body.json()) as T;
+    return parsed<T>(await response.body.text(), `${method} ${path}`);
   };
   return {
     get: (path, options) => json('GET', path, options),
@@ -115,6 +116,19 @@ export function openApi(connection: Connection, options: ClientOptions = {}): Ap
     close: agents.close,
     [Symbol.asyncDispose]: agents.close,
   };
+}
+
+/** @throws UNAVAILABLE for what no API server means: something that is ill, or stands in between, has answered. */
+function parsed<T>(text: string, call: string): T {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    value = undefined;
+  }
+  if (typeof value === 'object' && value !== null) return value as T;
+  const shown = text.slice(0, 100);
+  throw new SkiffError('UNAVAILABLE', `${call}: the answer is no object: ${JSON.stringify(shown)}`);
 }
 
 /** Milliseconds between two looks whether the client's certificate was replaced. */
@@ -195,6 +209,9 @@ type Send = (
   type?: string,
 ) => Promise<Dispatcher.ResponseData>;
 
+/** Times that a call is made again because the server said when to come back; client-go's. */
+const mostRetries = 10;
+
 function sender(connection: Connection, agents: () => Pair): Send {
   return async (method, path, options = {}, body, type = 'application/json') => {
     const url = `${connection.server}${path}${queryText(options.query)}`;
@@ -206,19 +223,33 @@ function sender(connection: Connection, agents: () => Pair): Send {
     const limits = timeout === 0 ? [] : [AbortSignal.timeout(timeout)];
     const signal = AbortSignal.any([...limits, ...(options.signal ? [options.signal] : [])]);
     const text = body === undefined ? undefined : JSON.stringify(body);
-    const response = await request(url, {
-      method: method as Dispatcher.HttpMethod,
-      headers,
-      body: text,
-      dispatcher: timeout === 0 ? agents().streams : agents().calls,
-      signal,
-      headersTimeout: timeout,
-    }).catch((error: unknown) => {
-      throw unreachable(error, method, path, connection.server);
-    });
-    if (response.statusCode >= 400) throw await answerError(response, method, path);
-    return response;
+    for (let tries = 0; ; tries += 1) {
+      const response = await request(url, {
+        method: method as Dispatcher.HttpMethod,
+        headers,
+        body: text,
+        dispatcher: timeout === 0 ? agents().streams : agents().calls,
+        signal,
+        headersTimeout: timeout,
+      }).catch((error: unknown) => {
+        throw unreachable(error, method, path, connection.server);
+      });
+      if (response.statusCode < 400) return response;
+      const failure = await answerError(response, method, path);
+      const pause = retryAfterMs(response);
+      if (pause === undefined || tries >= mostRetries) throw failure;
+      await sleep(pause, undefined, { signal }).catch(() => {
+        throw failure;
+      });
+    }
   };
+}
+
+/** Milliseconds after which a server that is busy (429) or ill (5xx) wants to be asked again; RFC 9110, 10.2.3. */
+function retryAfterMs({ statusCode, headers }: Dispatcher.ResponseData): number | undefined {
+  if (statusCode !== 429 && statusCode < 500) return undefined;
+  const seconds = Number(headers['retry-after'] ?? Number.NaN);
+  return Number.isInteger(seconds) && seconds >= 0 ? seconds * 1000 : undefined;
 }
 
 function unreachable(error: unknown, method: string, path: string, server: string): SkiffError {

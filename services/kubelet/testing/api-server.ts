@@ -17,7 +17,12 @@ export interface FakeApiServer extends AsyncDisposable {
   list<T extends KubeObject>(prefix: string): T[];
   /** Ends all watches; with `gone` the next ones are told 410. */
   breakWatches(gone?: boolean): void;
+  /** What every call gets instead of its answer; undefined for none. */
+  illness: Illness | undefined;
 }
+
+/** How a server is ill: it refuses everybody for a second, fails, talks nonsense, or hangs up. */
+export type Illness = 'busy' | 'failing' | 'garbage' | 'closing';
 
 interface State {
   objects: Map<string, KubeObject>;
@@ -39,12 +44,18 @@ export async function startFakeApi(): Promise<FakeApiServer> {
     history: [],
   };
   const server: Server = createServer((request, response) => {
+    if (fake.illness !== undefined) {
+      state.requests.push(`${request.method} ${request.url}`);
+      answerIll(fake.illness, response);
+      return;
+    }
     handle(state, request, response).catch((error: unknown) =>
       answer(response, 500, { message: String(error) }),
     );
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return {
+  const fake: FakeApiServer = {
+    illness: undefined,
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     requests: state.requests,
     put: (path, object) => store(state, path, object),
@@ -62,6 +73,15 @@ export async function startFakeApi(): Promise<FakeApiServer> {
       await new Promise((resolve) => server.close(resolve));
     },
   };
+  return fake;
+}
+
+function answerIll(illness: Illness, response: ServerResponse): void {
+  const type = { 'content-type': 'application/json' };
+  if (illness === 'busy') response.writeHead(429, { ...type, 'retry-after': '1' }).end('{"code":429}');
+  else if (illness === 'failing') response.writeHead(500, type).end('{"code":500,"message":"ill"}');
+  else if (illness === 'garbage') response.writeHead(200, type).end('<html>{"items":\0');
+  else response.destroy();
 }
 
 function store(state: State, path: string, object: KubeObject): KubeObject {

@@ -31,6 +31,8 @@ export interface ScriptedRuntime extends AsyncDisposable {
   exec: { exitCode: number; stdout: Buffer };
   /** Forgets every sandbox and container, as after a wiped disk. */
   loseAll(): void;
+  /** Ends the running containers of a pod, as if they had ended by themselves. */
+  end(podName: string): void;
   /** Stops serving; calls under way break. */
   die(): Promise<void>;
   /** Serves again what it had. */
@@ -76,6 +78,10 @@ export async function startScriptedRuntime(socket: string): Promise<ScriptedRunt
     loseAll() {
       content.sandboxes.clear();
       content.containers.clear();
+    },
+    end(podName) {
+      for (const container of content.containers.values())
+        if (container.config.labels['io.kubernetes.pod.name'] === podName) end(container);
     },
     async die() {
       await server?.close(0);
