@@ -200,6 +200,7 @@ void call_mount(uint32_t call, struct span body);
 void call_unmount(uint32_t call, struct span body);
 void mounts_tick(void);
 void call_configure(uint32_t call, struct span body);
+void configure_tick(void);
 void call_clock(uint32_t call, struct span body);
 void call_write_file(uint32_t call, struct span body);
 void call_update(uint32_t call, struct span body);

@@ -84,6 +84,10 @@ static void become(char *const *arguments, const struct stdio *stdio) {
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
   signal(SIGPIPE, SIG_DFL);
+  /*
+   * An emulating hypervisor keeps what it translated by address: at the same one, crun's code is translated once only,
+   * which halves its time. The host asks crun to give the container's processes their random addresses back.
+   */
   personality(ADDR_NO_RANDOMIZE);
   execv(arguments[0], arguments);
   _exit(127);

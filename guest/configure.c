@@ -16,6 +16,7 @@
 #include "agent.h"
 
 #define MAX_ENTROPY 512
+#define IDLE_MS 1000
 #define PID_NAMESPACE "/run/ns/pid"
 
 /* Adds to the kernel's pool, and makes it use that at once: a clone must not repeat its template. */
@@ -82,6 +83,8 @@ static bool share_pids(struct failure *failure) {
          fail(failure, errno, "cannot keep the PID namespace");
 }
 
+static uint64_t extra_at; /* when to load what can wait; 0 before the first configuration, then never again */
+
 struct configure {
   char hostname[65], domainname[65], machine_id[64];
   struct list links, routes, sysctls;
@@ -109,15 +112,26 @@ static bool set_names(const struct configure *wish, struct failure *failure) {
 
 void call_configure(uint32_t call, struct span body) {
   static struct configure wish;
-  struct failure failure = {0}, ignored;
+  struct failure failure = {0};
   bool fine = READ(body, configure_rules, &wish) || fail(&failure, EINVAL, "not a configuration");
   fine = fine && seed(wish.entropy, &failure) && set_clock(wish.time, &failure) && set_names(&wish, &failure) &&
          configure_network(&wish.links, &wish.routes, &failure);
   for (size_t i = 0; fine && i < wish.sysctls.count; i++) fine = set_sysctl(wish.sysctls.items[i], &failure);
   if (fine && wish.shared_pids) share_pids(&failure);
-  /* Devices that a VM may have or not. */
-  load_modules("extra", &ignored);
   reply(call, host_number, &failure, 0, NULL);
+  if (extra_at != 0) return;
+  extra_at = now_ms() + IDLE_MS;
+  tick_in(IDLE_MS);
+}
+
+/* Devices that a VM may have or not, and that nobody waits for: once there is nothing else to do. */
+void configure_tick(void) {
+  struct failure ignored;
+  uint64_t now = now_ms();
+  if (extra_at == 0 || extra_at == UINT64_MAX) return;
+  if (now < extra_at || children_run()) return tick_in(now < extra_at ? (int)(extra_at - now) : IDLE_MS);
+  extra_at = UINT64_MAX;
+  load_modules("extra", &ignored);
 }
 
 void call_clock(uint32_t call, struct span body) {

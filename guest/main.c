@@ -81,6 +81,7 @@ static void turn(void) {
   streams_tick();
   containers_tick();
   mounts_tick();
+  configure_tick();
 }
 
 int main(void) {

@@ -31,6 +31,7 @@ vm_packages='
 /usr/bin/lz4:lz4
 /usr/bin/gcc:gcc
 /usr/lib/x86_64-linux-gnu/libc.a:libc6-dev
+/usr/bin/musl-gcc:musl-tools
 /usr/bin/strip:binutils
 /usr/bin/mkfs.erofs:erofs-utils
 '

@@ -90,10 +90,13 @@ export function encodeProcess(json: string, size: TerminalSize | undefined): Uin
   return Buffer.from(JSON.stringify(withSize(process, size)));
 }
 
-/** A container's JSON with a cgroup below the pod's, and its terminal's size. */
+/**
+ * A container's JSON with a cgroup below the pod's, and its terminal's size. The personality says what is so anyway on
+ * Linux, and makes the guest's runtime undo that it runs at fixed addresses itself (guest/children.c).
+ */
 export function encodeConfig(id: string, json: string, size: TerminalSize | undefined): Uint8Array {
   const config = parseConfig(id, json);
-  const linux = { cgroupsPath: `/pod/${id}`, ...config.linux };
+  const linux = { cgroupsPath: `/pod/${id}`, personality: { domain: 'LINUX' }, ...config.linux };
   const process = config.process && size ? withSize(config.process, size) : config.process;
   return Buffer.from(JSON.stringify({ ...config, process, linux }));
 }
@@ -104,7 +107,7 @@ interface ProcessJson {
 
 interface ConfigJson {
   process?: ProcessJson;
-  linux?: { cgroupsPath?: string };
+  linux?: { cgroupsPath?: string; personality?: object };
 }
 
 function parseConfig(id: string, json: string): ConfigJson {

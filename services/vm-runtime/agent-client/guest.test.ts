@@ -11,6 +11,7 @@ import {
   nicMac,
   outputOf,
   testConfig,
+  testProcess,
   textOf,
 } from '../../../test/guest-vm.ts';
 import type { AgentClient, AgentEvent } from './types.ts';
@@ -58,6 +59,19 @@ test('freezes, limits, counts, lists', async () => {
   assert.ok(guest.memoryTotalBytes > 200e6 && guest.cpuUsageUsec > 0 && guest.uptimeMs > 0);
 });
 
+test('processes have random addresses, though the runtime that starts them has not', async () => {
+  const config = JSON.parse(testConfig(['sh', '-c', 'cat /proc/self/personality; sleep 1000']));
+  const refused = { names: ['personality'], action: 'SCMP_ACT_ERRNO' };
+  config.linux.seccomp = { defaultAction: 'SCMP_ACT_ALLOW', syscalls: [refused] };
+  const main = await agent.createContainer({ id: 'random', config: JSON.stringify(config), terminal: false });
+  await agent.startContainer('random');
+  const [own] = await main.stdout.take(1).toArray();
+  const process = JSON.stringify(testProcess(['cat', '/proc/self/personality']));
+  const command = await agent.exec({ containerId: 'random', process, terminal: false });
+  assert.deepEqual([String(own), await textOf(command.stdout)], ['00000000\n', '00000000\n']);
+  await agent.deleteContainer('random');
+});
+
 test('tells when the kernel kills for want of memory', async () => {
   const events: AgentEvent[] = [];
   const off = agent.onEvent((event) => events.push(event));
@@ -74,7 +88,7 @@ test('tells when the kernel kills for want of memory', async () => {
   await agent.deleteContainer('hungry');
 });
 
-test('connects to ports inside without any tool in the container', async () => {
+test('lineage 17: connects to ports inside without any tool in the container', async () => {
   await inContainer(agent, 'server', async (run) => {
     const server = await run(['nc', '-l', '-p', '8080', '-e', 'cat']);
     const dial = async () => {

@@ -16,7 +16,7 @@ import { testImages } from '../../../test/guest-vm.ts';
 import { agentFiles } from './agent.ts';
 import { defaultPackageDirectory, guestImage, verifyGuestImage } from './build.ts';
 import { cpioArchive } from './cpio.ts';
-import { payloadOf } from './kernel.ts';
+import { payloadOf, withoutZeros } from './kernel.ts';
 import { dependenciesOf } from './modules.ts';
 
 function workDirectory(t: { after(work: () => void): void }): string {
@@ -82,6 +82,27 @@ test('what is no kernel is refused', () => {
       () => payloadOf(bytes, 'x'),
       (error) => isSkiffError(error, 'DATA_LOSS'),
     );
+});
+
+test('a kernel loses the zeros that its segments end with, and nothing else', () => {
+  const file = Buffer.alloc(0x400, 0xff);
+  file.writeBigUInt64LE(0x40n, 0x20);
+  file.writeUInt16LE(56, 0x36);
+  file.writeUInt16LE(2, 0x38);
+  const segment = (at: number, type: number, offset: number, bytes: number) => {
+    file.writeUInt32LE(type, at);
+    file.writeBigUInt64LE(BigInt(offset), at + 0x08);
+    for (const field of [0x20, 0x28]) file.writeBigUInt64LE(BigInt(bytes), at + field);
+  };
+  segment(0x40, 1, 0x100, 0x100);
+  segment(0x78, 4, 0x200, 0x100);
+  file.fill(0, 0x180, 0x300);
+  const sizes = (image: Buffer, at: number) =>
+    [0x20, 0x28].map((field) => Number(image.readBigUInt64LE(at + field)));
+  const cut = withoutZeros(file);
+  assert.deepEqual(sizes(cut, 0x40), [0x80, 0x80]);
+  assert.deepEqual(sizes(cut, 0x78), [0x100, 0x100]);
+  assert.deepEqual(cut.subarray(0x100), file.subarray(0x100));
 });
 
 test('modules say what they depend on', () => {

@@ -41,6 +41,33 @@ export async function extractVmlinux(bzImage: string, target: string): Promise<v
   const start = readFileSync(target).readUInt32LE(0);
   if (start !== elf) throw new SkiffError('DATA_LOSS', `What ${bzImage} holds is no ELF file`);
   await runCommand({ file: 'strip', args: ['--strip-all', target] });
+  writeFileSync(target, withoutZeros(readFileSync(target)));
+}
+
+/** Offsets in an ELF file of 64 bits, and in its program headers: elf(5). */
+const elfHeader = { tableOffset: 0x20, entryBytes: 0x36, entries: 0x38 };
+const segment = { type: 0, fileOffset: 0x08, fileBytes: 0x20, memoryBytes: 0x28 };
+const loadable = 1;
+
+/**
+ * Leaves out the zeros that segments end with, a quarter of the kernel: a VM's memory is zeros already, and a
+ * hypervisor would copy them there.
+ */
+export function withoutZeros(file: Buffer): Buffer {
+  const result = Buffer.from(file);
+  const table = Number(file.readBigUInt64LE(elfHeader.tableOffset));
+  const entryBytes = file.readUInt16LE(elfHeader.entryBytes);
+  for (let index = 0; index < file.readUInt16LE(elfHeader.entries); index += 1) {
+    const entry = table + index * entryBytes;
+    if (file.readUInt32LE(entry + segment.type) !== loadable) continue;
+    const from = Number(file.readBigUInt64LE(entry + segment.fileOffset));
+    const bytes = Number(file.readBigUInt64LE(entry + segment.fileBytes));
+    let end = bytes;
+    while (end > 0 && file[from + end - 1] === 0) end -= 1;
+    for (const field of [segment.fileBytes, segment.memoryBytes])
+      result.writeBigUInt64LE(BigInt(end), entry + field);
+  }
+  return result;
 }
 
 /** The compressed kernel in a bzImage, without the length that the build puts behind it. */
