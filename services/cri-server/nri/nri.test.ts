@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
+import type { JsonObject } from '@bufbuild/protobuf';
 import { create } from '@bufbuild/protobuf';
 import { LinuxContainerResourcesSchema } from '#contracts/cri/runtime_pb.ts';
 import { addAddress } from '#foundation/linux/addresses.ts';
@@ -141,7 +142,7 @@ test('I/O priority, scheduler and network devices hold with any runtime', async 
 
 test('an interface that is not there, or a scheduler that is none, undoes the container', async (t) => {
   const { plugins, create: make, containers } = await openNriFixture(t);
-  const rules = (linux: object) => ({ answers: { CreateContainer: { adjust: { linux } } } });
+  const rules = (linux: JsonObject) => ({ answers: { CreateContainer: { adjust: { linux } } } });
   const first = await plugins.start('10', 'net', rules({ netDevices: { nosuch0: {} } }));
   await assert.rejects(make(asleep), /no network interface "nosuch0"/);
   first.kill('SIGKILL');
