@@ -12,6 +12,7 @@ import { cgroupPlace, monitorPaths, ownCgroupParent, removeMonitorFiles } from '
 import type { HostFacts } from './containers/spec/host.ts';
 import { createEvents, type Events } from './events/index.ts';
 import { createImages, type Images } from './images/index.ts';
+import { openPolicy } from './images/policy.ts';
 import { createShortNames } from './images/reference-short-names.ts';
 import { createRegistryClient } from './images/registry/client.ts';
 import { collectMetrics, type ServerMetrics } from './metrics/collect.ts';
@@ -40,6 +41,9 @@ const pluginTimeoutMs = 60_000;
 
 /** Where the aliases of short image names lie: containers-registries.conf(5). */
 const shortNameFiles = ['/etc/containers/registries.conf', '/etc/containers/registries.conf.d'];
+
+/** Where podman's and CRI-O's users keep what images may be pulled. */
+const machinePolicy = '/etc/containers/policy.json';
 
 /** All parts of a CRI server, recovered and ready to serve. */
 export interface Assembly {
@@ -126,7 +130,7 @@ export async function assemble(
 }
 
 function openImages(
-  { paths, log, registry }: CriServerConfig,
+  { paths, log, registry, signaturePolicy = machinePolicy }: CriServerConfig,
   store: Store,
   undo: AsyncDisposableStack,
 ): Images {
@@ -138,6 +142,7 @@ function openImages(
     registry: client,
     logger: log,
     shortNames: createShortNames({ files: shortNameFiles }),
+    policy: openPolicy(signaturePolicy),
   });
   undo.defer(() => images.close());
   return images;
@@ -219,14 +224,19 @@ async function openNetwork(
   { cni, paths, log }: CriServerConfig,
   undo: AsyncDisposableStack,
 ): Promise<PodNetwork> {
-  const { configDir, binDirs, writeDefault } = cni;
+  const { configDir, binDirs, writeDefault, subnet } = cni;
   if (writeDefault)
-    writeDefaultConfig({ configDir, dataDir: join(paths.lib, 'cni', 'networks'), tag: paths.tag });
+    writeDefaultConfig({ configDir, dataDir: leasesIn(paths), tag: paths.tag, ...(subnet ? { subnet } : {}) });
   const filter = await choosePacketFilter(paths.tag);
   const execute = createExecutingRunner({ binDirs, timeoutMs: pluginTimeoutMs });
   const network = createPodNetwork({ configDir, runner: createPluginRunner(execute, filter), log });
   undo.defer(() => network.close());
   return network;
+}
+
+/** Where the addresses in use of the default configuration are recorded. */
+export function leasesIn({ lib }: CriServerConfig['paths']): string {
+  return join(lib, 'cni', 'networks');
 }
 
 /** A root without sandboxes leaves neither bridge nor rules on the machine. */

@@ -15,6 +15,8 @@ export interface CriServerConfig {
   log: Logger;
   cni: CniConfig;
   runtimes?: RuntimesConfig;
+  /** A containers-policy.json(5) that says which images may be pulled; the machine's unless told. */
+  signaturePolicy?: string;
   /** Mirrors, credentials, proxies. */
   registry?: RegistryClientDeps;
   streaming?: StreamingConfig;
@@ -34,6 +36,10 @@ export interface CniConfig {
   binDirs: readonly string[];
   /** Whether to write a bridge configuration of Skiff's own into an empty directory. */
   writeDefault: boolean;
+  /** The IPv4 network of that one; a free one unless told. */
+  subnet?: string;
+  /** A template that the pod CIDR of UpdateRuntimeConfig makes a configuration of, as with containerd. */
+  template?: string;
 }
 
 /** The OCI runtimes, which are the runtime handlers. */

@@ -42,6 +42,8 @@ const cri = z.strictObject({
   podSubnet: z.string().default('auto'),
   /** Directory with a folder per registry host, each with a hosts.toml, as containerd has it. */
   registryHostsDirectory: z.string().optional(),
+  /** A containers-policy.json(5) that says which images may be pulled; /etc/containers/policy.json unless set. */
+  signaturePolicy: z.string().optional(),
   streamingAddress: z.string().default('127.0.0.1'),
   streamingPort: port.default(0),
   /** PEM files with which exec, attach and port-forward are served over TLS. */

@@ -39,6 +39,7 @@ export function serverConfig(paths: Paths, cri: Config['cri'], log: Logger): Cri
       ...(cri.defaultRuntime === 'auto' ? {} : { preferred: cri.defaultRuntime }),
     },
     registry: registryConfig(paths, cri),
+    ...(cri.signaturePolicy === undefined ? {} : { signaturePolicy: cri.signaturePolicy }),
     streaming: { address: cri.streamingAddress, port: cri.streamingPort, ...streamingTls(cri) },
     nri: given(cri.nri),
     ...(cri.metricsPort === undefined

@@ -3,6 +3,7 @@ import type { Platform } from '#contracts/oci/image.ts';
 import type { KeyedLocks } from '#foundation/base/locks.ts';
 import type { Logger } from '#foundation/base/log.ts';
 import type { Limiter } from './limiter.ts';
+import type { ImagePolicy } from './policy.ts';
 import type { ProgressBoard } from './progress.ts';
 import type { Reference } from './reference.ts';
 import type { RegistryClient } from './registry/types.ts';
@@ -40,6 +41,7 @@ export interface ImageParts {
   overlay: boolean;
   /** The references that a name as people write it may stand for, in order. */
   candidates(name: string): Promise<Reference[]>;
+  policy: ImagePolicy;
   platform: Platform;
   limits: UnpackLimits;
 }

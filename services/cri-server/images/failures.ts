@@ -1,10 +1,11 @@
 /** The words of a failed pull or push: what the user asked for once, and then why. */
 import { isSkiffError, messageOf, SkiffError, wrapError } from '#foundation/base/errors.ts';
+import { signatureValidationFailed } from './policy.ts';
 import { formatReference, type Reference } from './reference.ts';
 import { registryUnavailable } from './registry/errors.ts';
 
 /** Errors that the kubelet tells by their first word: nothing may stand before it. */
-const knownPrefix = new RegExp(`^(${registryUnavailable}|SignatureValidationFailed)\\b`);
+const knownPrefix = new RegExp(`^(${registryUnavailable}|${signatureValidationFailed})\\b`);
 
 /**
  * Wraps what a pull or push threw in the name that was asked for. The registry client says what it did too, since it
@@ -35,8 +36,9 @@ export function transferFailure(
  */
 export function forPeople(error: unknown): unknown {
   const message = messageOf(error);
-  if (!isSkiffError(error, 'UNKNOWN') || !message.startsWith(`${registryUnavailable}: c`)) return error;
-  return new SkiffError('UNAVAILABLE', `C${message.slice(`${registryUnavailable}: c`.length)}`, {
-    cause: error,
-  });
+  const prefix = knownPrefix.exec(message)?.[0];
+  if (!isSkiffError(error, 'UNKNOWN', 'PERMISSION_DENIED') || !message.startsWith(`${prefix}: c`))
+    return error;
+  const code = prefix === registryUnavailable ? 'UNAVAILABLE' : error.code;
+  return new SkiffError(code, `C${message.slice(`${prefix}: c`.length)}`, { cause: error });
 }

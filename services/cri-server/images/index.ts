@@ -20,6 +20,7 @@ import { buildDebian, type DebianBuild } from './debian/build.ts';
 import type { ImageParts } from './deps.ts';
 import { limiter } from './limiter.ts';
 import { toLocalImage } from './local-image.ts';
+import { acceptEverything, type ImagePolicy } from './policy.ts';
 import { createProgressBoard, type ProgressBoard } from './progress.ts';
 import { hostPlatform } from './pull/platform.ts';
 import { type PullRequest, pullImage } from './pull/pull.ts';
@@ -65,6 +66,8 @@ export interface ImagesDeps {
   roots?: 'overlay' | 'copy';
   /** What short names stand for (`createShortNames`); Docker Hub's images unless told. */
   shortNames?: { candidates(name: string): Promise<Reference[]> };
+  /** Which images may be pulled (`openPolicy`); all unless told. */
+  policy?: ImagePolicy;
   /** Blobs that may be downloaded at once; 3 unless told. */
   parallelDownloads?: number;
 }
@@ -194,6 +197,7 @@ function assemble(deps: ImagesDeps): ImageParts {
     locks: keyedLocks(),
     overlay: deps.roots === undefined ? overlayWorks(directory) : deps.roots === 'overlay',
     candidates: deps.shortNames?.candidates ?? (async (name) => [parseReference(name)]),
+    policy: deps.policy ?? acceptEverything,
     platform: deps.platform ?? hostPlatform(),
     limits: { ...defaultLimits, ...deps.limits },
   };

@@ -55,6 +55,7 @@ async function pullReference(
   const tracker = parts.board.begin(formatReference(reference), request.reference);
   const lease = parts.leases.open();
   try {
+    await parts.policy.check(reference);
     const image = await pull(parts, { reference, request, tracker, lease }, signal);
     lease.close();
     tracker.end({ imageId: image.id });
