@@ -181,6 +181,12 @@ function readIdentity(read: NonNullable<Connection['identity']>) {
   }
 }
 
+/**
+ * Milliseconds that a connection is kept without a call: longer than between two renewals of a lease, and shorter than
+ * the 90 s after which kube-apiserver closes it.
+ */
+const keepAliveMs = 60_000;
+
 function createPair(
   connection: Connection,
   identity: { cert?: string; key?: string },
@@ -193,7 +199,7 @@ function createPair(
     rejectUnauthorized: connection.insecure !== true,
     timeout: 10_000,
   };
-  const common = { connect, bodyTimeout: 0, pipelining: 1 };
+  const common = { connect, bodyTimeout: 0, pipelining: 1, keepAliveTimeout: keepAliveMs };
   return { calls: new Agent({ ...common, connections: calls ?? null }), streams: new Agent(common) };
 }
 

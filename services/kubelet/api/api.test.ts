@@ -158,6 +158,9 @@ test('the node is registered, its status reported on change, its lease renewed',
     status: {
       addresses: [{ type: 'InternalIP', address: '192.0.2.1' }],
       conditions: [{ type: 'Ready', status: ready, lastHeartbeatTime: String(Date.now()) }],
+      // API servers leave out what is empty.
+      images: [],
+      volumesInUse: [],
     },
   });
   const node = { node: async () => own() };

@@ -73,7 +73,19 @@ function withoutTimes(status: NodeStatus | undefined): unknown {
     reason,
     message,
   }));
-  return JSON.parse(JSON.stringify({ ...status, conditions }));
+  return withoutEmpty(JSON.parse(JSON.stringify({ ...status, conditions })));
+}
+
+/** Without empty lists and objects, which API servers leave out: a node without images has not changed for it. */
+function withoutEmpty(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map(withoutEmpty);
+  const entries = Object.entries(value).map(([key, each]) => [key, withoutEmpty(each)] as const);
+  return Object.fromEntries(entries.filter(([, each]) => !isEmpty(each)));
+}
+
+function isEmpty(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && Object.keys(value).length === 0;
 }
 
 async function write(

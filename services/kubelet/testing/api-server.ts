@@ -88,10 +88,19 @@ function store(state: State, path: string, object: KubeObject): KubeObject {
   state.version += 1;
   const type = state.objects.has(path) ? 'MODIFIED' : 'ADDED';
   const uid = object.metadata.uid ?? `uid-${state.version}`;
-  const kept = { ...object, metadata: { ...object.metadata, uid, resourceVersion: String(state.version) } };
+  const whole = { ...object, metadata: { ...object.metadata, uid, resourceVersion: String(state.version) } };
+  const kept = withoutEmptyLists(whole);
   state.objects.set(path, kept);
   tell(state, type, path, kept);
   return kept;
+}
+
+/** As API servers answer: `omitempty`. */
+function withoutEmptyLists<T>(object: T): T {
+  const text = JSON.stringify(object, (_, value: unknown) =>
+    Array.isArray(value) && value.length === 0 ? undefined : value,
+  );
+  return JSON.parse(text) as T;
 }
 
 function drop(state: State, path: string): void {
