@@ -5,7 +5,8 @@ import { messageOf, SkiffError } from '#foundation/base/errors.ts';
 import type { Clock } from '#foundation/base/time.ts';
 import type { HookRunner, HookTarget } from '../ports.ts';
 import { httpTarget, portNumber } from '../probes/handlers.ts';
-import { get, headersOf, lifecycleAgent, urlOf } from '../probes/http.ts';
+import { headersOf, lifecycleAgent, urlOf } from '../probes/http.ts';
+import { get } from '../probes/http-get.ts';
 
 /** What hooks need. */
 export interface HooksDeps {
@@ -69,7 +70,7 @@ async function httpHook(
   const url = urlOf(target);
   const headers = headersOf(target.headers, lifecycleAgent);
   try {
-    await get(url, headers, signal);
+    await get(url, headers, { signal });
   } catch (error) {
     if (url.protocol === 'https:' && speaksPlainHttp(error))
       return void (await retryPlain(url, headers, signal));
@@ -99,5 +100,5 @@ async function retryPlain(
   const plain = new URL(url);
   plain.protocol = 'http:';
   const kept = Object.entries(headers).filter(([name]) => name.toLowerCase() !== 'authorization');
-  await get(plain, Object.fromEntries(kept), signal);
+  await get(plain, Object.fromEntries(kept), { signal });
 }

@@ -22,6 +22,7 @@ export function startBeat(
   round: (signal: AbortSignal) => Promise<boolean>,
 ): Beat {
   const stopping = new AbortController();
+  // What wakes it: made anew only when it did, since signals cost more than the timer.
   let wake = new AbortController();
   let triggered = false;
   const loop = async () => {
@@ -29,10 +30,11 @@ export function startBeat(
     let next = clock.monotonic() + periodMs;
     while (!stopping.signal.aborted && (await round(stopping.signal))) {
       const wait = next - clock.monotonic();
-      if (wait > 0 && !triggered) await pause(clock, wait, AbortSignal.any([stopping.signal, wake.signal]));
+      if (wait > 0 && !wake.signal.aborted) await pause(clock, wait, wake.signal);
       const late = clock.monotonic() - next;
       if (triggered) next = clock.monotonic() + periodMs;
       else next += late > periodMs ? Math.floor(late / periodMs) * periodMs : periodMs;
+      if (!triggered) continue;
       triggered = false;
       wake = new AbortController();
     }
@@ -42,7 +44,10 @@ export function startBeat(
       triggered = true;
       wake.abort();
     },
-    stop: () => stopping.abort(),
+    stop() {
+      stopping.abort();
+      wake.abort();
+    },
     done: loop(),
   };
 }
