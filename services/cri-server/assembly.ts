@@ -226,7 +226,12 @@ async function openNetwork(
 ): Promise<PodNetwork> {
   const { configDir, binDirs, writeDefault, subnet } = cni;
   if (writeDefault)
-    writeDefaultConfig({ configDir, dataDir: leasesIn(paths), tag: paths.tag, ...(subnet ? { subnet } : {}) });
+    writeDefaultConfig({
+      configDir,
+      dataDir: leasesIn(paths),
+      tag: paths.tag,
+      ...(subnet ? { subnet } : {}),
+    });
   const filter = await choosePacketFilter(paths.tag);
   const execute = createExecutingRunner({ binDirs, timeoutMs: pluginTimeoutMs });
   const network = createPodNetwork({ configDir, runner: createPluginRunner(execute, filter), log });

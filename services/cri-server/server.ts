@@ -12,10 +12,12 @@ import { createRegistry, type Registry } from '#foundation/base/metrics.ts';
 import { createRpcServer, type RpcServer } from '#foundation/grpc/server.ts';
 import { lockFile } from '#foundation/linux/file-lock.ts';
 import { prepareNamespaces } from '#foundation/linux/namespaces.ts';
-import { type Assembly, assemble, runtimeProblem } from './assembly.ts';
+import { type Assembly, assemble, leasesIn, runtimeProblem } from './assembly.ts';
 import { adminHandlers } from './images/admin.ts';
 import { imageHandlers } from './images/rpc.ts';
 import { serveMetrics } from './metrics/serve.ts';
+import { removeDefaultBridge } from './network/default-bridge.ts';
+import { applyPodCidr, type PodCidrDeps } from './network/pod-cidr.ts';
 import { createCallObserver } from './rpc/observe.ts';
 import { runtimeHandlers } from './rpc/runtime.ts';
 import { sandboxHandlers } from './rpc/sandboxes.ts';
@@ -83,7 +85,8 @@ async function start(
   chmodSync(paths.criSocket, 0o660);
 }
 
-function addServices(rpc: RpcServer, { version, paths }: CriServerConfig, parts: Assembly): void {
+function addServices(rpc: RpcServer, config: CriServerConfig, parts: Assembly): void {
+  const { version, paths } = config;
   const { runtimes, network, sandboxes, containers, images, streaming, events, stats } = parts;
   const handlers = runtimes.usable().map(({ name, driver }) => {
     const { recursiveReadOnly, userNamespaces } = driver.features;
@@ -94,6 +97,7 @@ function addServices(rpc: RpcServer, { version, paths }: CriServerConfig, parts:
       version,
       handlers: new Map(handlers),
       network,
+      usePodCidr: (podCidr) => applyPodCidr(podCidrDeps(config, parts), podCidr),
       runtimeProblem: () => runtimeProblem(runtimes),
       configuration: { stateDir: paths.run, rootDir: paths.lib },
     }),
@@ -105,4 +109,21 @@ function addServices(rpc: RpcServer, { version, paths }: CriServerConfig, parts:
   });
   rpc.add(ImageService, imageHandlers(images));
   rpc.add(AdminImages, adminHandlers(images));
+}
+
+function podCidrDeps(
+  { cni, paths, log }: CriServerConfig,
+  { network, sandboxes }: Pick<Assembly, 'network' | 'sandboxes'>,
+): PodCidrDeps {
+  const { configDir, template, writeDefault } = cni;
+  const { tag } = paths;
+  const own = { dataDir: leasesIn(paths), tag, removeBridge: () => removeDefaultBridge(tag) };
+  return {
+    configDir,
+    ...(template === undefined ? {} : { template }),
+    ...(writeDefault ? { own } : {}),
+    network,
+    inUse: () => sandboxes.list().some(({ ips }) => ips.length > 0),
+    log,
+  };
 }

@@ -40,6 +40,8 @@ const cri = z.strictObject({
   cniPluginDirectories: z.array(z.string()).default(['/usr/lib/cni', '/opt/cni/bin']),
   /** The IPv4 subnet of the network that is made when there is no CNI configuration; `auto` takes a free one. */
   podSubnet: z.string().default('auto'),
+  /** A template of CNI configuration (as containerd's conf_template), filled when the pod CIDR of the node is known. */
+  cniConfigTemplate: z.string().optional(),
   /** Directory with a folder per registry host, each with a hosts.toml, as containerd has it. */
   registryHostsDirectory: z.string().optional(),
   /** A containers-policy.json(5) that says which images may be pulled; /etc/containers/policy.json unless set. */

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { SkiffError, wrapError } from '#foundation/base/errors.ts';
+import { numberAddress, parseNetwork } from '#foundation/base/ip.ts';
 import type { Logger } from '#foundation/base/log.ts';
 import type { Paths } from '#foundation/base/paths.ts';
 import { type CriServerConfig, createCriServer } from '#services/cri-server/server.ts';
@@ -31,7 +32,9 @@ export function serverConfig(paths: Paths, cri: Config['cri'], log: Logger): Cri
     cni: {
       configDir: cri.cniConfigDirectory ?? join(paths.etc, 'cni', 'net.d'),
       binDirs: cri.cniPluginDirectories,
-      writeDefault: true,
+      writeDefault: cri.cniConfigTemplate === undefined,
+      ...(cri.podSubnet === 'auto' ? {} : { subnet: podSubnet(cri.podSubnet) }),
+      ...(cri.cniConfigTemplate === undefined ? {} : { template: cri.cniConfigTemplate }),
     },
     runtimes: {
       candidates: [...unnamed, ...named],
@@ -47,6 +50,12 @@ export function serverConfig(paths: Paths, cri: Config['cri'], log: Logger): Cri
       : { metrics: { address: cri.metricsAddress, port: cri.metricsPort } }),
     ...(cri.cdiDirectories === undefined ? {} : { cdiDirectories: cri.cdiDirectories }),
   };
+}
+
+function podSubnet(text: string): string {
+  const { base, family, prefix } = parseNetwork(text);
+  if (family === 4 && prefix <= 30) return `${numberAddress(base, family)}/${prefix}`;
+  throw new SkiffError('INVALID_ARGUMENT', `cri.podSubnet "${text}" is no IPv4 network with room for pods`);
 }
 
 /** What the configuration says nothing of is left out, so that it does not hide a default. */

@@ -10,6 +10,9 @@ import { openNetlink } from '#foundation/linux/netlink.ts';
 const pool = parseNetwork('10.88.0.0/13');
 const poolSize = 2048;
 
+/** The name of the file that is written. */
+export const defaultFile = '10-skiff.conflist';
+
 /** What the file needs. */
 export interface DefaultConfigRequest {
   configDir: string;
@@ -17,6 +20,8 @@ export interface DefaultConfigRequest {
   dataDir: string;
   /** Six hex digits that tell this root from others on the machine. */
   tag: string;
+  /** The IPv4 network of the pods: `10.1.0.0/24`; a free one unless told. */
+  subnet?: string;
 }
 
 /** The bridge of a root; 11 bytes, of the 15 that an interface's name may have. */
@@ -29,11 +34,16 @@ export function bridgeName(tag: string): string {
  *
  * @returns the file's path if it was written.
  */
-export function writeDefaultConfig({ configDir, dataDir, tag }: DefaultConfigRequest): string | undefined {
+export function writeDefaultConfig({
+  configDir,
+  dataDir,
+  tag,
+  subnet,
+}: DefaultConfigRequest): string | undefined {
   mkdirSync(configDir, { recursive: true, mode: 0o755 });
   if (readdirSync(configDir).some((file) => /\.(conflist|conf|json)$/.test(file))) return undefined;
-  const path = join(configDir, '10-skiff.conflist');
-  const text = JSON.stringify(defaultConfig(tag, dataDir, freeSubnet(tag)), undefined, 2);
+  const path = join(configDir, defaultFile);
+  const text = JSON.stringify(defaultConfig(tag, dataDir, subnet ?? freeSubnet(tag)), undefined, 2);
   replaceFileSync(path, `${text}\n`, { mode: 0o644 });
   return path;
 }

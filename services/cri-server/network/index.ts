@@ -57,6 +57,8 @@ export interface PodNetwork {
   status(signal: AbortSignal): Promise<NetworkStatus>;
   /** The configuration file in force, for the verbose status. */
   current(): ConfigDirectory;
+  /** Reads the directory now. */
+  refresh(): void;
   close(): void;
 }
 
@@ -108,6 +110,7 @@ export function createPodNetwork({ configDir, runner, log }: NetworkDeps): PodNe
       }
     },
     current: () => state,
+    refresh,
     close: () => watcher?.close(),
   };
 }

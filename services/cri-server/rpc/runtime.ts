@@ -16,6 +16,8 @@ export interface RuntimeInfo {
   /** The handlers by name, the default first. */
   handlers: ReadonlyMap<string, HandlerFeatures>;
   network: PodNetwork;
+  /** The addresses of this node's pods: networks with commas between. @throws SkiffError. */
+  usePodCidr(podCidr: string): void;
   /** Why containers cannot run now; undefined if they can. */
   runtimeProblem(): string | undefined;
   /** What the verbose status shows as JSON: `stateDir`, ... */
@@ -53,8 +55,10 @@ export function runtimeHandlers(info: RuntimeInfo): Handlers<typeof RuntimeServi
       };
     },
     runtimeConfig: async () => ({ linux: { cgroupDriver: CgroupDriver.CGROUPFS } }),
-    // The pod CIDR reaches pods through the CNI configuration, as with CRI-O; nothing else depends on it.
-    updateRuntimeConfig: async () => ({}),
+    async updateRuntimeConfig({ runtimeConfig }) {
+      info.usePodCidr(runtimeConfig?.networkConfig?.podCidr ?? '');
+      return {};
+    },
   };
 }
 
