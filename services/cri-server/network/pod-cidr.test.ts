@@ -82,7 +82,10 @@ test('the configuration of its own takes the addresses over, while nobody uses o
   const tag = 'abcdef';
   const dataDir = '/nowhere';
   writeDefaultConfig({ configDir, dataDir, tag, subnet: '10.88.1.0/24' });
-  const own = { dataDir, tag, removeBridge: () => void (removed += 1) };
+  const removeBridge = () => {
+    removed += 1;
+  };
+  const own = { dataDir, tag, removeBridge };
   const subnet = () => JSON.parse(readFileSync(file, 'utf8')).plugins[0].ipam.ranges[0][0].subnet;
   applyPodCidr({ ...deps, own }, '10.5.0.0/16');
   assert.equal(subnet(), '10.88.1.0/24', 'pods live by it');

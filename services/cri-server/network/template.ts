@@ -10,8 +10,8 @@ export type TemplateData = Readonly<Record<string, string | readonly string[]>>;
 type Node =
   | { kind: 'text'; text: string }
   | { kind: 'value'; of: string }
-  | { kind: 'if'; of: string; then: Node[]; otherwise: Node[] }
-  | { kind: 'range'; index?: string; item?: string; of: string; then: Node[]; otherwise: Node[] };
+  | { kind: 'if'; of: string; body: Node[]; otherwise: Node[] }
+  | { kind: 'range'; index?: string; item?: string; of: string; body: Node[]; otherwise: Node[] };
 
 type Value = string | number | readonly string[] | TemplateData;
 
@@ -82,7 +82,7 @@ function parseBlock(tokens: readonly Token[], at: number): { node: Node; end: nu
   const other =
     tokens[then.end]?.text === 'else' ? parse(tokens, then.end + 1, true) : { nodes: [], end: then.end };
   if (tokens[other.end]?.text !== 'end') throw new Error(`{{${tokens[other.end]?.text}}} is not understood`);
-  const bodies = { then: then.nodes, otherwise: other.nodes };
+  const bodies = { body: then.nodes, otherwise: other.nodes };
   const condition = /^if\s+(\S+)$/.exec(head);
   if (condition !== null) return { node: { kind: 'if', of: condition[1] ?? '', ...bodies }, end: other.end };
   const [, first, second, of] = /^range\s+(?:(?:(\$\w+)\s*,\s*)?(\$\w+)\s*:=\s*)?(\S+)$/.exec(head) ?? [];
@@ -96,12 +96,12 @@ function render(nodes: readonly Node[], scope: Scope): string {
 
 function renderOne(node: Node, scope: Scope): string {
   if (node.kind === 'text') return node.text;
-  const value = valueOf(node.of, scope);
+  const value = lookUp(node.of, scope);
   if (node.kind === 'value') {
     if (typeof value === 'object') throw new Error(`{{${node.of}}} is no text`);
     return String(value);
   }
-  if (node.kind === 'if') return render(isTrue(value) ? node.then : node.otherwise, scope);
+  if (node.kind === 'if') return render(isTrue(value) ? node.body : node.otherwise, scope);
   if (!Array.isArray(value)) throw new Error(`{{range}} over ${node.of}, which is no list`);
   if (value.length === 0) return render(node.otherwise, scope);
   return value
@@ -109,7 +109,7 @@ function renderOne(node: Node, scope: Scope): string {
       const variables = new Map(scope.variables);
       if (node.index !== undefined) variables.set(node.index, index);
       if (node.item !== undefined) variables.set(node.item, dot);
-      return render(node.then, { ...scope, dot, variables });
+      return render(node.body, { ...scope, dot, variables });
     })
     .join('');
 }
@@ -119,7 +119,7 @@ function isTrue(value: Value): boolean {
   return Array.isArray(value) ? value.length > 0 : value !== '' && value !== 0;
 }
 
-function valueOf(name: string, { dot, root, variables }: Scope): Value {
+function lookUp(name: string, { dot, root, variables }: Scope): Value {
   if (name === '.') return dot;
   const variable = variables.get(name);
   if (variable !== undefined) return variable;
