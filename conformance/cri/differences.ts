@@ -21,6 +21,9 @@ export interface Difference {
   lethal?: true;
 }
 
+/** What a pod of its own kernel cannot be: it says so, and what to do instead. */
+const vmRefusal = /cannot be a VM .*runtimeClassName: plain/s;
+
 /** The table. */
 export const differences: readonly Difference[] = [
   ...containerd('1.6', 'the field or RPC is younger than containerd 1.6', [
@@ -76,6 +79,21 @@ export const differences: readonly Difference[] = [
   ...containerd('1.6', 'the end of a burst can be lost when the container ends right after it', [
     'logs: nothing of a burst is lost, and the order is kept',
   ]),
+  ...vm(vmRefusal, "privileged pods are for the host's devices, which a VM has not got", [
+    'volumes: a host-to-container mount sees what is mounted on the host later, and gives nothing back',
+    'volumes: a bidirectional mount gives back what the container mounts',
+    'volumes: bidirectional needs a shared source, host-to-container a shared or slave one',
+    'security: a privileged container has all capabilities, the devices, and a writable /sys',
+    'security: seccomp does not hold for privileged containers',
+  ]),
+  ...vm(vmRefusal, "a VM has a kernel of its own and so none of the host's namespaces", [
+    'sandboxes: a sandbox with a network has an address; one with the host network has none',
+    'sandboxes: the namespace options are echoed',
+    "namespaces: PID NODE: the host's processes",
+    "namespaces: IPC NODE and network NODE are the host's",
+    'namespaces: a stopped container with host PIDs leaves no process behind',
+    "networking: a pod with the host's network has its name and its interfaces",
+  ]),
   {
     runtime: 'containerd',
     rule: 'streaming: rubbish after the upgrade ends that connection only',
@@ -86,6 +104,11 @@ export const differences: readonly Difference[] = [
 
 function containerd(version: string, reason: string, rules: string[]): Difference[] {
   return rules.map((rule) => ({ runtime: 'containerd', version, rule, reason }));
+}
+
+/** What pods of the handler `vm` cannot do, each with the words that it must fail with. */
+function vm(error: RegExp, reason: string, rules: string[]): Difference[] {
+  return rules.map((rule) => ({ runtime: 'skiff', handler: 'vm', error, reason, rule }));
 }
 
 /** What is known of a runtime and a rule; undefined if nothing is. */

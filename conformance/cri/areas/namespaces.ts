@@ -1,14 +1,18 @@
 /** Which namespaces containers of a pod share. */
 import assert from 'node:assert/strict';
-import { readlinkSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { NamespaceMode } from '#contracts/cri/runtime_pb.ts';
 import type { Context } from '../context.ts';
 import { area } from '../rule.ts';
 
 const { POD, CONTAINER, NODE, TARGET } = NamespaceMode;
 
-const inside = (t: Context, id: string, kind: string) => t.output(id, `readlink /proc/self/ns/${kind}`);
-const host = (kind: string) => readlinkSync(`/proc/self/ns/${kind}`);
+/** A namespace's number is one of its kernel. */
+const boot = '/proc/sys/kernel/random/boot_id';
+const inside = (t: Context, id: string, kind: string) =>
+  t.output(id, `echo $(cat ${boot}) $(readlink /proc/self/ns/${kind})`);
+const host = (kind: string) =>
+  `${readFileSync(boot, 'utf8').trim()} ${readlinkSync(`/proc/self/ns/${kind}`)}`;
 
 function options(namespaceOptions: object) {
   return { linux: { securityContext: { namespaceOptions } } };

@@ -124,6 +124,17 @@ export const volumes = area('volumes', (rule) => {
     },
   );
 
+  rule('an ordinary container too sees what comes to a host-to-container mount later', async (t) => {
+    const path = mountDirectory(t, 'shared');
+    const mounts = [{ hostPath: path, containerPath: '/mnt', propagation: PROPAGATION_HOST_TO_CONTAINER }];
+    const { id } = await t.running({ mounts });
+    mountInside(t, join(path, 'sub'));
+    await t.eventually('the mount', async () => {
+      const { stdout } = await t.sh(id, 'cat /mnt/sub/inside');
+      return stdout === 'seen' || undefined;
+    });
+  });
+
   rule('a bidirectional mount gives back what the container mounts', async (t) => {
     const path = mountDirectory(t, 'shared');
     const mounts = [{ hostPath: path, containerPath: '/mnt', propagation: PROPAGATION_BIDIRECTIONAL }];

@@ -114,7 +114,7 @@ test('tells signals from exit codes', async () => {
   });
 });
 
-test('carries 100 MB through a process byte for byte, then the end', async () => {
+test('lineage 15: carries 100 MB through a process byte for byte, then the end', async () => {
   await inContainer(agent, 'bulk', async (run) => {
     const process = await run(['cat']);
     const block = randomBytes(1_000_000);

@@ -140,7 +140,7 @@ for (const [name, bytes, expected] of lies) {
   });
 }
 
-test('a guest that says nothing, hangs up or speaks another version fails in time', async (t) => {
+test('lineage 11: a guest that says nothing, hangs up or speaks another version fails in time', async (t) => {
   const silent = await fakeAgent(
     t,
     () => {},

@@ -86,7 +86,7 @@ test('conmon runs containers of one pod in one VM: logs, commands, streams, sign
   assert.deepEqual(readdirSync(join(stage.root, '.pods')), []);
 });
 
-test('volumes, users, capabilities and read-only roots are as the host has them', async (t) => {
+test('lineage 18 and 19: volumes, users, capabilities and read-only roots are as the host has them', async (t) => {
   const stage = ociStage(t);
   const volume = join(stage.root, '..', 'volume');
   mkdirSync(volume, { recursive: true });
@@ -133,7 +133,7 @@ test('volumes, users, capabilities and read-only roots are as the host has them'
   assert.equal(readFileSync(join(volume, 'given'), 'utf8'), 'from the host\n');
 });
 
-test('a killed supervisor is replaced by itself; a killed VM ends its containers, and nothing is left', async (t) => {
+test('lineage 23: a killed supervisor is replaced by itself; a killed VM ends its containers, and nothing is left', async (t) => {
   const stage = ociStage(t);
   const container = await stage.conmon(
     'c1',
@@ -161,6 +161,18 @@ test('a killed supervisor is replaced by itself; a killed VM ends its containers
   assert.match(stage.vm('exec', 'c1', 'true').err, /stopped state|not running/);
   assert.equal(stage.vm('delete', 'c1').code, 0);
   assert.equal(existsSync(pod.socket), false);
+});
+
+test('lineage 10: a VM that does not start fails the create with the reason, and leaves nothing', (t) => {
+  const stage = ociStage(t);
+  const bundle = stage.bundle('c1', 'true', (spec) => {
+    // More than any machine can promise.
+    spec.linux.resources = { memory: { limit: 2 ** 52 } };
+  });
+  const { code, err } = stage.vm('create', '-b', bundle, 'c1');
+  assert.equal(code, 1);
+  assert.match(err, /VM could not be started: /);
+  assert.deepEqual([stage.pods(), existsSync(join(stage.root, 'c1'))], [[], false]);
 });
 
 test('what cannot be in a VM is refused before one is made', (t) => {

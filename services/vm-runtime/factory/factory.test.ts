@@ -74,7 +74,7 @@ test('a VM is booted with its share and network, found again by the next supervi
   await assert.rejects(direct.reattach(directory), { code: 'NOT_FOUND' });
 });
 
-test('clones have shares and networks of their own and differ in random numbers, machine id and boot', async (t) => {
+test('lineage 25: clones have shares and networks of their own and differ in random numbers, machine id and boot', async (t) => {
   const { root, factory, makeNetns, atEnd } = await vmStage(t, leakCheck);
   const template = factory('template');
   const names = ['a', 'b', 'c'];
@@ -147,7 +147,7 @@ test('VMs that wait are taken once, replaced, and removed with what a crash left
   assert.deepEqual(waiting(), []);
 });
 
-test('a failure at each step leaves nothing: no redirect, no share, no process, no directory', async (t) => {
+test('lineage 02: a failure at each step leaves nothing: no redirect, no share, no process, no directory', async (t) => {
   const { root, factory, makeNetns, image } = await vmStage(t, leakCheck);
   const netns = makeNetns('n');
   const directory = join(root, 'p');

@@ -56,7 +56,7 @@ function look(netns: string): Record<string, boolean> {
   });
 }
 
-test('every interface is carried, with its MAC, addresses of both families, MTU and routes', async () => {
+test('lineage 20: every interface is carried, with its MAC, addresses of both families, MTU and routes', async () => {
   await withNamespace(async (netns) => {
     const network = await carryNetwork(netns);
     const eth0 = network.guest.interfaces.find((each) => each.name === 'eth0');
@@ -125,7 +125,7 @@ test('dropping leaves the interfaces as they were, also when the taps went with 
   dropNetwork('/nonexistent/netns');
 });
 
-test('what fails half-way leaves nothing, and a namespace that is carried already is refused', async () => {
+test('lineage 20: what fails half-way leaves nothing, and a namespace that is carried already is refused', async () => {
   await withNamespace(async (netns) => {
     const network = await carryNetwork(netns);
     await assert.rejects(carryNetwork(netns), /carry the network .* has an ingress filter already/);

@@ -43,7 +43,7 @@ test('no byte is lost or repeated over restarts in the middle of a stream', asyn
   assert.ok(container.stdout() === expected);
 });
 
-test('what ended while no supervisor was there is noted, exit codes too', async (t) => {
+test('lineage 23: what ended while no supervisor was there is noted, exit codes too', async (t) => {
   const pod = await openTestPod(t);
   const container = await pod.run('c1', ['sh', '-c', 'read x; exit 6']);
   const killed = await pod.run('c2', ['sleep', '100']);

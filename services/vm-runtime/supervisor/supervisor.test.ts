@@ -63,7 +63,7 @@ test('a signal to the shim reaches the process; a killed one, or a killed shim, 
   assert.deepEqual([code, signal], [137, 9]);
 });
 
-test('a command beside has its own streams, code and sizes', async (t) => {
+test('lineage 16: a command beside has its own streams, code and sizes', async (t) => {
   const pod = await openTestPod(t);
   await pod.run('c1', ['sleep', '100']);
   const process = {
@@ -165,7 +165,7 @@ test('hooks get the state; one that fails fails the create, and nothing is left'
   assert.deepEqual((await pod.client.listContainers({})).containers, []);
 });
 
-test('a failure at each step of a create leaves nothing', async (t) => {
+test('lineage 02: a failure at each step of a create leaves nothing', async (t) => {
   const pod = await openTestPod(t);
   await pod.client.listContainers({});
   for (const step of ['create c1']) {
@@ -200,7 +200,7 @@ test('a guest that does not answer is ended', async (t) => {
   assert.match((await pod.client.getPod({})).reason, /did not answer/);
 });
 
-test('a VM that does not boot fails the create with the reason', async (t) => {
+test('lineage 10: a VM that does not boot fails the create with the reason', async (t) => {
   const pod = await openTestPod(t, { deferred: true, endsWithLast: true });
   pod.guest.failNext('acquire', new SkiffError('DEADLINE_EXCEEDED', 'the guest said nothing for 20 s'));
   await assert.rejects(pod.create('c1', ['true']), /could not be started: the guest said nothing/);

@@ -1,0 +1,78 @@
+/**
+ * Shows the cases on Skiff with every pod in a microVM of its own (runtime class vm):
+ *
+ *     node test/pods/vm.ts [--only TEXT] [--at-once N] [--patience SECONDS]
+ *
+ * What a VM cannot be must be refused as refusals.ts lists it. Exit status 1 if a case was not as wanted.
+ */
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { silentLogger } from '#foundation/base/log.ts';
+import { pathsUnder } from '#foundation/base/paths.ts';
+import { createCriServer } from '#services/cri-server/server.ts';
+import { skiffVm } from '../vm/oci-stage.ts';
+import { facilities, readCases } from './case.ts';
+import { openStage } from './fixture.ts';
+import { refusals, withRefusal } from './refusals.ts';
+import { runCases } from './runner.ts';
+
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string', default: '' },
+    'at-once': { type: 'string', default: '4' },
+    patience: { type: 'string', default: '300' },
+  },
+});
+const root = mkdtempSync('/tmp/skiff-pv-');
+chmodSync(root, 0o711);
+const server = createCriServer({
+  paths: pathsUnder(root),
+  version: '0.0.0-test',
+  log: silentLogger,
+  cni: { configDir: join(root, 'cni'), binDirs: ['/usr/lib/cni'], writeDefault: true },
+  runtimes: { candidates: [{ name: 'crun' }, { name: 'runc' }, { name: 'vm', path: skiffVm }] },
+});
+await server.listen();
+const tally = { wanted: 0, refused: 0, failed: 0, left: 0 };
+{
+  await using stage = await openStage({ endpoint: server.endpoint, facilities });
+  const own = { ...stage, runtimeClass: 'vm', patience: Number(values.patience) };
+  const names = new RegExp(values.only);
+  const cases = readCases().filter(({ name }) => names.test(name));
+  // One that is refused would be waited for in vain.
+  const listed = ({ name }: { name: string }) => refusals.vm?.[name] !== undefined;
+  const show = (verdict: Parameters<typeof withRefusal>[0]) => {
+    const { podCase, failure, missing, seconds, refused } = withRefusal(
+      verdict,
+      'vm',
+      stage.events?.() ?? [],
+    );
+    const word =
+      missing.length > 0
+        ? 'left'
+        : failure !== undefined
+          ? 'failed'
+          : refused === undefined
+            ? 'wanted'
+            : 'refused';
+    tally[word] += 1;
+    const detail = failure ?? refused ?? missing.join(', ');
+    console.log(
+      `${word.padEnd(8)} ${podCase.name} (${seconds.toFixed(1)} s)${detail === '' ? '' : `\n  ${detail}`}`,
+    );
+  };
+  await runCases(
+    own,
+    cases.filter((each) => !listed(each)),
+    Number(values['at-once']),
+    show,
+  );
+  await runCases({ ...own, patience: 5 }, cases.filter(listed), 6, show);
+}
+await server.close();
+rmSync(root, { recursive: true, force: true });
+console.log(
+  `${tally.wanted} as wanted, ${tally.refused} refused as listed, ${tally.failed} failed, ${tally.left} left out`,
+);
+process.exitCode = tally.failed > 0 ? 1 : 0;
