@@ -21,6 +21,8 @@ export interface LayersRequest {
   /** Opens a layer's blob from a byte on. */
   open(descriptor: Descriptor, offset: number, signal: AbortSignal): Promise<Readable>;
   onLayer(digest: string, change: Partial<LayerProgress>): void;
+  /** So many bytes more lie unpacked. */
+  onUnpacked(bytes: number): void;
 }
 
 /**
@@ -102,6 +104,7 @@ function fetchShared(
   const key = `${descriptor.digest} ${diffId} ${unpack}`;
   const start = async (workSignal: AbortSignal) => {
     const unpacked = await fetchLayer(parts, layer, workSignal);
+    request.onUnpacked(unpacked?.result.bytes ?? 0);
     // Everybody has left meanwhile: nobody would remove it.
     if (workSignal.aborted && unpacked !== undefined && take(unpacked)) await discard(parts, unpacked.path);
     return unpacked;

@@ -2,6 +2,7 @@
 import type { Readable } from 'node:stream';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Descriptor } from '#contracts/oci/image.ts';
+import { syncFileSystemBeside } from '#foundation/linux/sync.ts';
 import type { ImageParts } from '../deps.ts';
 import type { PullTracker } from '../progress.ts';
 import type { Lease } from '../store/leases.ts';
@@ -9,6 +10,7 @@ import type { ImageRecord } from '../store/model.ts';
 import { ensureLayers } from './ensure-layers.ts';
 import { type NewNames, recordImage } from './record.ts';
 import { type ImageOrigin, type ResolvedImage, resolveImage } from './resolve-image.ts';
+import { writeBehind } from './write-behind.ts';
 
 /** Where an image comes from, and what it is to be called. */
 export interface ImageSupply {
@@ -37,6 +39,7 @@ export async function obtainImage(
   parts.pool.warm();
   await nextTurn(); // Checking what the image says took its time.
   tracker.layers(resolved.manifest.layers);
+  const behind = writeBehind(() => syncFileSystemBeside(parts.directory));
   const layers = await ensureLayers(
     parts,
     {
@@ -45,9 +48,11 @@ export async function obtainImage(
       lease,
       open: supply.openLayer,
       onLayer: (digest, change) => tracker.layer(digest, change),
+      onUnpacked: behind.unpacked,
     },
     signal,
   );
+  await behind.settled();
   // Always: even layers that were here may be another pull's, not synced yet, and manifest and config are new.
   await parts.pool.run('sync', parts.directory);
   signal.throwIfAborted();
