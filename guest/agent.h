@@ -118,7 +118,6 @@ extern bool host_is_there; /* greeted, and not known to have gone */
 extern uint32_t host_number; /* which host this is; 0 before any */
 void port_open(void);
 void port_flush(void);
-void port_tick(void);
 size_t port_waiting(void);
 void greet(struct span nonce, uint32_t call);
 void reply(uint32_t call, uint32_t host, const struct failure *failure, uint32_t field, const struct buffer *result);

@@ -87,7 +87,7 @@ static uint64_t extra_at; /* when to load what can wait; 0 before the first conf
 
 struct configure {
   char hostname[65], domainname[65], machine_id[64];
-  struct list links, routes, sysctls;
+  struct list links, routes, sysctls, modules;
   struct span entropy;
   uint64_t time;
   bool shared_pids;
@@ -98,7 +98,7 @@ static const struct rule configure_rules[] = {
     RULE(configure, 3, RULE_LIST, links),      RULE(configure, 4, RULE_LIST, routes),
     RULE(configure, 5, RULE_LIST, sysctls),    RULE(configure, 6, RULE_TEXT, machine_id),
     RULE(configure, 7, RULE_SPAN, entropy),    RULE(configure, 8, RULE_U64, time),
-    RULE(configure, 9, RULE_BOOL, shared_pids),
+    RULE(configure, 9, RULE_BOOL, shared_pids), RULE(configure, 10, RULE_LIST, modules),
 };
 
 static bool set_names(const struct configure *wish, struct failure *failure) {
@@ -110,13 +110,20 @@ static bool set_names(const struct configure *wish, struct failure *failure) {
   return id.size == 0 || write_whole("/etc/machine-id", id, 0444) || fail(failure, errno, "cannot set the machine id");
 }
 
+static bool load_group(struct span name, struct failure *failure) {
+  char group[32];
+  snprintf(group, sizeof(group), "%.*s", (int)name.size, (const char *)name.at);
+  return load_modules(group, failure);
+}
+
 void call_configure(uint32_t call, struct span body) {
   static struct configure wish;
   struct failure failure = {0};
   bool fine = READ(body, configure_rules, &wish) || fail(&failure, EINVAL, "not a configuration");
   fine = fine && seed(wish.entropy, &failure) && set_clock(wish.time, &failure) && set_names(&wish, &failure) &&
-         configure_network(&wish.links, &wish.routes, &failure);
+         (wish.links.count + wish.routes.count == 0 || configure_network(&wish.links, &wish.routes, &failure));
   for (size_t i = 0; fine && i < wish.sysctls.count; i++) fine = set_sysctl(wish.sysctls.items[i], &failure);
+  for (size_t i = 0; fine && i < wish.modules.count; i++) fine = load_group(wish.modules.items[i], &failure);
   if (fine && wish.shared_pids) share_pids(&failure);
   reply(call, host_number, &failure, 0, NULL);
   if (extra_at != 0) return;

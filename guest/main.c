@@ -77,7 +77,6 @@ static void turn(void) {
   }
   if (tick_at == 0 || now_ms() < tick_at) return;
   tick_at = 0;
-  port_tick();
   streams_tick();
   containers_tick();
   mounts_tick();

@@ -16,7 +16,6 @@
 #define LOG_LIMIT (64 * 1024) /* what waits; further lines of the log are dropped */
 #define FIND_MS 10000
 #define PAGES_AT_ONCE 16
-#define AWAY_MS 20 /* how often a host that went is looked for */
 
 struct buffer port_queue = {.limit = QUEUE_LIMIT};
 static size_t queue_sent; /* bytes at the queue's front that went */
@@ -60,28 +59,24 @@ void port_open(void) {
   watch_set(&port, EPOLLIN);
 }
 
-/* A port without a host hangs up for as long as that lasts: epoll would never sleep. */
+/*
+ * A port without a host hangs up for as long as that lasts: that is told once (EPOLLET), and when a host comes the port
+ * can be written again.
+ */
 static void host_went(void) {
-  watch_set(&port, 0);
   host_is_there = false;
   parser.size = 0;
   port_queue.size = queue_sent = 0;
-  tick_in(AWAY_MS);
-}
-
-void port_tick(void) {
-  struct pollfd state = {.fd = port.fd, .events = POLLIN};
-  if (port.events != 0) return;
-  poll(&state, 1, 0);
-  if (state.revents & POLLHUP)
-    tick_in(AWAY_MS);
-  else
-    watch_set(&port, EPOLLIN);
+  watch_set(&port, EPOLLIN | EPOLLOUT | EPOLLET);
 }
 
 static void on_port(struct watch *watch, uint32_t events) {
   static uint8_t bytes[64 * 1024];
   struct frame frame;
+  if (watch->events & EPOLLET) {
+    if (events & EPOLLHUP) return;
+    watch_set(watch, EPOLLIN);
+  }
   if (events & EPOLLOUT) port_flush();
   ssize_t size = 0;
   /* The kernel gives one page at a time. */
@@ -115,7 +110,7 @@ void port_flush(void) {
     port_queue.size -= queue_sent;
     queue_sent = 0;
   }
-  if (port.events != 0) watch_set(&port, port_waiting() > 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
+  if (!(port.events & EPOLLET)) watch_set(&port, port_waiting() > 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
 
 void reply(uint32_t call, uint32_t host, const struct failure *failure, uint32_t field, const struct buffer *result) {

@@ -43,6 +43,7 @@ export function encodeConfiguration(wanted: GuestConfiguration): MessageInitShap
     entropy: wanted.entropy,
     time: wanted.time,
     sharedPidNamespace: wanted.sharedPidNamespace,
+    modules: [...(wanted.modules ?? [])],
   };
 }
 

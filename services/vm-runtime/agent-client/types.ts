@@ -92,6 +92,8 @@ export interface GuestConfiguration {
   time?: bigint;
   /** Makes a PID namespace, /run/ns/pid in the guest, that containers may name in their config. */
   sharedPidNamespace?: boolean;
+  /** Groups of kernel modules to load now (`moduleGroups` of the guest image), for what a template is to have. */
+  modules?: readonly string[];
 }
 
 export interface GuestMount {

@@ -24,6 +24,7 @@ import { savePodRecord } from './pod-record.ts';
 import { introduce } from './ready.ts';
 import { locked } from './template.ts';
 import type { PodVm, PodVmRequest, VmFactory } from './types.ts';
+import { warmUp } from './warm-up.ts';
 
 const defaultWaiting = 2;
 
@@ -136,6 +137,7 @@ async function prepareOne(
   const pod = await assemble(deps, request, 'cache', (devices) =>
     deps.hypervisor.start({ id: 'waiting', vcpus, memoryBytes, image, hotplug: true, ...devices }, signal),
   );
+  await warmUp(pod.agent);
   pod.agent.close();
   pod.share?.release();
   pod.vm.release();

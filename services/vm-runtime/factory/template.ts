@@ -19,9 +19,10 @@ import type { FactoryDeps, VmShape } from './deps.ts';
 import { bootPod } from './direct.ts';
 import { awaitAgent } from './ready.ts';
 import type { PodVm, PodVmRequest, VmFactory } from './types.ts';
+import { warmUp } from './warm-up.ts';
 
 /** Counts up when a template of before could not be cloned any more: other devices, another agent's habits. */
-const formatVersion = 1;
+const formatVersion = 2;
 const defaultSettleMs = 2500;
 
 /** Makes the factory. Without a template (before the first `refill`, or of another size) it boots directly. */
@@ -97,8 +98,7 @@ async function makeTemplate(
   try {
     const vm = await hypervisor.start(spec, signal);
     const agent = await awaitAgent(deps, vm, { fresh: true, ...(signal === undefined ? {} : { signal }) });
-    // With its first configuration the guest loads what it may need; no clone has to do that again.
-    await agent.configure({});
+    await warmUp(agent);
     await agent.dropCaches();
     agent.close();
     await sleep(deps.settleMs ?? defaultSettleMs, undefined, { signal });
