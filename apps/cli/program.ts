@@ -126,16 +126,19 @@ function imageVerbs(program: Command): void {
     .command('pull <image...>')
     .description('pull images')
     .option('--creds <user:password>', 'credentials for the registry')
+    .addOption(json())
     .action(action(() => import('./verbs/pull.ts')));
   program
     .command('rmi <image...>')
     .description('remove images')
     .option('-f, --force', 'also those that containers use')
+    .addOption(json())
     .action(action(() => import('./verbs/rmi.ts')));
   program
     .command('push <image>')
     .description('push an image to its registry')
     .option('--creds <user:password>', 'credentials for the registry')
+    .addOption(json())
     .action(action(() => import('./verbs/push.ts')));
   program
     .command('save <image...>')
@@ -147,6 +150,7 @@ function imageVerbs(program: Command): void {
     .command('load')
     .description('load the images of an archive or OCI layout')
     .requiredOption('-i, --input <path>', 'file or directory; - for standard input')
+    .addOption(json())
     .action(action(() => import('./verbs/load.ts')));
   program
     .command('tag <source> <target>')
@@ -173,6 +177,7 @@ function careVerbs(image: Command): void {
     .command('verify [image...]')
     .description('check images to the last bit and mend what is damaged')
     .option('--check', 'only say what is damaged')
+    .addOption(json())
     .action(action(() => import('./verbs/image-verify.ts')));
   image
     .command('referrers <image>')
@@ -185,6 +190,7 @@ function careVerbs(image: Command): void {
     .command('prune')
     .description('remove images without a name and content that nothing needs')
     .option('-a, --all', 'also named images that no container uses')
+    .addOption(json())
     .action(action(() => import('./verbs/image-prune.ts')));
 }
 

@@ -21,6 +21,8 @@ export interface LiveOptions {
   interactive: boolean;
   /** Columns; longer lines are cut so that the cursor arithmetic holds. */
   width: number;
+  /** Rows; of more lines only the first are shown, since the cursor cannot go above the screen. 24 unless told. */
+  height?: number;
 }
 
 /** Makes a block that shows nothing yet. */
@@ -28,7 +30,7 @@ export function liveBlock(options: LiveOptions): LiveBlock {
   return options.interactive ? terminalBlock(options) : plainBlock(options);
 }
 
-function terminalBlock({ out, width }: LiveOptions): LiveBlock {
+function terminalBlock({ out, width, height = 24 }: LiveOptions): LiveBlock {
   let shown: string[] = [];
   const erase = () => (shown.length === 0 ? '' : `\u001b[${shown.length}F\u001b[J`);
   const draw = (above: string) => {
@@ -36,7 +38,7 @@ function terminalBlock({ out, width }: LiveOptions): LiveBlock {
   };
   return {
     show(lines) {
-      const next = lines.map((line) => clip(line, width));
+      const next = lines.slice(0, height - 1).map((line) => clip(line, width));
       if (next.join('\n') === shown.join('\n')) return;
       const before = erase();
       shown = next;

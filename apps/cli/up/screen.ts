@@ -24,6 +24,7 @@ export function upScreen(context: Context): UpScreen {
     out: context.out,
     interactive: context.interactive,
     width: context.width,
+    ...(process.stdout.rows > 0 && { height: process.stdout.rows }),
   });
   let pods: Pod[] = [];
   let pulls: readonly string[] = [];

@@ -3,8 +3,13 @@ import { SkiffError } from '#foundation/base/errors.ts';
 import type { Context } from '../context.ts';
 import { connectNodeAdmin } from '../node/admin.ts';
 
+interface Options {
+  check?: boolean;
+  json?: boolean;
+}
+
 /** Prints what is damaged and what became of it; fails if something could not be mended. */
-export async function run(context: Context, images: string[], options: { check?: boolean }): Promise<void> {
+export async function run(context: Context, images: string[], options: Options): Promise<void> {
   using admin = connectNodeAdmin(context, 'image verify');
   const request = { images, checkOnly: options.check };
   let broken = 0;
@@ -14,9 +19,11 @@ export async function run(context: Context, images: string[], options: { check?:
     if (!event.damaged) continue;
     if (!event.mended) broken += 1;
     const outcome = event.mended ? 'mended' : `damaged${event.problem === '' ? '' : `: ${event.problem}`}`;
-    context.out.write(`${event.digest} ${outcome}\n`);
+    const { digest, mended, problem } = event;
+    const json = options.json === true;
+    context.out.write(json ? `${JSON.stringify({ digest, mended, problem })}\n` : `${digest} ${outcome}\n`);
   }
-  context.out.write(`${last} parts checked\n`);
+  if (options.json !== true) context.out.write(`${last} parts checked\n`);
   if (broken > 0)
     throw new SkiffError(
       'DATA_LOSS',

@@ -2,25 +2,29 @@
 import type { Context } from '../context.ts';
 import { connectNodeAdmin } from '../node/admin.ts';
 import { parseCredentials } from '../node/credentials.ts';
-import { liveBlock } from '../output/live.ts';
-import { pullLines } from '../output/pull-lines.ts';
+import { pullLines, pullSteps } from '../output/pull-lines.ts';
+import { transferScreen } from '../output/transfer-screen.ts';
 
-/** Pulls each in turn and prints its id. */
-export async function run(context: Context, names: string[], options: { creds?: string }): Promise<void> {
+interface Options {
+  creds?: string;
+  json?: boolean;
+}
+
+/** Pulls each in turn and prints its id; with `--json` a line of JSON for each. */
+export async function run(context: Context, names: string[], options: Options): Promise<void> {
   using admin = connectNodeAdmin(context, 'pull');
   const credentials = options.creds === undefined ? undefined : parseCredentials(options.creds);
   for (const image of names) {
-    const block = liveBlock({
-      out: context.err,
-      interactive: process.stderr.isTTY === true,
-      width: context.width,
-    });
-    let id = '';
+    const screen = transferScreen(context);
+    let [id, name] = ['', image];
     for await (const event of admin.images.pull({ image, credentials }, { signal: context.interrupted })) {
-      block.show(pullLines(event));
-      id = event.imageId;
+      screen.show(
+        (rows) => pullLines(event, rows),
+        () => pullSteps(event),
+      );
+      [id, name] = [event.imageId, event.image];
     }
-    block.end();
-    context.out.write(`${id}\n`);
+    screen.end();
+    context.out.write(`${options.json === true ? JSON.stringify({ image: name, id }) : id}\n`);
   }
 }
