@@ -82,6 +82,19 @@ export function detach(path: string): void {
     mount({ source: 'none', target: path, flags: MountFlag.private | MountFlag.recursive });
 }
 
+/**
+ * Leaves what is mounted below an entry to the file server, which has copies in a mount namespace of its own. Here they
+ * would keep the places that they cover busy on the whole host, as long as the pod lives: rmdir(2), EBUSY. Of a source
+ * that is followed, the server's copy goes on to follow: a mount that leaves its group hands its slaves to its master.
+ */
+export function leaveToServer(root: string, name: string): void {
+  const target = join(root, name);
+  const below = mountsBelow(target).filter((each) => each.target !== target);
+  if (below.length === 0) return;
+  mount({ source: 'none', target, flags: MountFlag.private | MountFlag.recursive });
+  for (const each of below) unmount(each.target, { lazy: true });
+}
+
 /** Takes it away. See `Share.remove`. */
 export function removeEntry(root: string, name: string): void {
   clearTarget(join(root, checkedName(name)));

@@ -1,8 +1,17 @@
 import assert from 'node:assert/strict';
-import { closeSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { listMounts, MountFlag, mount, mountsBelow, unmountTree } from '#foundation/linux/mount.ts';
+import { listMounts, MountFlag, mount, mountsBelow, unmount, unmountTree } from '#foundation/linux/mount.ts';
 import { isRunning, listProcesses, processTree, readStat, signalProcess } from '#foundation/linux/process.ts';
 import { createSpawner } from '#foundation/linux/spawn.ts';
 import { leakCheck } from '../../../test/leaks.ts';
@@ -96,6 +105,36 @@ test('mounts of the host that come to a shared source reach the guest, and go', 
   share.remove('v');
   assert.equal(readFileSync(join(source, 'late', 'x'), 'utf8'), 'here');
   unmountTree(source);
+});
+
+test('what is mounted in a source can be taken away from the host while a guest has it, and goes on to be followed', async (t) => {
+  const { root, source, share, served } = await stage(t);
+  share.add({ name: 'first', source: join(source, 'file') });
+  await lockedIn(served, 'first');
+  const volume = join(root, 'volume');
+  mkdirSync(join(volume, 'early'), { recursive: true });
+  mkdirSync(join(volume, 'late'));
+  mount({ source: volume, target: volume, flags: MountFlag.bind });
+  mount({ source: 'none', target: volume, flags: MountFlag.shared });
+  t.after(() => unmountTree(volume));
+  mount({ source: 'tmpfs', target: join(volume, 'early'), type: 'tmpfs' });
+  writeFileSync(join(volume, 'early', 'x'), 'early');
+  share.add({ name: 'copy', source: volume });
+  share.add({ name: 'follower', source: volume, follows: true });
+  mount({ source: 'tmpfs', target: join(volume, 'late'), type: 'tmpfs' });
+  writeFileSync(join(volume, 'late', 'x'), 'late');
+  assert.equal(readFileSync(served('follower/early/x'), 'utf8'), 'early');
+  assert.equal(readFileSync(served('follower/late/x'), 'utf8'), 'late');
+  assert.equal(readFileSync(served('copy/early/x'), 'utf8'), 'early');
+  assert.equal(existsSync(served('copy/late/x')), false);
+  // Busy, if a copy of the mount was left on this side.
+  unmount(join(volume, 'early'));
+  rmdirSync(join(volume, 'early'));
+  assert.equal(existsSync(served('follower/early')), false);
+  share.remove('copy');
+  share.remove('follower');
+  assert.deepEqual([existsSync(served('copy')), existsSync(served('follower'))], [false, false]);
+  unmountTree(volume);
 });
 
 test('names that lead elsewhere, sources that are not there, and names in use are refused and leave nothing', async (t) => {

@@ -9,7 +9,7 @@
  * The file server (QEMU's virtiofsd) runs as root, since it makes files for every user of the guest, but locked into
  * the parent: namespaces of its own with the parent as root, few capabilities, a filter of system calls.
  */
-import { closeSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SkiffError, wrapError } from '#foundation/base/errors.ts';
@@ -17,11 +17,17 @@ import { replaceFileSync } from '#foundation/base/files.ts';
 import { undoStack } from '#foundation/base/undo.ts';
 import { confinedCommand } from '#foundation/linux/confined.ts';
 import { bindMount, MountFlag, mount, mountsBelow, unmount } from '#foundation/linux/mount.ts';
-import { identify, isRunning, killProcessTree, type ProcessIdentity } from '#foundation/linux/process.ts';
+import {
+  identify,
+  isRunning,
+  killProcessTree,
+  type ProcessIdentity,
+  processTree,
+} from '#foundation/linux/process.ts';
 import { openPipe, type Spawner } from '#foundation/linux/spawn.ts';
 import { lastWords } from '#foundation/linux/spawn-command.ts';
 import { connectUnix, listenUnix } from '#foundation/linux/unix-fds.ts';
-import { addEntry, clearEntries, detach, removeEntry } from './entries.ts';
+import { addEntry, clearEntries, detach, leaveToServer, removeEntry } from './entries.ts';
 import { type Share, type ShareRequest, shareTag } from './types.ts';
 
 /** Bytes of the file server's words that are kept. */
@@ -188,7 +194,11 @@ function makeShare(directory: string, server: ProcessIdentity, childEnd?: Share[
     directory: root,
     pid: server.pid,
     ended: childEnd ?? watchServer(server, state),
-    add: (entry) => addEntry(root, entry),
+    add: (entry) => {
+      const at = addEntry(root, entry);
+      if (isLockedIn(server.pid, root)) leaveToServer(root, entry.name);
+      return at;
+    },
     remove: (name) => removeEntry(root, name),
     list: () => readdirSync(root),
     stop: () => removeShare(directory),
@@ -196,6 +206,13 @@ function makeShare(directory: string, server: ProcessIdentity, childEnd?: Share[
       state.released = true;
     },
   };
+}
+
+/** Whether the file server has made its own mount namespace, with the share as its root. */
+function isLockedIn(pid: number, root: string): boolean {
+  const inner = processTree(pid).find((each) => each.pid !== pid)?.pid ?? pid;
+  const [own, its] = [root, `/proc/${inner}/root/`].map((path) => statSync(path, { throwIfNoEntry: false }));
+  return own !== undefined && its !== undefined && own.ino === its.ino && own.dev === its.dev;
 }
 
 async function watchServer(
