@@ -84,6 +84,7 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
     pressure: () => ({ memory: false, disk: false, pid: false }),
     shuttingDown: () => undefined,
   };
+  const passedOver = (problem: string) => deps.logger.warn({ problem }, 'Part of a manifest is passed over');
   let parts: KubeletParts | undefined;
   const stopping = new AbortController();
   let node: Promise<void> = Promise.resolve();
@@ -103,8 +104,8 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
         url: configuration.staticPodURL || undefined,
         urlHeaders: configuration.staticPodURLHeader,
       },
-      decodePod,
-      decodePods,
+      decodePod: (text, name) => decodePod(text, name, passedOver),
+      decodePods: (text, name) => decodePods(text, name, passedOver),
       api: deps.api,
       credentialProviders: deps.credentialProviders,
       eventSinks: [...(deps.eventSinks ?? []), ...apiSinks(deps, stopping.signal)],

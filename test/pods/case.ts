@@ -16,7 +16,7 @@
  *
  * The manifest is text, so that it may also be broken. `{{image}}`, `{{registry}}`, `{{port}}` (a free one of
  * the host) and `{{dir}}` (a directory of the host that is the case's own) are filled in there and in the steps; steps also know `{{node}}`, `{{uid}}` and
- * `{{ip}}` of the pod, and `{{netns}}`, `{{ipcns}}`, `{{pidns}}` of the host. How values are compared stands in `match.ts`, what a pod looks like in `view.ts`.
+ * `{{ip}}` of the pod, and `{{netns}}`, `{{ipcns}}`, `{{pidns}}` of the host. A case may have manifests of other pods (`others`), and steps that look at those (`of: NAME`). How values are compared stands in `match.ts`, what a pod looks like in `view.ts`.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -31,23 +31,30 @@ export const facilities = [
   'user-namespaces',
   'image-volumes',
   'host-ports',
+  'strict-groups',
+  'no-app-armor',
+  'static-runtime-class',
+  'projected-without-api',
 ] as const;
 export type Facility = (typeof facilities)[number];
 
 const seconds = z.number().positive();
+/** The name of another pod of the case that a step looks at. */
+const of = z.string().optional();
 const texts = { exactly: z.string().optional(), has: z.union([z.string(), z.array(z.string())]).optional() };
 const view = z.record(z.string(), z.unknown());
 
 /** Looks again until the pod looks like that. */
-const until = z.strictObject({ until: view, within: seconds.optional() });
+const until = z.strictObject({ until: view, within: seconds.optional(), of });
 /** The pod looks like that all the time. */
-const steady = z.strictObject({ steady: view, for: seconds });
+const steady = z.strictObject({ steady: view, for: seconds, of });
 /** Looks again until a container's log is like that. */
 const logs = z.strictObject({
   logs: z.string(),
   previous: z.boolean().optional(),
   tail: z.number().optional(),
   within: seconds.optional(),
+  of,
   ...texts,
 });
 /** Lines of containers, each later than the one before: `[container, pattern]`. */
@@ -61,6 +68,7 @@ const exec = z.strictObject({
   in: z.string(),
   exitCode: z.number().optional(),
   within: seconds.optional(),
+  of,
   ...texts,
 });
 /** Asks a URL from the host. */
@@ -81,6 +89,7 @@ const file = z.strictObject({
 const events = z.strictObject({
   events: z.array(z.union([z.string(), z.tuple([z.string(), z.string()])])),
   within: seconds.optional(),
+  of,
 });
 /** Replaces words in the manifest and writes it again. */
 const rewrite = z.strictObject({ rewrite: z.record(z.string(), z.string()) });
@@ -91,9 +100,27 @@ const remove = z.strictObject({
   within: seconds.optional(),
 });
 /** No such pod comes about, for so many seconds. */
-const never = z.strictObject({ never: seconds });
+const never = z.strictObject({ never: seconds, of });
+/** Writes another manifest of the case. */
+const write = z.strictObject({ write: z.string() });
+/** Takes another manifest away again. */
+const unlink = z.strictObject({ unlink: z.string() });
 
-const step = z.union([until, steady, logs, order, exec, get, file, events, rewrite, remove, never]);
+const step = z.union([
+  until,
+  steady,
+  logs,
+  order,
+  exec,
+  get,
+  file,
+  events,
+  rewrite,
+  remove,
+  never,
+  write,
+  unlink,
+]);
 export type Step = z.infer<typeof step>;
 
 const second = z.strictObject({
@@ -103,6 +130,8 @@ const second = z.strictObject({
   /** The pod's name without that of the node; the file's name unless told. */
   pod: z.string().optional(),
   namespace: z.string().default('default'),
+  /** Manifests of other pods, by the names that the steps `write` and `unlink` call them. */
+  others: z.record(z.string(), z.string()).default({}),
   steps: z.array(step).min(1),
 });
 

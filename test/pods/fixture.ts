@@ -1,5 +1,5 @@
 /** Skiff's kubelet for the cases, over a CRI runtime that somebody started. */
-import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type CriClient, connectCri } from '#contracts/cri/client.ts';
@@ -50,10 +50,17 @@ async function ended(count: () => number): Promise<void> {
   for (const end = performance.now() + 20_000; count() > 0 && performance.now() < end; ) await sleep(100);
 }
 
-/** Whether the runtime's handlers can give pods user namespaces. */
-async function hasUserNamespaces(cri: CriClient): Promise<boolean> {
-  const { runtimeHandlers } = await cri.runtime.status({});
-  return runtimeHandlers.some(({ name, features }) => name === '' && features?.userNamespaces === true);
+/** What the runtime and the machine do not have, whatever the test says. */
+async function missingHere(cri: CriClient): Promise<Set<Facility>> {
+  const { runtimeHandlers, features } = await cri.runtime.status({});
+  const users = runtimeHandlers.some(
+    ({ name, features: has }) => name === '' && has?.userNamespaces === true,
+  );
+  const missing = new Set<Facility>();
+  if (!users) missing.add('user-namespaces');
+  if (features?.supplementalGroupsPolicy !== true) missing.add('strict-groups');
+  if (existsSync('/sys/module/apparmor/parameters/enabled')) missing.add('no-app-armor');
+  return missing;
 }
 
 /** Starts it, with the registry of the images; disposing it ends its pods and removes what it made. */
@@ -72,7 +79,7 @@ export async function openStage(options: StageOptions): Promise<Stage & AsyncDis
   undo.defer('stop the registry', async () => registry[Symbol.asyncDispose]());
   const cri = connectCri(options.endpoint);
   undo.defer('close the connection', () => cri.close());
-  const userNamespaces = await hasUserNamespaces(cri);
+  const missing = await missingHere(cri);
   const events: CoreEvent[] = [];
   const kubelet = createKubelet({
     paths: pathsUnder(root),
@@ -97,7 +104,7 @@ export async function openStage(options: StageOptions): Promise<Stage & AsyncDis
     manifests,
     files,
     registry: registry.host,
-    facilities: new Set(options.facilities.filter((each) => each !== 'user-namespaces' || userNamespaces)),
+    facilities: new Set(options.facilities.filter((each) => !missing.has(each))),
     events: () =>
       events.map(({ involvedObject: { namespace = '', name = '' }, reason = '', message = '' }) => ({
         namespace,

@@ -2,7 +2,7 @@
  * Shows pods to any kubelet that reads manifests from a directory and serves /pods:
  *
  *     node test/pods/run.ts --manifests DIR --kubelet https://127.0.0.1:10250
- *       [--only TEXT] [--at-once N] [--patience SECONDS]
+ *       [--cases DIR] [--only TEXT] [--at-once N] [--patience SECONDS]
  *       [--certificate FILE --key FILE | --token TEXT]
  *       [--log FILE]            the kubelet's log, to see events (the original's from -v=3 on)
  *       [--runtime-class NAME]  run every pod with this class, e.g. vm
@@ -13,7 +13,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { type Facility, facilities, readCases } from './case.ts';
+import { casesDirectory, type Facility, facilities, readCases } from './case.ts';
 import { logFileEvents } from './event-log.ts';
 import { startImages } from './images.ts';
 import { openKubelet } from './kubelet-client.ts';
@@ -23,6 +23,7 @@ const { values } = parseArgs({
   options: {
     manifests: { type: 'string' },
     kubelet: { type: 'string', default: 'https://127.0.0.1:10250' },
+    cases: { type: 'string', default: casesDirectory },
     only: { type: 'string', default: '' },
     'at-once': { type: 'string', default: '24' },
     patience: { type: 'string', default: '60' },
@@ -61,7 +62,12 @@ const stage = {
   runtimeClass: values['runtime-class'],
   patience: Number(values.patience),
 };
-const verdicts = await runCases(stage, readCases(values.only), Number(values['at-once']), print);
+const verdicts = await runCases(
+  stage,
+  readCases(values.only, values.cases),
+  Number(values['at-once']),
+  print,
+);
 const count = (test: (verdict: Verdict) => boolean) => verdicts.filter(test).length;
 const failed = count(({ failure }) => failure !== undefined);
 const left = count(({ missing }) => missing.length > 0);

@@ -1,7 +1,7 @@
 /** The judge of the cases, judged: what is not as wanted is found, and what is, is not. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parse } from 'yaml';
+import { parseAllDocuments } from 'yaml';
 import { fillIn, readCases } from './case.ts';
 import { eventsOf } from './event-log.ts';
 import { differences, textDifferences } from './match.ts';
@@ -53,9 +53,8 @@ test('every case can be read, is named after its pod, and there are enough of th
   for (const { name, pod = name, manifest, needs } of cases) {
     if (name === 'bad-yaml') continue;
     const words = { image: 'i', registry: 'r', dir: '/d', port: '1' };
-    const { metadata } = parse(fillIn(manifest, words), { maxAliasCount: 10_000 }) as {
-      metadata: { name: string };
-    };
+    const [document] = parseAllDocuments(fillIn(manifest, words), { uniqueKeys: false });
+    const { metadata } = document?.toJS({ maxAliasCount: 10_000 }) as { metadata: { name: string } };
     assert.equal(metadata.name, pod, name);
     assert.equal(
       manifest.includes('{{dir}}'),

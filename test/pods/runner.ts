@@ -73,7 +73,7 @@ async function runCase(stage: Stage, lists: Lists, podCase: PodCase): Promise<Ve
   } catch (error) {
     const status = JSON.stringify((await podOf(scene).catch(() => undefined))?.status);
     failure = `step ${at} ${JSON.stringify(podCase.steps[at - 1])}: ${(error as Error).message}\n    status: ${status}`;
-    scene.unlink();
+    for (const other of [undefined, ...Object.keys(podCase.others)]) scene.unlink(other);
   }
   return { podCase, missing, failure, seconds: (performance.now() - start) / 1000 };
 }
@@ -83,7 +83,7 @@ async function sceneOf(stage: Stage, lists: Lists, podCase: PodCase): Promise<Sc
   const directory = join(stage.files, podCase.name);
   mkdirSync(directory, { recursive: true });
   chmodSync(directory, 0o777);
-  const path = join(manifests, `${podCase.name}.yaml`);
+  const path = (other = '') => join(manifests, `${podCase.name}${other === '' ? '' : `.${other}`}.yaml`);
   let written = '';
   return {
     podCase,
@@ -100,13 +100,14 @@ async function sceneOf(stage: Stage, lists: Lists, podCase: PodCase): Promise<Sc
       ...namespaces(),
     },
     text: () => written,
-    write(text) {
-      written = text;
+    others: new Map(),
+    write(text, other) {
+      if (other === undefined) written = text;
       const partial = join(manifests, `.${podCase.name}.partial`);
       writeFileSync(partial, withRuntimeClass(text, stage.runtimeClass));
-      renameSync(partial, path);
+      renameSync(partial, path(other));
     },
-    unlink: () => rmSync(path, { force: true }),
+    unlink: (other) => rmSync(path(other), { force: true }),
   };
 }
 

@@ -25,12 +25,14 @@ export interface Scene {
   words: Readonly<Record<string, string>>;
   /** The case's own directory of the host. */
   directory: string;
-  /** Writes the manifest's text. */
-  write(text: string): void;
+  /** Writes the manifest's text, or that of another pod of the case. */
+  write(text: string, other?: string): void;
   /** The manifest's text as it was written last. */
   text(): string;
-  /** Takes the manifest away. */
-  unlink(): void;
+  /** Takes the manifest away, or that of another pod. */
+  unlink(other?: string): void;
+  /** The scenes of the case's other pods that steps looked at, by name. */
+  others: Map<string, Scene>;
   /** How long a step may take unless it says so, in seconds. */
   patience: number;
 }
@@ -55,8 +57,24 @@ async function stillRuns({ seen, runningPods }: Scene): Promise<boolean> {
   );
 }
 
+/** The scene of another pod of the case. */
+function sceneOf(scene: Scene, name: string | undefined): Scene {
+  if (name === undefined) return scene;
+  const known = scene.others.get(name) ?? {
+    ...scene,
+    podCase: { ...scene.podCase, pod: name },
+    seen: undefined,
+  };
+  scene.others.set(name, known);
+  return known;
+}
+
 /** Does one step. @throws Error with a line for each difference. */
-export async function doStep(scene: Scene, raw: Step): Promise<void> {
+export async function doStep(whole: Scene, raw: Step): Promise<void> {
+  if ('write' in raw)
+    return whole.write(fillIn(whole.podCase.others[raw.write] ?? '', whole.words), raw.write);
+  if ('unlink' in raw) return whole.unlink(raw.unlink);
+  const scene = sceneOf(whole, 'of' in raw ? raw.of : undefined);
   const ms = ('within' in raw ? (raw.within ?? scene.patience) : scene.patience) * 1000;
   if ('rewrite' in raw) return rewrite(scene, raw.rewrite);
   if ('remove' in raw) return remove(scene, raw.took, ms);
@@ -194,11 +212,13 @@ async function remove(scene: Scene, took: string | undefined, ms: number): Promi
   if (took !== undefined)
     await eventually(ms, async () => ((await stillRuns(scene)) ? [] : ['the pod does not run']));
   const start = performance.now();
+  for (const other of Object.keys(scene.podCase.others)) scene.unlink(other);
   scene.unlink();
-  await eventually(ms, async () => {
-    if ((await podOf(scene)) !== undefined) return ['the kubelet still has the pod'];
-    return (await stillRuns(scene)) ? ['the pod still runs'] : [];
-  });
+  for (const each of [scene, ...scene.others.values()])
+    await eventually(ms, async () => {
+      if ((await podOf(each)) !== undefined) return ['the kubelet still has the pod'];
+      return (await stillRuns(each)) ? ['the pod still runs'] : [];
+    });
   const seconds = (performance.now() - start) / 1000;
   const differing = took === undefined ? [] : differences(took, seconds, 'the seconds until it was gone');
   if (differing.length > 0) throw new Error(differing.join('\n'));

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { silentLogger } from '#foundation/base/log.ts';
 import { pathsUnder } from '#foundation/base/paths.ts';
+import { unmountTree } from '#foundation/linux/mount.ts';
 import { createCriServer } from '#services/cri-server/server.ts';
 import { skiffVm } from '../vm/oci-stage.ts';
 import { facilities, readCases } from './case.ts';
@@ -71,6 +72,7 @@ const tally = { wanted: 0, refused: 0, failed: 0, left: 0 };
   await runCases({ ...own, patience: 5 }, cases.filter(listed), 6, show);
 }
 await server.close();
+unmountTree(root);
 rmSync(root, { recursive: true, force: true });
 console.log(
   `${tally.wanted} as wanted, ${tally.refused} refused as listed, ${tally.failed} failed, ${tally.left} left out`,

@@ -14,6 +14,8 @@ export interface ManifestProblem extends Position {
   /** `spec.containers[0].image`; empty for the whole document. */
   field: string;
   reason: string;
+  /** An unknown field, a double key, a document too many: one who is not strict may pass over it, as the original kubelet does. */
+  passable?: boolean;
 }
 
 /** An object of a manifest, in its model's shape, without defaults. */
@@ -36,9 +38,14 @@ export function formatProblem({ file, line, column, field, reason }: ManifestPro
   return `${file}:${line}:${column}: ${field === '' ? '' : `${field}: `}${reason}`;
 }
 
-/** Reads one file's text. @param file its name, for the problems. */
-export function decodeManifests(text: string, file: string): Manifests {
-  const { documents, problems } = parseDocuments(text);
+/**
+ * Reads one file's text.
+ *
+ * @param file its name, for the problems.
+ * @param onlyFirst passes over the documents after the first, as the original kubelet does.
+ */
+export function decodeManifests(text: string, file: string, onlyFirst = false): Manifests {
+  const { documents, problems } = parseDocuments(text, onlyFirst);
   const result: Manifests = {
     objects: [],
     problems: problems.map((each) => ({ ...each, file, field: '' })),
@@ -47,17 +54,24 @@ export function decodeManifests(text: string, file: string): Manifests {
   return result;
 }
 
-function decodeDocument(document: ParsedDocument, base: FieldPath, file: string, result: Manifests): void {
+/** @param of what the items of a typed list are: a PodList from an API server does not say it at each. */
+function decodeDocument(
+  document: ParsedDocument,
+  base: FieldPath,
+  file: string,
+  result: Manifests,
+  of: { apiVersion?: string; kind?: string } = {},
+): void {
   const locate = (path: FieldPath) => document.locate([...base, ...path]);
-  const fail = (path: FieldPath, reason: string): void => {
-    result.problems.push({ ...locate(path), file, field: formatPath(path), reason });
+  const fail = (path: FieldPath, reason: string, passable = false): void => {
+    result.problems.push({ ...locate(path), file, field: formatPath(path), reason, passable });
   };
   const value = at(document.value, base);
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     fail([], 'expected an object with apiVersion, kind and metadata');
     return;
   }
-  const { apiVersion, kind, items } = value as Record<string, unknown>;
+  const { apiVersion, kind, items } = { ...of, ...value } as Record<string, unknown>;
   if (typeof kind !== 'string' || kind === '') {
     fail(['kind'], 'Required value');
     return;
@@ -67,7 +81,8 @@ function decodeDocument(document: ParsedDocument, base: FieldPath, file: string,
     return;
   }
   if (isList(kind, items)) {
-    for (const index of items.keys()) decodeDocument(document, [...base, 'items', index], file, result);
+    const item = kind === 'List' ? {} : { apiVersion, kind: kind.slice(0, -'List'.length) };
+    for (const index of items.keys()) decodeDocument(document, [...base, 'items', index], file, result, item);
     return;
   }
   const info = findKind(apiVersion, kind);
@@ -76,8 +91,8 @@ function decodeDocument(document: ParsedDocument, base: FieldPath, file: string,
     return;
   }
   const { value: shaped, problems } = shapeAs(info.model, value);
-  for (const problem of problems) fail(problem.path, problem.reason);
-  const object = shaped as KubeObject;
+  for (const { path, reason, kind: what } of problems) fail(path, reason, what === 'unknown');
+  const object = { ...of, ...(shaped as KubeObject) };
   object.metadata ??= {} as KubeObject['metadata'];
   result.objects.push({ object, kind: info, file, locate });
 }

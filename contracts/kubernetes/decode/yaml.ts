@@ -33,6 +33,8 @@ export interface ParsedDocument {
 /** Why a text is no YAML. */
 export interface SyntaxProblem extends Position {
   reason: string;
+  /** Who is not strict may go on: of a key that stands twice the last one counts. */
+  passable: boolean;
 }
 
 /** Bytes of text; the API server takes 3 MiB, the original kubelet 10. */
@@ -56,22 +58,28 @@ function kubernetesTags(tags: Tags): Tags {
   );
 }
 
-/** Reads all documents of a text; empty ones are left out. */
-export function parseDocuments(text: string): { documents: ParsedDocument[]; problems: SyntaxProblem[] } {
+/** Reads all documents of a text; empty ones are left out. @param onlyFirst passes over those after the first. */
+export function parseDocuments(
+  text: string,
+  onlyFirst = false,
+): { documents: ParsedDocument[]; problems: SyntaxProblem[] } {
   if (Buffer.byteLength(text) > maxText)
     return {
       documents: [],
-      problems: [{ line: 1, column: 1, reason: `larger than ${maxText / 1024 / 1024} MiB` }],
+      problems: [{ line: 1, column: 1, reason: `larger than ${maxText / 1024 / 1024} MiB`, passable: false }],
     };
   try {
-    return parseYaml(text);
+    return parseYaml(text, onlyFirst);
   } catch (error) {
     const reason = error instanceof RangeError ? 'nested too deep' : messageOf(error);
-    return { documents: [], problems: [{ line: 1, column: 1, reason }] };
+    return { documents: [], problems: [{ line: 1, column: 1, reason, passable: false }] };
   }
 }
 
-function parseYaml(text: string): { documents: ParsedDocument[]; problems: SyntaxProblem[] } {
+function parseYaml(
+  text: string,
+  onlyFirst: boolean,
+): { documents: ParsedDocument[]; problems: SyntaxProblem[] } {
   const counter = new LineCounter();
   const options = { version: '1.1', customTags: kubernetesTags, lineCounter: counter, merge: true } as const;
   const parsed = parseAllDocuments(text, {
@@ -83,17 +91,24 @@ function parseYaml(text: string): { documents: ParsedDocument[]; problems: Synta
   const list = Array.isArray(parsed) ? (parsed as Document.Parsed[]) : [];
   const documents: ParsedDocument[] = [];
   const problems: SyntaxProblem[] = [];
-  for (const document of list) {
-    for (const error of document.errors)
-      problems.push({ ...position(counter, error.pos[0]), reason: wording(error.code, error.message) });
-    if (document.errors.length > 0) continue;
+  for (const [at, document] of list.entries()) {
+    if (onlyFirst && at > 0) {
+      const start = position(counter, document.range?.[0] ?? 0);
+      problems.push({ ...start, reason: 'another document; only the first counts', passable: true });
+      continue;
+    }
+    for (const { code, message, pos } of document.errors) {
+      const passable = code === 'DUPLICATE_KEY';
+      problems.push({ ...position(counter, pos[0]), reason: wording(code, message), passable });
+    }
+    if (document.errors.some(({ code }) => code !== 'DUPLICATE_KEY')) continue;
     try {
       const value: unknown = document.toJS({ maxAliasCount });
       if (value === null || value === undefined) continue;
       documents.push({ value, locate: (path) => locate(document, counter, path) });
     } catch (error) {
       const start = position(counter, document.range?.[0] ?? 0);
-      problems.push({ ...start, reason: aliasWording(messageOf(error)) });
+      problems.push({ ...start, reason: aliasWording(messageOf(error)), passable: false });
     }
   }
   return { documents, problems };

@@ -101,6 +101,8 @@ test('a static pod: name, UID, annotations, toleration; the UID follows content,
 
 const refused: [string, Partial<Pod['spec']>, RegExp][] = [
   ['service account', { serviceAccountName: 'x' }, /serviceAccountName/],
+  ['the default service account', { serviceAccountName: 'default' }, /serviceAccountName/],
+  ['secret to pull with', { imagePullSecrets: [{ name: 'login' }] }, /imagePullSecrets/],
   ['secret volume', { volumes: [{ name: 'v', secret: { secretName: 's' } }] }, /volumes\[0\]\.secret/],
   ['configMap volume', { volumes: [{ name: 'v', configMap: { name: 's' } }] }, /volumes\[0\]\.configMap/],
   [
@@ -121,6 +123,18 @@ for (const [what, spec, message] of refused) {
     assert.throws(() => toStaticPod(podOf(spec), 'n', { source: 'file', path: '/p' }), message);
   });
 }
+
+test('what a newer kubelet would know, double keys and further documents are passed over, and told', () => {
+  const told: string[] = [];
+  const text = `${manifest('a', '  hostname: one\n  hostname: two\n  later: 1\n')}---\nkind: [\n`;
+  const pod = decodePod(text, 'a.yaml', (problem) => told.push(problem));
+  assert.equal(pod.spec.hostname, 'two');
+  assert.deepEqual(told, [
+    'a.yaml:8:3: this key is already set above in the same mapping',
+    'a.yaml:10:1: another document; only the first counts',
+    'a.yaml:9:3: spec.later: unknown field',
+  ]);
+});
 
 test('a broken manifest names file, line and field', () => {
   assert.throws(
@@ -146,7 +160,8 @@ async function watching(
       path,
       nodeName: 'n',
       decodePod,
-      emit: (pods) => sets.push(pods.map(({ metadata }) => metadata.name)),
+      emit: (pods) =>
+        sets.push(pods.map(({ metadata: { name, uid } }) => (uid === 'last' ? `${name} last` : name))),
       everyMs: 60_000,
       clock: systemClock,
       logger: silentLogger,
@@ -186,6 +201,11 @@ test('a manifest directory: added, replaced, removed, seen by inotify; hidden, n
       writeFileSync(join(directory, 'b.yaml'), manifest('b2'));
       assert.deepEqual(await next(), ['a-n', 'b2-n']);
       unlinkSync(join(directory, 'b.yaml'));
+      assert.deepEqual(await next(), ['a-n']);
+      writeFileSync(join(directory, '.tmp'), manifest('a').replace('name: a', 'name: a, uid: last'));
+      renameSync(join(directory, '.tmp'), join(directory, 'c.yaml'));
+      assert.deepEqual(await next(), ['a-n last'], 'of two pods of one name that of the last file');
+      unlinkSync(join(directory, 'c.yaml'));
       assert.deepEqual(await next(), ['a-n']);
     });
   } finally {
@@ -280,7 +300,9 @@ test('a URL: Pod or list, headers, an error keeps what was', async () => {
   await until(1);
   answer = { status: 500, body: '' };
   await wait(100);
-  answer = { status: 200, body: `${manifest('v')}---\n${manifest('w')}` };
+  // As an API server sends it: the items do not say what they are.
+  const items = ['v', 'w'].map((name) => ({ metadata: { name }, spec: podOf().spec }));
+  answer = { status: 200, body: JSON.stringify({ apiVersion: 'v1', kind: 'PodList', metadata: {}, items }) };
   await until(2);
   answer = { status: 200, body: '' };
   await until(3);

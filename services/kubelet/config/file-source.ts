@@ -9,6 +9,7 @@ import type { Pod } from '#contracts/kubernetes/types.ts';
 import { errnoOf, messageOf, SkiffError } from '#foundation/base/errors.ts';
 import type { Logger } from '#foundation/base/log.ts';
 import type { Clock } from '#foundation/base/time.ts';
+import { fullName } from '../pods/identity.ts';
 import { decodeElsewhere } from './decode-worker.ts';
 import { toStaticPod } from './static-pod.ts';
 
@@ -69,35 +70,56 @@ interface Reading {
   decoded(): void;
 }
 
+/** Of two files with a pod of the same name the last one counts, as in the original. */
 async function readAll(
   deps: FileSourceDeps,
   known: Reading,
   complained: Map<string, string>,
   justWritten: boolean,
 ): Promise<Pod[]> {
-  const pods: Pod[] = [];
+  const pods = new Map<string, { pod: Pod; path: string }>();
   const files = await listFiles(deps);
+  const take = (pod: Pod, path: string) => {
+    const name = fullName(pod);
+    const other = pods.get(name)?.path;
+    if (other !== undefined)
+      complain(
+        deps,
+        complained,
+        `${other} ${path}`,
+        `${path} has a pod of the name of that in ${other}, which is left out`,
+      );
+    pods.set(name, { pod, path });
+  };
   for (const path of [...known.files.keys()]) if (!files.includes(path)) known.files.delete(path);
   for (const path of files) {
     // A file that is being written must not end its pod: what it held last counts until the next full read.
     const last = known.files.get(path)?.pod;
     try {
       const pod = await readPod(deps, path, known);
-      if (pod !== undefined) pods.push(pod);
+      if (pod !== undefined) take(pod, path);
       complained.delete(path);
     } catch (error) {
       // Removed since it was listed; so is its pod.
       if (errnoOf(error) === 'ENOENT') continue;
-      if (justWritten && last !== undefined) pods.push(last);
+      if (justWritten && last !== undefined) take(last, path);
       else known.files.set(path, { stamp: '', ...known.files.get(path), pod: undefined });
-      // One bad file must not keep the others from running; it is reported once for each of its contents.
-      const message = messageOf(error);
-      if (complained.get(path) !== message)
-        deps.logger.error({ path, error: message }, 'Cannot use a manifest');
-      complained.set(path, message);
+      // One bad file must not keep the others from running.
+      complain(deps, complained, path, messageOf(error));
     }
   }
-  return pods;
+  return [...pods.values()].map(({ pod }) => pod);
+}
+
+/** Reports each mistake once, until it is another one or was mended. */
+function complain(
+  { logger }: FileSourceDeps,
+  before: Map<string, string>,
+  path: string,
+  error: string,
+): void {
+  if (before.get(path) !== error) logger.error({ path, error }, 'Cannot use a manifest');
+  before.set(path, error);
 }
 
 async function listFiles({ path, logger }: FileSourceDeps): Promise<string[]> {

@@ -54,8 +54,8 @@ function refuseApiReferences(pod: Pod): void {
     throw new SkiffError('INVALID_ARGUMENT', message);
   };
   const { spec } = pod;
-  const account = spec.serviceAccountName || spec.serviceAccount;
-  if (account && account !== 'default') refuse('spec.serviceAccountName', 'service accounts');
+  if (spec.serviceAccountName || spec.serviceAccount) refuse('spec.serviceAccountName', 'service accounts');
+  if (spec.imagePullSecrets?.some(({ name }) => name)) refuse('spec.imagePullSecrets', 'secrets');
   if (spec.resourceClaims?.length) refuse('spec.resourceClaims', 'resource claims');
   if (spec.ephemeralContainers?.length) refuse('spec.ephemeralContainers', 'ephemeral containers');
   for (const [index, volume] of (spec.volumes ?? []).entries()) {
