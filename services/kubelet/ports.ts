@@ -354,6 +354,8 @@ export interface RestRequest {
   contentType?: string;
   signal?: AbortSignal;
   timeoutMs?: number;
+  /** The answer's model, where it may come as protobuf: shorter, with the fields that Skiff knows. */
+  model?: string;
 }
 
 /** The API server as the kubelet's client. Every call throws a SkiffError with the HTTP status's code. */

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createSecureContext } from 'node:tls';
 import { Agent, type Dispatcher, request } from 'undici';
 import { type ErrorCode, messageOf, SkiffError, wrapError } from '#foundation/base/errors.ts';
+import { decodeObject, protobufType } from '../protobuf/envelope.ts';
 import type { Connection } from './kubeconfig.ts';
 
 /** Query parameters; undefined ones are left out. */
@@ -27,6 +28,8 @@ export interface ApiCallOptions {
   signal?: AbortSignal;
   /** Milliseconds until the call fails with DEADLINE_EXCEEDED; 30,000 unless told. Not for watches. */
   timeoutMs?: number;
+  /** The answer's model: it is asked for as protobuf, half as long as JSON. Only fields that Skiff knows arrive. */
+  model?: string;
 }
 
 /** Calls of one API server as one identity. `path` is absolute: `/api/v1/namespaces/default/pods`. */
@@ -102,6 +105,8 @@ export function openApi(connection: Connection, options: ClientOptions = {}): Ap
     type?: string,
   ) => {
     const response = await send(method, path, options, body, type);
+    if (options?.model !== undefined && isProtobuf(response))
+      return decodeObject(Buffer.from(await response.body.arrayBuffer()), options.model) as T;
     return parsed<T>(await response.body.text(), `${method} ${path}`);
   };
   return {
@@ -116,6 +121,10 @@ export function openApi(connection: Connection, options: ClientOptions = {}): Ap
     close: agents.close,
     [Symbol.asyncDispose]: agents.close,
   };
+}
+
+function isProtobuf({ headers }: Dispatcher.ResponseData): boolean {
+  return String(headers['content-type']).startsWith(protobufType);
 }
 
 /** @throws UNAVAILABLE for what no API server means: something that is ill, or stands in between, has answered. */
@@ -222,7 +231,8 @@ function sender(connection: Connection, agents: () => Pair): Send {
   return async (method, path, options = {}, body, type = 'application/json') => {
     const url = `${connection.server}${path}${queryText(options.query)}`;
     const token = connection.token?.();
-    const headers: Record<string, string> = { accept: 'application/json', 'user-agent': 'skiff' };
+    const accept = options.model === undefined ? 'application/json' : `${protobufType}, application/json`;
+    const headers: Record<string, string> = { accept, 'user-agent': 'skiff' };
     if (token !== undefined) headers.authorization = `Bearer ${token}`;
     if (body !== undefined) headers['content-type'] = type;
     const timeout = options.timeoutMs ?? 30_000;
@@ -269,9 +279,11 @@ async function answerError(
   method: string,
   path: string,
 ): Promise<ApiError> {
-  const text = await response.body.text().catch(() => '');
+  const bytes = Buffer.from(await response.body.arrayBuffer().catch(() => new ArrayBuffer()));
+  const text = bytes.toString();
   try {
-    const status = JSON.parse(text) as { reason?: string; message?: string };
+    const read = isProtobuf(response) ? decodeObject(bytes, 'Status') : JSON.parse(text);
+    const status = read as { reason?: string; message?: string };
     return new ApiError(response.statusCode, status.reason ?? '', status.message ?? text);
   } catch {
     const shown = text.trim().slice(0, 500) || 'no message';

@@ -40,7 +40,7 @@ async function renew(
   const { name, uid = '' } = node.metadata;
   const path = `${collection}/${name}`;
   const renewTime = new Date(clock.now()).toISOString().replace('Z', '000Z');
-  const call = { signal, timeoutMs: 10_000 };
+  const call = { signal, timeoutMs: 10_000, model: 'Lease' };
   const present = known ?? (await find(api, path, signal));
   // Left out, they stay as they are: they are half of the bytes.
   const { managedFields: _, ...metadata } = present?.metadata ?? { name };
@@ -63,7 +63,7 @@ async function renew(
 
 async function find(api: LeaseDeps['api'], path: string, signal: AbortSignal): Promise<Lease | undefined> {
   try {
-    return await api.request<Lease>({ method: 'GET', path, signal, timeoutMs: 10_000 });
+    return await api.request<Lease>({ method: 'GET', path, signal, timeoutMs: 10_000, model: 'Lease' });
   } catch (error) {
     if (isSkiffError(error, 'NOT_FOUND')) return undefined;
     throw error;

@@ -61,31 +61,35 @@ function isReady({ status }: Node): boolean {
   return status?.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True') === true;
 }
 
-/** Whether two statuses differ in heartbeat times only. */
-function sameStatus(a: NodeStatus | undefined, b: NodeStatus | undefined): boolean {
-  return isDeepStrictEqual(withoutTimes(a), withoutTimes(b));
+/** Whether the API has what the kubelet means, but for heartbeat times. What others wrote there is theirs. */
+function sameStatus(known: NodeStatus | undefined, own: NodeStatus | undefined): boolean {
+  const told = new Map((known?.conditions ?? []).map((each) => [each.type, each]));
+  const sameConditions = (own?.conditions ?? []).every(({ type, status, reason, message }) => {
+    const before = told.get(type);
+    return before?.status === status && before.reason === reason && before.message === message;
+  });
+  return sameConditions && differences(known, own) === undefined;
 }
 
-function withoutTimes(status: NodeStatus | undefined): unknown {
-  const conditions = (status?.conditions ?? []).map(({ type, status: is, reason, message }) => ({
-    type,
-    is,
-    reason,
-    message,
-  }));
-  return withoutEmpty(JSON.parse(JSON.stringify({ ...status, conditions })));
+/** The fields of the kubelet's status that the API has otherwise, without conditions; undefined for none. */
+function differences(known: NodeStatus | undefined, own: NodeStatus | undefined): NodeStatus | undefined {
+  const { conditions: _, ...rest } = own ?? {};
+  return difference(known ?? {}, JSON.parse(JSON.stringify(rest))) as NodeStatus | undefined;
 }
 
-/** Without empty lists and objects, which API servers leave out: a node without images has not changed for it. */
-function withoutEmpty(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null) return value;
-  if (Array.isArray(value)) return value.map(withoutEmpty);
-  const entries = Object.entries(value).map(([key, each]) => [key, withoutEmpty(each)] as const);
-  return Object.fromEntries(entries.filter(([, each]) => !isEmpty(each)));
-}
-
-function isEmpty(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && Object.keys(value).length === 0;
+/** What of `after` is missing in `before` or otherwise there; undefined for nothing. Lists count as a whole. */
+function difference(before: unknown, after: unknown): unknown {
+  if (typeof after !== 'object' || after === null || Array.isArray(after)) {
+    // API servers leave out what is empty.
+    const same = isDeepStrictEqual(before ?? [], after) || isDeepStrictEqual(before, after);
+    return same ? undefined : after;
+  }
+  const old = (before ?? {}) as Record<string, unknown>;
+  const entries = Object.entries(after).flatMap(([name, value]) => {
+    const part = difference(old[name], value);
+    return part === undefined ? [] : [[name, part] as const];
+  });
+  return entries.length === 0 ? undefined : Object.fromEntries(entries);
 }
 
 async function write(
@@ -96,7 +100,7 @@ async function write(
 ): Promise<Node | undefined> {
   for (let attempt = 1; attempt <= tries && !signal.aborted; attempt += 1) {
     try {
-      const body = { metadata: { uid: known.metadata.uid }, status: patchOf(own.status) };
+      const body = { metadata: { uid: known.metadata.uid }, status: patchOf(known.status, own.status) };
       return await api.request<Node>({
         method: 'PATCH',
         path: `${nodePath(own.metadata.name)}/status`,
@@ -111,7 +115,12 @@ async function write(
   return undefined;
 }
 
-/** Addresses would merge by type, and a node has several of one type: the list is replaced as a whole. */
-function patchOf(own: NodeStatus | undefined): object {
-  return { ...own, addresses: [...(own?.addresses ?? []), { $patch: 'replace' }] };
+/**
+ * What has changed, and the conditions with their heartbeats. Addresses would merge by type, and a node has several of
+ * one type: the list is replaced as a whole.
+ */
+function patchOf(known: NodeStatus | undefined, own: NodeStatus | undefined): object {
+  const changed = { ...differences(known, own), conditions: own?.conditions };
+  if (changed.addresses === undefined) return changed;
+  return { ...changed, addresses: [...changed.addresses, { $patch: 'replace' }] };
 }

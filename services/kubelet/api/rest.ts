@@ -5,8 +5,8 @@ import type { RestRequest } from '../ports.ts';
 
 /** @throws SkiffError with the HTTP status's code. */
 export function rest<T>(client: ApiClient, request: RestRequest): Promise<T> {
-  const { method, path, body, signal, timeoutMs } = request;
-  const options = { signal, timeoutMs };
+  const { method, path, body, signal, timeoutMs, model } = request;
+  const options = { signal, timeoutMs, model };
   if (method === 'GET') return client.get(path, options);
   if (method === 'POST') return client.create(path, body, options);
   if (method === 'PUT') return client.update(path, body, options);
