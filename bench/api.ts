@@ -1,139 +1,92 @@
 /**
- * Measures the embedded Kubernetes API in a process of its own: `node bench/api.ts [--pods N] [--watchers N]`.
+ * Measures the Kubernetes API, Skiff's own and the way to another's:
+ * `node bench/api.ts [--pods N] [--watchers N] [--kubectl PATH] [--only embedded|node|cluster]
+ *   [--kubeconfig FILE [--kubelet BINARY] [--audit-log FILE] [--seconds N]]`.
+ *
+ * - embedded: the API alone, in a process of its own.
+ * - node: a whole node with it, and kubectl; as root.
+ * - cluster: a node that joins the API server of a kubeconfig (an administrator's), with the original's kubelet beside
+ *   it where its binary is named, and calls told apart where the server's audit log is.
+ *
  * Prints milliseconds; targets stand beside those that the issue names.
  */
-import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { type ApiClient, openApi } from '#contracts/kubernetes/client/client.ts';
-import { loadKubeconfig } from '#contracts/kubernetes/client/kubeconfig.ts';
+import { measureEmbedded } from './api/embedded.ts';
+import { type IdleFigures, idleTraffic } from './api/idle-traffic.ts';
+import { measureKubectl } from './api/kubectl.ts';
+import { statusLatency } from './api/latency.ts';
+import { startSkiffNode } from './api/skiff-node.ts';
+import { median, quantile, round } from './statistics.ts';
 
 const { values } = parseArgs({
-  options: { pods: { type: 'string', default: '5000' }, watchers: { type: 'string', default: '500' } },
+  options: {
+    pods: { type: 'string', default: '5000' },
+    watchers: { type: 'string', default: '500' },
+    kubectl: { type: 'string', default: '/usr/bin/kubectl' },
+    only: { type: 'string' },
+    kubeconfig: { type: 'string' },
+    kubelet: { type: 'string' },
+    'audit-log': { type: 'string' },
+    seconds: { type: 'string', default: '300' },
+  },
 });
-const pods = Number(values.pods);
-const watchers = Number(values.watchers);
-const path = '/api/v1/namespaces/default/pods';
 
-function pod(name: string): object {
-  const containers = [
-    {
-      name: 'c',
-      image: 'registry.example/app:1',
-      ports: [{ containerPort: 80 }],
-      env: [{ name: 'A', value: 'b' }],
-    },
-  ];
-  return { metadata: { name, labels: { app: 'bench' } }, spec: { schedulerName: 'nobody', containers } };
-}
-
-async function timed(work: () => Promise<unknown>): Promise<number> {
-  const start = performance.now();
-  await work();
-  return performance.now() - start;
-}
-
-function median(list: readonly number[]): number {
-  return [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)] ?? 0;
-}
-
-/** Processor seconds of the API when the last figure was told. */
-let told = 0;
-
-/** Prints a figure, and the processor time that the API used for it: that does not depend on who else is busy. */
 function tell(what: string, ms: number, target = ''): void {
-  const used = processorSeconds(child.pid ?? 0);
-  const share = `${((used - told) * 1000).toFixed(0)} ms of processor`;
-  told = used;
-  console.log(`${what.padEnd(48)} ${ms.toFixed(1).padStart(9)} ms  (${share})  ${target}`);
+  console.log(`${what.padEnd(48)} ${round(ms).padStart(9)} ms  ${target}`);
 }
 
-/** Seconds of processor time that a process has used: utime and stime of proc(5), 100 ticks a second. */
-function processorSeconds(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
-  return (Number(fields[11]) + Number(fields[12])) / 100;
+function tellLatency(where: string, list: readonly number[]): void {
+  tell(`${where}: container's start to its status, median`, median(list), 'target 100');
+  tell(`${where}: container's start to its status, worst`, quantile(list, 1));
 }
 
-/** Milliseconds until every watcher has seen one change, once all of them are open. */
-async function fanOut(client: ApiClient): Promise<number> {
-  const query = {
-    fieldSelector: 'metadata.name=seen-by-all',
-    sendInitialEvents: true,
-    resourceVersionMatch: 'NotOlderThan',
-    allowWatchBookmarks: true,
-  };
-  const stop = new AbortController();
-  const open = Array.from({ length: watchers }, () =>
-    client.watch(path, query, stop.signal)[Symbol.asyncIterator](),
-  );
-  // The first event is the bookmark after no objects. Handshakes come a few at a time, as from many clients.
-  for (let at = 0; at < open.length; at += 25)
-    await Promise.all(open.slice(at, at + 25).map((events) => events.next()));
-  tell(`open ${watchers} watches`, 0);
-  const seen = open.map((events) => events.next());
-  const time = await timed(async () => {
-    await client.create(path, pod('seen-by-all'));
-    await Promise.all(seen);
+async function wholeNode(): Promise<void> {
+  if (process.getuid?.() !== 0) return skipped('a whole node', 'it needs root');
+  await using node = await startSkiffNode('bench-node');
+  tellLatency('embedded', await statusLatency(node.kubeconfig, { root: node.root, name: 'bench-node' }, 10));
+  if (!existsSync(values.kubectl)) return skipped('kubectl', `there is no ${values.kubectl}`);
+  const { start, one, many } = await measureKubectl(values.kubectl, node.kubeconfig, 30);
+  tell('kubectl alone (version --client)', start);
+  tell('kubectl create, 1 pod', one.create);
+  tell('kubectl create and wait for Ready, 1 pod', one.ready, 'target 400');
+  tell('kubectl create, 30 pods', many.create);
+  tell('kubectl create and wait for Ready, 30 pods', many.ready, 'target 2500');
+}
+
+async function cluster(): Promise<void> {
+  const { kubeconfig, kubelet } = values;
+  if (kubeconfig === undefined) return skipped('another API server', 'none is named with --kubeconfig');
+  if (kubelet === undefined) skipped("the original's kubelet", 'none is named with --kubelet');
+  const options = { kubeconfig, kubelet, auditLog: values['audit-log'], pods: 10 };
+  const seconds = Number(values.seconds);
+  const figures = await idleTraffic({ ...options, seconds }, async (node, name) => {
+    tellLatency('cluster', await statusLatency(kubeconfig, { root: node.root, name }, 10));
   });
-  stop.abort();
-  return time;
+  for (const [label, each] of figures) tellTraffic(label, each, seconds / 60);
 }
 
-const directory = mkdtempSync('/tmp/skiff-');
-const script = join(import.meta.dirname, '../services/kube-api/testing/serve.ts');
-const start = performance.now();
-const child = spawn(process.execPath, [script, directory, '0'], { stdio: ['ignore', 'pipe', 'inherit'] });
-const ended = new Promise((resolve) => child.once('exit', resolve));
-try {
-  await new Promise<void>((resolve) => child.stdout.once('data', () => resolve()));
-  tell('first start of the process, with its keys', performance.now() - start);
-  await using client = openApi(loadKubeconfig(join(directory, 'admin.kubeconfig')));
-  const one = [];
-  for (let index = 0; index < 50; index += 1)
-    one.push(await timed(() => client.create(path, pod(`one-${index}`))));
-  tell('create a pod, median of 50 one after another', median(one));
-  tell(
-    'create 30 pods at once',
-    await timed(() =>
-      Promise.all(Array.from({ length: 30 }, (_, at) => client.create(path, pod(`many-${at}`)))),
-    ),
-  );
-  let made = 80;
-  const filling = await timed(async () => {
-    const next = async () => {
-      while (made < pods) await client.create(path, pod(`fill-${made++}`));
-    };
-    await Promise.all(Array.from({ length: 32 }, next));
-  });
-  tell(
-    `fill up to ${pods} pods, 32 at once`,
-    filling,
-    `${((pods - 80) / (filling / 1000)).toFixed(0)} a second`,
-  );
-  const list = [];
-  for (let index = 0; index < 9; index += 1)
-    list.push(await timed(() => client.text(path, { timeoutMs: 60_000 })));
-  tell(`list ${pods} pods`, median(list), 'target 200');
-  const status = [];
-  for (let index = 0; index < 50; index += 1)
-    status.push(
-      await timed(() =>
-        client.patch(`${path}/one-${index}/status`, 'strategic-merge-patch', {
-          status: { phase: 'Running' },
-        }),
-      ),
-    );
-  tell('patch the status of a pod', median(status));
-  tell(`${watchers} watches see one change`, await fanOut(client), 'target 100');
-  await sleep(1_000);
-  const before = processorSeconds(child.pid ?? 0);
-  await sleep(10_000);
-  const share = ((processorSeconds(child.pid ?? 0) - before) / 10) * 100;
-  console.log(`${'idle, of one core'.padEnd(52)} ${share.toFixed(1).padStart(9)} %   target 1`);
-} finally {
-  child.kill('SIGKILL');
-  await ended;
-  rmSync(directory, { recursive: true });
+function tellTraffic(
+  label: string,
+  { up, down, connections, calls, refused }: IdleFigures,
+  minutes: number,
+): void {
+  const bytes = `${round(up / minutes)} bytes up, ${round(down / minutes)} down a minute`;
+  console.log(`idle with 10 pods, ${label}: ${bytes}, ${connections} connections in all`);
+  if (calls === undefined) return;
+  const total = [...calls.values()].reduce((sum, each) => sum + each, 0);
+  const list = [...calls].map(([call, count]) => `${count} ${call}`).join(', ');
+  console.log(`  ${round(total / minutes)} calls a minute: ${list}; ${refused} refused since it joined`);
 }
+
+function skipped(what: string, why: string): void {
+  console.log(`${what}: skipped, ${why}`);
+}
+
+const parts: Record<string, () => Promise<void>> = {
+  embedded: () => measureEmbedded({ pods: Number(values.pods), watchers: Number(values.watchers) }),
+  node: wholeNode,
+  cluster,
+};
+for (const [name, part] of Object.entries(parts))
+  if (values.only === undefined || values.only === name) await part();
