@@ -93,6 +93,7 @@ export const differences: readonly Difference[] = [
     "namespaces: IPC NODE and network NODE are the host's",
     'namespaces: a stopped container with host PIDs leaves no process behind',
     "networking: a pod with the host's network has its name and its interfaces",
+    'streaming: port-forward reaches a pod with the host network',
   ]),
   {
     runtime: 'containerd',

@@ -8,15 +8,18 @@
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { connectCri } from '#contracts/cri/client.ts';
 import { silentLogger } from '#foundation/base/log.ts';
 import { pathsUnder } from '#foundation/base/paths.ts';
 import { unmountTree } from '#foundation/linux/mount.ts';
 import { createCriServer } from '#services/cri-server/server.ts';
+import { removeAllPods } from '../../bench/peers/peer.ts';
 import { skiffVm } from '../vm/oci-stage.ts';
 import { facilities, readCases } from './case.ts';
+import type { PodEvent } from './event-log.ts';
 import { openStage } from './fixture.ts';
 import { refusals, withRefusal } from './refusals.ts';
-import { runCases } from './runner.ts';
+import { runCases, type Verdict } from './runner.ts';
 
 const { values } = parseArgs({
   options: {
@@ -36,41 +39,40 @@ const server = createCriServer({
 });
 await server.listen();
 const tally = { wanted: 0, refused: 0, failed: 0, left: 0 };
+
+function show(verdict: Verdict, events: readonly PodEvent[]): void {
+  const { podCase, failure, missing, seconds, refused } = withRefusal(verdict, 'vm', events);
+  const word =
+    missing.length > 0
+      ? 'left'
+      : failure !== undefined
+        ? 'failed'
+        : refused !== undefined
+          ? 'refused'
+          : 'wanted';
+  tally[word] += 1;
+  console.log(`${word.padEnd(8)} ${podCase.name} (${seconds.toFixed(1)} s)`);
+  const detail = failure ?? refused ?? missing.join(', ');
+  if (detail !== '') console.log(`  ${detail}`);
+  if (failure === undefined) return;
+  for (const { name, reason, message } of events)
+    if (name.startsWith(podCase.pod ?? podCase.name)) console.log(`    ${reason}: ${message}`);
+}
+
 {
   await using stage = await openStage({ endpoint: server.endpoint, facilities });
   const own = { ...stage, runtimeClass: 'vm', patience: Number(values.patience) };
   const names = new RegExp(values.only);
   const cases = readCases().filter(({ name }) => names.test(name));
+  const isListed = ({ name }: { name: string }) => refusals.vm?.[name] !== undefined;
+  const tell = (verdict: Verdict) => show(verdict, stage.events?.() ?? []);
+  const others = cases.filter((each) => !isListed(each));
+  await runCases(own, others, Number(values['at-once']), tell);
   // One that is refused would be waited for in vain.
-  const listed = ({ name }: { name: string }) => refusals.vm?.[name] !== undefined;
-  const show = (verdict: Parameters<typeof withRefusal>[0]) => {
-    const { podCase, failure, missing, seconds, refused } = withRefusal(
-      verdict,
-      'vm',
-      stage.events?.() ?? [],
-    );
-    const word =
-      missing.length > 0
-        ? 'left'
-        : failure !== undefined
-          ? 'failed'
-          : refused === undefined
-            ? 'wanted'
-            : 'refused';
-    tally[word] += 1;
-    const detail = failure ?? refused ?? missing.join(', ');
-    console.log(
-      `${word.padEnd(8)} ${podCase.name} (${seconds.toFixed(1)} s)${detail === '' ? '' : `\n  ${detail}`}`,
-    );
-  };
-  await runCases(
-    own,
-    cases.filter((each) => !listed(each)),
-    Number(values['at-once']),
-    show,
-  );
-  await runCases({ ...own, patience: 5 }, cases.filter(listed), 6, show);
+  await runCases({ ...own, patience: 5 }, cases.filter(isListed), 6, tell);
 }
+using client = connectCri(server.endpoint);
+await removeAllPods(client);
 await server.close();
 unmountTree(root);
 rmSync(root, { recursive: true, force: true });
