@@ -39,7 +39,7 @@ export interface ExecRequest {
 
 /** A runtime process that runs a command. */
 export interface ExecSession {
-  /** The runtime's own process, not the command's. */
+  /** The runtime's own process, not the command's; 0 while there is none: then only `kill` ends it. */
   readonly runtimePid: number;
   /** Resolves with the command's exit code (128 + signal number if killed) when the runtime has ended. */
   readonly exited: Promise<{ code: number }>;

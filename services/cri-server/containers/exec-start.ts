@@ -78,6 +78,7 @@ export async function startExec(
         const identity = pid === undefined ? undefined : identify(pid);
         if (identity !== undefined) killProcessTree(identity);
         if (runtime !== undefined) killProcessTree(runtime);
+        else session.kill(9);
         await session.exited.catch(() => {});
       },
     };

@@ -24,6 +24,7 @@ import { commandLineDriver } from './command-line.ts';
 import { runtimeMessage } from './conmon.ts';
 import { writeHybridLauncher } from './hybrid-launcher.ts';
 import { vmPods } from './vm.ts';
+import { directly } from './vm-direct.ts';
 
 /** What the probe needs. */
 export interface ProbeDeps {
@@ -182,7 +183,8 @@ function driverOf(deps: ProbeDeps, { name, path, version, about }: Found, conmon
     stateDirectory,
     timeoutMs,
   });
-  return pods === undefined ? driver : { ...driver, pods };
+  if (pods === undefined) return driver;
+  return { ...directly({ spawner, stateDirectory, timeoutMs }, driver), pods };
 }
 
 /** Runs `/bin/true` of this machine in a container. */

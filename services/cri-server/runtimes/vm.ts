@@ -2,7 +2,7 @@
  * The pods of a runtime whose containers live in virtual machines: `skiff-vm` makes and ends them (`pod create`, `pod
  * delete`), and each has a supervisor whose gRPC API tells what happens in it. contracts/vm/supervisor.proto.
  */
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
@@ -15,6 +15,7 @@ import { openLeanChannel } from '#foundation/grpc/lean-client.ts';
 import type { Spawner } from '#foundation/linux/spawn.ts';
 import { runSpawned } from '#foundation/linux/spawn-command.ts';
 import { runtimeMessage } from './conmon.ts';
+import { supervisorSocket, vmRecordOf } from './vm-direct.ts';
 
 /** What is needed. */
 export interface VmPodsDeps {
@@ -73,7 +74,7 @@ export function vmPods(options: VmPodsDeps): PodRuntime {
     watch: (id, ended) => void watch(deps, id, ended),
     dial: (id, port) => dial(deps, id, port),
     usage: (containerId) => usage(deps, containerId),
-    oomKilled: (containerId) => recordOf(deps, containerId)?.exit?.oomKilled === true,
+    oomKilled: (containerId) => vmRecordOf(deps.stateDirectory, containerId)?.exit?.oomKilled === true,
     close: () => deps.closing.abort(),
   };
 }
@@ -184,24 +185,10 @@ async function dial(deps: Deps, id: string, port: number): Promise<Duplex> {
   throw new SkiffError('UNAVAILABLE', said);
 }
 
-/** What is needed of a container's record, which the runtime keeps. */
-interface ContainerRecord {
-  pod: string;
-  exit?: { oomKilled: boolean };
-}
-
-function recordOf({ stateDirectory }: VmPodsDeps, id: string): ContainerRecord | undefined {
-  try {
-    return JSON.parse(readFileSync(join(stateDirectory, id, 'state.json'), 'utf8')) as ContainerRecord;
-  } catch {
-    return undefined;
-  }
-}
-
 async function usage(deps: Deps, containerId: string): Promise<MachineUsage | undefined> {
-  const record = recordOf(deps, containerId);
+  const record = vmRecordOf(deps.stateDirectory, containerId);
   if (record === undefined) return undefined;
-  using channel = openLeanChannel(join(record.pod, 'supervisor.sock'));
+  using channel = openLeanChannel(supervisorSocket(record.pod));
   const client: Client<typeof Supervisor> = channel.client(Supervisor);
   try {
     const { containers } = await client.getStats({ id: containerId }, { timeoutMs: 10_000 });

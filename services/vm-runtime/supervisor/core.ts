@@ -39,6 +39,8 @@ export interface SupervisorDeps {
   config: PodConfig;
   factory: Pick<VmFactory, 'acquire' | 'reattach' | 'release'>;
   say: Say;
+  /** The command line of a shim for a command in a container. */
+  carrier?: (container: string, exec: string, terminal: boolean) => Promise<string[]>;
   /** The pod is over and nothing of it is left: the process can end. */
   onOver: () => void;
   /** Milliseconds between heartbeats, and without an answer until the guest is given up. */

@@ -4,6 +4,8 @@
  */
 import { isSkiffError, messageOf } from '#foundation/base/errors.ts';
 import { lockFile } from '#foundation/linux/file-lock.ts';
+import { shimArguments } from '../command-line/shim.ts';
+import { shimProgram } from '../shim/build.ts';
 import { openLog } from './log.ts';
 import { podPathsIn } from './paths.ts';
 import { loadRecord, type PodConfig } from './records.ts';
@@ -29,7 +31,11 @@ async function main(): Promise<number | undefined> {
   const factory = podFactory({ root: config.root, cache, say });
   // The last answers are on their way to their clients.
   const onOver = () => void supervisor.close().finally(() => process.exit(0));
-  const supervisor = await startSupervisor({ paths, config, factory, say, onOver });
+  const carrier = async (container: string, exec: string, terminal: boolean) => [
+    await shimProgram(cache),
+    ...shimArguments({ cache }, { pod: paths, container, exec, terminal, foreground: true }),
+  ];
+  const supervisor = await startSupervisor({ paths, config, factory, say, carrier, onOver });
   for (const signal of ['SIGTERM', 'SIGINT'] as const)
     process.on(signal, () => void supervisor.end(`the supervisor was told to end by ${signal}`));
   // What nobody foresaw must not end the pod's containers; the next supervisor takes over from a clean state.

@@ -18,8 +18,16 @@ export interface ExecRequest {
   process: string;
 }
 
-/** Starts a process. @returns the guest's number of it. */
-export async function exec(core: Core, request: ExecRequest): Promise<number> {
+/** A process that was started. */
+export interface Executed {
+  /** The guest's number of it. */
+  guestPid: number;
+  /** The command line of what carries its streams. */
+  carrier: string[];
+}
+
+/** Starts a process. */
+export async function exec(core: Core, request: ExecRequest): Promise<Executed> {
   const container = getLive(core, request.id, 'exec in');
   const { status } = container.record;
   if (status === 'paused') throw new SkiffError('FAILED_PRECONDITION', 'cannot exec in a paused container');
@@ -47,7 +55,9 @@ export async function exec(core: Core, request: ExecRequest): Promise<number> {
   core.events.emit('EXEC_STARTED', { container: request.id, exec: request.execId });
   watchExit(core, container, running, { id: request.execId, running });
   void forgetLater(core, container, request.execId, running);
-  return process.pid;
+  const terminal = spec.terminal === true;
+  const carrier = (await core.carrier?.(request.id, request.execId, terminal)) ?? [];
+  return { guestPid: process.pid, carrier };
 }
 
 function parse(text: string): ProcessSpec {
