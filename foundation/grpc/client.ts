@@ -9,6 +9,7 @@ import {
   Client as GrpcClient,
   Metadata,
 } from '@grpc/grpc-js';
+import { SkiffError } from '#foundation/base/errors.ts';
 import { type InitOf, methodDefinition, type OutputOf } from './service.ts';
 import { fromServiceError } from './status.ts';
 
@@ -84,7 +85,7 @@ function unaryCall(grpc: GrpcClient, service: DescService, method: DescMethod) {
       const cancel = () => call.cancel();
       const done = (error: Error | null, response?: object) => {
         options.signal?.removeEventListener('abort', cancel);
-        if (error !== null || response === undefined) reject(fromServiceError(error));
+        if (error !== null || response === undefined) reject(failure(error, options));
         else resolve(response);
       };
       const call = grpc.makeUnaryRequest(
@@ -98,6 +99,13 @@ function unaryCall(grpc: GrpcClient, service: DescService, method: DescMethod) {
       );
       options.signal?.addEventListener('abort', cancel, { once: true });
     });
+}
+
+/** A call that the caller ended fails for the caller's reason, not with gRPC's words for it. */
+function failure(error: unknown, { signal }: CallOptions): SkiffError {
+  const failed = fromServiceError(error);
+  const reason: unknown = signal?.reason;
+  return failed.code === 'CANCELLED' && reason instanceof SkiffError ? reason : failed;
 }
 
 function streamCall(grpc: GrpcClient, service: DescService, method: DescMethod) {
@@ -116,7 +124,7 @@ function streamCall(grpc: GrpcClient, service: DescService, method: DescMethod) 
     try {
       for await (const message of call) yield message as object;
     } catch (error) {
-      throw fromServiceError(error);
+      throw failure(error, options);
     } finally {
       options.signal?.removeEventListener('abort', cancel);
       call.cancel();

@@ -8,8 +8,16 @@ import { prefixer } from '../output/prefix.ts';
 /** Milliseconds between a log's end and the next look for one: a restarted container has a new log. */
 const reopenMs = 300;
 
-/** Prints until `signal` aborts. */
-export async function followLogs(context: Context, pods: readonly Pod[], signal: AbortSignal): Promise<void> {
+/** Until when to follow. */
+export interface LogSpan {
+  /** Aborts to stop at once. */
+  signal: AbortSignal;
+  /** Aborts when the pods have ended: what they wrote is read to its end then. */
+  ended: AbortSignal;
+}
+
+/** Prints until all was read of pods that have ended, or `signal` aborts. */
+export async function followLogs(context: Context, pods: readonly Pod[], span: LogSpan): Promise<void> {
   const containers = pods.flatMap((pod) =>
     [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])].map((each) => ({
       pod,
@@ -22,7 +30,7 @@ export async function followLogs(context: Context, pods: readonly Pod[], signal:
   const width = Math.max(0, ...labels.map((each) => each.length));
   const jobs = containers.map(({ pod, name }, index) => {
     const prefix = context.styles.nth(index, `${(labels[index] ?? '').padEnd(width)} | `);
-    return followOne(context, pod, name, prefix, signal);
+    return followOne(context, pod, name, prefix, span);
   });
   await Promise.all(jobs);
 }
@@ -32,11 +40,13 @@ async function followOne(
   pod: Pod,
   container: string,
   prefix: string,
-  signal: AbortSignal,
+  { signal, ended }: LogSpan,
 ): Promise<void> {
   const path = `/containerLogs/${pod.metadata?.namespace ?? 'default'}/${pod.metadata?.name}/${container}`;
   let since: string | undefined;
-  while (!signal.aborted) {
+  for (let isLast = false; !isLast && !signal.aborted; ) {
+    // Looked at before the log is opened: a container may end at once, before anybody has read anything of it.
+    isLast = ended.aborted;
     const query = `?follow=true${since === undefined ? '' : `&sinceTime=${since}`}`;
     since = undefined;
     try {
@@ -47,6 +57,19 @@ async function followOne(
     } catch {
       // Not started yet, or the pod is going: the pods' table says which.
     }
-    await new Promise((resolve) => setTimeout(resolve, reopenMs));
+    if (!isLast) await pause(reopenMs, ended);
   }
+}
+
+/** Waits, but not beyond the signal. */
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const wake = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', wake);
+      resolve();
+    };
+    const timer = setTimeout(wake, ms);
+    if (!signal.aborted) signal.addEventListener('abort', wake);
+  });
 }

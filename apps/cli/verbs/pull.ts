@@ -1,4 +1,5 @@
 /** `skiff pull`: pulls images, with a progress bar for each layer. */
+import { SkiffError } from '#foundation/base/errors.ts';
 import type { Context } from '../context.ts';
 import { connectNodeAdmin } from '../node/admin.ts';
 import { parseCredentials } from '../node/credentials.ts';
@@ -17,14 +18,27 @@ export async function run(context: Context, names: string[], options: Options): 
   for (const image of names) {
     const screen = transferScreen(context);
     let [id, name] = ['', image];
-    for await (const event of admin.images.pull({ image, credentials }, { signal: context.interrupted })) {
-      screen.show(
-        (rows) => pullLines(event, rows),
-        () => pullSteps(event),
-      );
-      [id, name] = [event.imageId, event.image];
+    try {
+      for await (const event of admin.images.pull({ image, credentials }, { signal: context.interrupted })) {
+        screen.show(
+          (rows) => pullLines(event, rows),
+          () => pullSteps(event),
+        );
+        [id, name] = [event.imageId, event.image];
+      }
+    } catch (error) {
+      throw context.interrupted.aborted ? interrupted(image, error) : error;
+    } finally {
+      screen.end();
     }
-    screen.end();
     context.out.write(`${options.json === true ? JSON.stringify({ image: name, id }) : id}\n`);
   }
+}
+
+function interrupted(image: string, cause: unknown): SkiffError {
+  return new SkiffError(
+    'CANCELLED',
+    `the pull of "${image}" was interrupted; what has arrived is kept for some minutes, and another pull goes on from there`,
+    { cause },
+  );
 }

@@ -1,4 +1,5 @@
 /** `skiff up`: runs the pods of manifests and follows them. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ApiClient } from '#contracts/kubernetes/client/client.ts';
 import type { Pod } from '#contracts/kubernetes/types.ts';
 import { isSkiffError, messageOf, SkiffError } from '#foundation/base/errors.ts';
@@ -19,6 +20,9 @@ import { deleteObjects, stopIdleNode } from '../up/teardown.ts';
 import { publishedAddresses } from '../up/urls.ts';
 import { podKey } from '../up/watch-pods.ts';
 import { parseSeconds } from './stop.ts';
+
+/** Milliseconds to wait for the rest of the logs of pods that have ended. */
+const lastWordsMs = 10_000;
 
 interface Options {
   detach?: boolean;
@@ -75,8 +79,11 @@ async function watchOver(
     announce(context, session, screen, detach);
     if (detach) return;
     screen.end();
-    void followLogs(context, [...session.pods.values()], signal);
+    const ended = new AbortController();
+    const logs = followLogs(context, [...session.pods.values()], { signal, ended: ended.signal });
     process.exitCode = await session.untilEnded();
+    ended.abort();
+    await Promise.race([logs, sleep(lastWordsMs, undefined, { signal })]);
   } catch (error) {
     // Ctrl-C is the ordinary end of an `up` that follows its pods.
     if (detach || !context.interrupted.aborted) throw error;
