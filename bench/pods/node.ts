@@ -18,6 +18,8 @@ import { writePeerNetwork } from '../peers/network.ts';
 import { commandLines, proportionalSetSize } from '../peers/peer.ts';
 import { unmountBelow } from '../peers/unmount.ts';
 
+/** What V8 made of the sources is kept between starts, as the launcher has it kept. */
+const compileCache = new URL('../../node_modules/.cache/compile', import.meta.url).pathname;
 const program = new URL('./node-process.ts', import.meta.url).pathname;
 
 export interface BenchNode extends AsyncDisposable {
@@ -49,6 +51,7 @@ export async function startNode(cpuProfile?: string, flags: readonly string[] = 
   const child = fork(program, [root, network.configDir], {
     execArgv: [...flags, ...profile],
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    env: { ...process.env, NODE_COMPILE_CACHE: compileCache },
   });
   const pid = child.pid ?? 0;
   await answer(child);

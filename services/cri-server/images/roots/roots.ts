@@ -1,8 +1,9 @@
 /** Roots of containers: made from an image's layers and an own upper one, remade after a reboot, removed. */
 import { chownSync, existsSync, mkdirSync, renameSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { messageOf, SkiffError, wrapError } from '#foundation/base/errors.ts';
 import { undoStack } from '#foundation/base/undo.ts';
+import { openRoot } from '#foundation/linux/at.ts';
 import { bindMount, mountsBelow, unmountAll } from '#foundation/linux/mount.ts';
 import { isPinned } from '#foundation/linux/namespaces.ts';
 import type { ImageSource, RootRequest } from '../../ports.ts';
@@ -10,6 +11,7 @@ import type { Records, Store } from '../../store/store.ts';
 import type { ImageParts } from '../deps.ts';
 import { discard } from '../pull/fetch-layer.ts';
 import type { LayerRecord, RootRecord } from '../store/model.ts';
+import { removeTreeAt } from '../unpack/remove-tree.ts';
 import { smallTreeUsage } from '../unpack/usage.ts';
 import { copyRootAttributes } from './attributes.ts';
 import { requireOverlay, saveChanges } from './changes.ts';
@@ -18,7 +20,7 @@ import { mountRoot } from './mount-root.ts';
 import { totalUsage } from './total-usage.ts';
 
 /**
- * Inodes of a tree that is measured right here: a millisecond. Threads for it would never be idle, as a kubelet asks
+ * Inodes of a tree that is measured or removed right here: a millisecond. Threads for it would never be idle, as a kubelet asks
  * every few seconds, and each takes twenty megabytes.
  */
 const smallTree = 200;
@@ -243,5 +245,16 @@ async function removeDirectories(parts: ImageParts, layout: RootLayout, name: st
   const trash = join(parts.directory, 'trash', `${name}-${Date.now()}`);
   mkdirSync(join(parts.directory, 'trash'), { recursive: true, mode: 0o700 });
   renameSync(directory, trash);
-  void discard(parts, trash);
+  if (smallTreeUsage(trash, smallTree) === undefined) void discard(parts, trash);
+  else removeHere(parts, trash);
+}
+
+/** Removes a small tree at once; a failure is told, since start-up removes it too. */
+function removeHere(parts: ImageParts, path: string): void {
+  try {
+    using folder = openRoot(dirname(path));
+    removeTreeAt(folder.fd, basename(path));
+  } catch (error) {
+    parts.logger.warn({ path, error: messageOf(error) }, 'cannot remove the root of a container');
+  }
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { keyedLocks } from '#foundation/base/locks.ts';
 import { openStore } from '../../store/store.ts';
 import type { ImageParts } from '../deps.ts';
 import { rootLayout } from './layout.ts';
@@ -24,7 +25,10 @@ test('what small roots take is measured without a thread, which would never be i
       return { bytes: 1, inodes: 1000 } as never;
     },
   };
-  const roots = openRoots({ directory, overlay: true, pool } as unknown as ImageParts, store);
+  const roots = openRoots(
+    { directory, overlay: true, pool, locks: keyedLocks() } as unknown as ImageParts,
+    store,
+  );
   assert.equal((await roots.rootsUsage()).inodes, 80);
   assert.deepEqual(await roots.rootUsage('c0').then(({ inodes }) => inodes), 2n);
   assert.deepEqual(asked, []);
@@ -32,4 +36,10 @@ test('what small roots take is measured without a thread, which would never be i
   for (let index = 0; index < 300; index++) writeFileSync(`${upper}/${index}`, '');
   assert.equal((await roots.rootUsage('c7')).inodes, 1000n);
   assert.deepEqual(asked, [upper]);
+  await roots.removeRoot('c0');
+  assert.deepEqual(asked, [upper], 'a small one is removed at once too');
+  assert.equal(existsSync(rootLayout(directory).paths('c0').directory), false);
+  assert.deepEqual(readdirSync(`${directory}/trash`), []);
+  await roots.removeRoot('c7');
+  assert.match(String(asked[1]), /\/trash\/c7-/);
 });
