@@ -38,6 +38,7 @@ export async function reportNodeStatus(
   let known = registered;
   let reported = Number.NEGATIVE_INFINITY;
   let nextReport = deps.reportMs;
+  let isStarting = true;
   while (!signal.aborted) {
     const own = await deps.node.node();
     const changed = !sameStatus(known.status, own.status);
@@ -51,8 +52,9 @@ export async function reportNodeStatus(
         nextReport = changed ? deps.reportMs * (0.5 + random()) : deps.reportMs;
       }
     }
-    const isFast = !isReady(own) && now - began < fastUntilMs;
-    const pause = isFast ? fastMs : deps.updateMs * (1 + 0.04 * random());
+    // Once only: a node that loses its readiness later is looked at like any other.
+    if (isReady(own) || now - began >= fastUntilMs) isStarting = false;
+    const pause = isStarting ? fastMs : deps.updateMs * (1 + 0.04 * random());
     await deps.clock.sleep(pause, signal).catch(() => {});
   }
 }
