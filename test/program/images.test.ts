@@ -112,5 +112,14 @@ describe('the life of an image', { timeout: 480_000 }, () => {
     await skiff('up', '-d', `${root.path}/pod.json`);
     assert.match(await skiff('logs', 'app'), /hello from the registry/);
     assert.deepEqual(await ids(), [built]);
+    await refused(69, /used by the container [0-9a-f]{12}; remove them first/, 'rmi', name);
+    assert.deepEqual(await ids(), [built]);
+    const once = { ...pod, metadata: { name: 'once' } };
+    writeFileSync(`${root.path}/once.json`, JSON.stringify(once));
+    const shown = await skiff('up', `${root.path}/once.json`);
+    assert.match(shown, /app \| hello from the registry/, 'what ends at once is shown all the same');
+    const removed = JSON.parse(await skiff('rmi', '--force', '--json', name)) as { deleted: string };
+    assert.equal(removed.deleted, built);
+    assert.deepEqual(await ids(), []);
   });
 });
