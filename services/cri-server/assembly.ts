@@ -47,6 +47,7 @@ const machinePolicy = '/etc/containers/policy.json';
 
 /** All parts of a CRI server, recovered and ready to serve. */
 export interface Assembly {
+  store: Pick<Store, 'synced'>;
   runtimes: Runtimes;
   images: Images;
   network: PodNetwork;
@@ -69,9 +70,11 @@ export async function assemble(
   undo: AsyncDisposableStack,
 ): Promise<Assembly> {
   const { paths, log } = config;
-  const store = undo.use(openStore(join(paths.lib, 'cri.db')));
+  const database = join(paths.lib, 'cri.db');
   const spawner = undo.use(createSpawner());
-  const images = openImages(config, store, undo);
+  // Files of images are deleted on the strength of their records: each of these waits for the disk.
+  const images = openImages(config, undo.use(openStore(database)), undo);
+  const store = undo.use(openStore(database, { grouped: true }));
   const mappedRoots = await tryUserNamespace(spawner, (path) => images.canMapIds(path));
   const [runtimes, network] = await Promise.all([
     openRuntimes(config, spawner, mappedRoots === true, undo),
@@ -126,7 +129,7 @@ export async function assemble(
   await nri.start();
   const stats = undo.use(openStats(config, { runtimes, images, sandboxes, containers }));
   const streaming = await openStreaming(config, containers, undo);
-  return { runtimes, images, network, sandboxes, containers, streaming, events, stats };
+  return { store, runtimes, images, network, sandboxes, containers, streaming, events, stats };
 }
 
 function openImages(
@@ -209,6 +212,7 @@ async function openRuntimes(
     mappedRoots,
     sealed,
     ...(runtimes.candidates === undefined ? {} : { candidates: runtimes.candidates }),
+    ...(runtimes.vmsAhead === undefined ? {} : { vmsAhead: runtimes.vmsAhead }),
   });
   for (const probe of probes)
     if (!probe.usable)

@@ -18,6 +18,7 @@ import { imageHandlers } from './images/rpc.ts';
 import { serveMetrics } from './metrics/serve.ts';
 import { removeDefaultBridge } from './network/default-bridge.ts';
 import { applyPodCidr, type PodCidrDeps } from './network/pod-cidr.ts';
+import { acknowledgeOnDisk } from './rpc/acknowledge.ts';
 import { createCallObserver } from './rpc/observe.ts';
 import { runtimeHandlers } from './rpc/runtime.ts';
 import { sandboxHandlers } from './rpc/sandboxes.ts';
@@ -87,15 +88,15 @@ async function start(
 
 function addServices(rpc: RpcServer, config: CriServerConfig, parts: Assembly): void {
   const { version, paths } = config;
-  const { runtimes, network, sandboxes, containers, images, streaming, events, stats } = parts;
-  const handlers = runtimes.usable().map(({ name, driver }) => {
+  const { store, runtimes, network, sandboxes, containers, images, streaming, events, stats } = parts;
+  const usable = runtimes.usable().map(({ name, driver }) => {
     const { recursiveReadOnly, userNamespaces } = driver.features;
     return [name, { recursiveReadOnlyMounts: recursiveReadOnly, userNamespaces }] as const;
   });
-  rpc.add(RuntimeService, {
+  const handlers = {
     ...runtimeHandlers({
       version,
-      handlers: new Map(handlers),
+      handlers: new Map(usable),
       network,
       usePodCidr: (podCidr) => applyPodCidr(podCidrDeps(config, parts), podCidr),
       runtimeProblem: () => runtimeProblem(runtimes),
@@ -106,7 +107,8 @@ function addServices(rpc: RpcServer, config: CriServerConfig, parts: Assembly): 
     ...events.handlers,
     ...stats.handlers,
     ...streamingHandlers({ streaming, ...streamingChecks(containers.core.table, sandboxes) }),
-  });
+  };
+  rpc.add(RuntimeService, acknowledgeOnDisk(handlers, store.synced));
   rpc.add(ImageService, imageHandlers(images));
   rpc.add(AdminImages, adminHandlers(images));
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { test } from 'node:test';
+import { groupCommit } from './group-commit.ts';
 import { openStore } from './store.ts';
 
 test('records survive a reopen, with bigints, and transactions are all or nothing', (t) => {
@@ -31,4 +32,57 @@ test('a newer record is refused and an older one upgraded', () => {
   assert.throws(() => store.records<string>('k', 1).get('x'), /has version 2; this Skiff reads 1/);
   const upgraded = store.records<string>('k', 3, (value, from) => `${value}+${from}`);
   assert.equal(upgraded.get('x'), 'two+2');
+});
+
+test('grouped commits: one wait for the disk serves all that wrote before it, and a failure is told', async (t) => {
+  const rounds: PromiseWithResolvers<void>[] = [];
+  const commits = groupCommit(() => {
+    const round = Promise.withResolvers<void>();
+    rounds.push(round);
+    return round.promise;
+  });
+  t.after(() => commits[Symbol.dispose]());
+  await commits.synced();
+  assert.equal(rounds.length, 0, 'nothing was written');
+  commits.written();
+  const done: string[] = [];
+  const first = commits.synced().then(() => done.push('first'));
+  const same = commits.synced().then(() => done.push('same'));
+  commits.written();
+  const later = commits.synced().then(() => done.push('later'));
+  assert.equal(rounds.length, 1);
+  rounds[0]?.resolve();
+  await Promise.all([first, same]);
+  assert.deepEqual(done.toSorted(), ['first', 'same'], 'the later write may have missed that round');
+  rounds[1]?.resolve();
+  await later;
+  commits.written();
+  const failing = commits.synced();
+  rounds[2]?.reject(new Error('EIO'));
+  await assert.rejects(failing, /EIO/);
+  const again = commits.synced();
+  rounds[3]?.resolve();
+  await again;
+  assert.equal(rounds.length, 4);
+  commits.written();
+  while (rounds.length < 5) await new Promise((wake) => setTimeout(wake, 20));
+  rounds[4]?.resolve();
+});
+
+test('a grouped store and one that is not share a file', async (t) => {
+  const directory = mkdtempSync('/tmp/skiff-store-');
+  t.after(() => rmSync(directory, { recursive: true }));
+  const path = `${directory}/s.db`;
+  using plain = openStore(path);
+  using grouped = openStore(path, { grouped: true });
+  for (let index = 0; index < 3000; index += 1) {
+    grouped.records<string>('a', 1).put(`${index % 100}`, 'x'.repeat(2000));
+    if (index % 100 === 0) plain.records<string>('b', 1).put(`${index}`, 'y');
+  }
+  await grouped.synced();
+  cpSync(path, `${directory}/copy.db`);
+  cpSync(`${path}-wal`, `${directory}/copy.db-wal`);
+  using copy = openStore(`${directory}/copy.db`);
+  assert.equal(copy.records('a', 1).all().length, 100);
+  assert.equal(copy.records('b', 1).all().length, 30);
 });

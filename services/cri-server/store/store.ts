@@ -1,11 +1,13 @@
 /**
- * The CRI server's durable records: JSON rows in SQLite, one table for all kinds. A write that returned is
- * on disk (synchronous=FULL); a kind carries the version of its shape and refuses rows of a newer one.
+ * The CRI server's durable records: JSON rows in SQLite, one table for all kinds. A write that returned survives the
+ * death of the server, and that of the machine when it is on disk: at once, or with grouped commits after `synced`.
+ * A kind carries the version of its shape and refuses rows of a newer one.
  */
-import { mkdirSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { SkiffError } from '#foundation/base/errors.ts';
+import { SkiffError, wrapError } from '#foundation/base/errors.ts';
+import { type GroupCommit, groupCommit, syncFile } from './group-commit.ts';
 
 /** The rows of one kind, by key. */
 export interface Records<T> {
@@ -26,34 +28,72 @@ export interface Store extends Disposable {
   records<T>(kind: string, version: number, upgrade?: (value: unknown, from: number) => T): Records<T>;
   /** Runs `work` as one transaction: all of its writes or none. */
   transaction<T>(work: () => T): T;
+  /** Resolves when all that was written by now is on disk. @throws SkiffError INTERNAL if the disk fails. */
+  synced(): Promise<void>;
   close(): void;
 }
 
+/** How a store is opened. */
+export interface StoreOptions {
+  /** Commits do not wait for the disk; `synced` does, for all at once. Every commit waits unless told. */
+  grouped?: boolean;
+}
+
 /**
- * Opens the store at `path`, made if absent; `:memory:` for tests.
+ * Opens the store at `path`, made if absent; `:memory:` for tests. A process may open one more than once.
  *
  * @throws SkiffError INTERNAL if it cannot be opened (locked by another server, damaged).
  */
-export function openStore(path: string): Store {
-  const database = openDatabase(path);
+export function openStore(path: string, { grouped = false }: StoreOptions = {}): Store {
+  const database = openDatabase(path, grouped);
   database.exec(`
     CREATE TABLE IF NOT EXISTS records (
       kind TEXT NOT NULL, key TEXT NOT NULL, version INTEGER NOT NULL, value TEXT NOT NULL,
       PRIMARY KEY (kind, key)
     ) WITHOUT ROWID, STRICT`);
+  const commits = grouped && path !== ':memory:' ? openCommits(path) : undefined;
+  const close = () => {
+    commits?.[Symbol.dispose]();
+    database.close();
+  };
+  const written = () => commits?.written();
   return {
-    records: (kind, version, upgrade) => recordsOf(database, kind, version, upgrade),
+    records: (kind, version, upgrade) => recordsOf(database, kind, version, written, upgrade),
     transaction: (work) => transaction(database, work),
-    close: () => database.close(),
-    [Symbol.dispose]: () => database.close(),
+    synced: async () => commits?.synced(),
+    close,
+    [Symbol.dispose]: close,
   };
 }
 
-function openDatabase(path: string): DatabaseSync {
+/** Commits are in the write-ahead log, which is one file as long as the database is open. */
+function openCommits(path: string): GroupCommit {
+  const fd = openSync(`${path}-wal`, 'a');
+  const commits = groupCommit(async () => {
+    try {
+      await syncFile(fd);
+    } catch (error) {
+      throw wrapError(error, `Cannot write the store ${path} to disk`);
+    }
+  });
+  return {
+    ...commits,
+    [Symbol.dispose]: () => {
+      commits[Symbol.dispose]();
+      closeSync(fd);
+    },
+  };
+}
+
+function openDatabase(path: string, grouped: boolean): DatabaseSync {
   try {
     if (path !== ':memory:') mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     const database = new DatabaseSync(path);
-    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 2000');
+    // NORMAL: the log is synced before it goes into the database, and not at each commit.
+    const synchronous = grouped ? 'NORMAL' : 'FULL';
+    database.exec(
+      `PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous}; PRAGMA busy_timeout = 2000`,
+    );
     return database;
   } catch (error) {
     throw new SkiffError('INTERNAL', `Cannot open the store ${path}: ${(error as Error).message}`, {
@@ -78,6 +118,7 @@ function recordsOf<T>(
   database: DatabaseSync,
   kind: string,
   version: number,
+  written: () => void,
   upgrade?: (value: unknown, from: number) => T,
 ): Records<T> {
   const put = database.prepare(
@@ -96,12 +137,18 @@ function recordsOf<T>(
     );
   };
   return {
-    put: (key, value) => void put.run(kind, key, version, JSON.stringify(value, replaceBigint)),
+    put: (key, value) => {
+      put.run(kind, key, version, JSON.stringify(value, replaceBigint));
+      written();
+    },
     get: (key) => {
       const row = get.get(kind, key) as { version: number; value: string } | undefined;
       return row === undefined ? undefined : decode(key, row.version, row.value);
     },
-    delete: (key) => void remove.run(kind, key),
+    delete: (key) => {
+      remove.run(kind, key);
+      written();
+    },
     all: () =>
       (all.all(kind) as { key: string; version: number; value: string }[]).map((row) => ({
         key: row.key,
