@@ -4,6 +4,7 @@
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Pod, PodStatus } from '#contracts/kubernetes/types.ts';
 import { messageOf } from '#foundation/base/errors.ts';
 import { createPodConfig } from './config/pod-config.ts';
 import { createSources } from './config/sources.ts';
@@ -21,7 +22,7 @@ import { createCoreMetrics, registerGauges } from './metrics.ts';
 import { createPleg } from './pleg/pleg.ts';
 import { createPodMetrics, registerWorkGauges } from './pod-metrics.ts';
 import { createPodWorkers } from './pod-workers/workers.ts';
-import { createAllocation } from './pods/allocation.ts';
+import { createAllocation, podLevel } from './pods/allocation.ts';
 import { createPodDirectories } from './pods/directories.ts';
 import { isStatic, uidOf } from './pods/identity.ts';
 import { createMirrorPods } from './pods/mirror.ts';
@@ -213,11 +214,22 @@ function wire(deps: CoreDeps, base: Base, makeParts: (services: CoreServices) =>
     runtimeName: base.runtimeState.name,
     hostIps: () => (api === undefined ? [] : deps.nodeIps()),
     resizeConditions: base.allocation.conditions,
+    podResources: (pod) => podResources(base, pod),
     now: () => clock.now(),
   };
   registerGauges(deps.metrics, gaugeSources(deps, base));
   registerWorkGauges(deps.metrics, { pods: () => base.pods.pods(), workers: () => workers });
   return { loop, services, parts: made };
+}
+
+/** What a pod as a whole was granted and has now. */
+function podResources({ allocation }: Base, pod: Pod): Pick<PodStatus, 'resources' | 'allocatedResources'> {
+  const granted = allocation.allocated(pod).spec.resources;
+  if (granted === undefined) return {};
+  return {
+    ...(granted.requests === undefined ? {} : { allocatedResources: granted.requests }),
+    resources: allocation.actuated(uidOf(pod), podLevel) ?? granted,
+  };
 }
 
 /** The workers of pods, with what is noted of each turn. */

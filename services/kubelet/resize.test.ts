@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import { connectCri } from '#contracts/cri/client.ts';
+import { type CriClient, connectCri } from '#contracts/cri/client.ts';
 import { type ApiClient, openApi } from '#contracts/kubernetes/client/client.ts';
 import { loadKubeconfig } from '#contracts/kubernetes/client/kubeconfig.ts';
 import type { CoreEvent, KubeList, Pod, ResourceRequirements } from '#contracts/kubernetes/types.ts';
@@ -29,6 +29,7 @@ const Mi = 2 ** 20;
 interface Stage {
   admin: ApiClient;
   image: string;
+  cri: CriClient;
   kubelet: () => Kubelet;
   /** Stops the kubelet as a crash would, and begins another. */
   restart: () => Promise<void>;
@@ -82,7 +83,7 @@ async function staged(work: (stage: Stage) => Promise<void>): Promise<void> {
     await kubelet.stop();
     kubelet = await begin();
   };
-  await work({ admin, image: `${registry.host}/pods/base:1`, kubelet: () => kubelet, restart });
+  await work({ admin, cri, image: `${registry.host}/pods/base:1`, kubelet: () => kubelet, restart });
   const { items } = await admin.get<KubeList<Pod>>(pods);
   for (const { metadata } of items) await end(admin, metadata.name);
 }
@@ -114,12 +115,17 @@ const amounts = (cpu: string, memory: string): ResourceRequirements => ({
   limits: { cpu, memory },
 });
 
-async function start(admin: ApiClient, name: string, containers: object[]): Promise<Pod> {
+async function start(
+  admin: ApiClient,
+  name: string,
+  containers: object[],
+  more: Partial<Pod['spec']> = {},
+): Promise<Pod> {
   await admin.create(pods, {
     apiVersion: 'v1',
     kind: 'Pod',
     metadata: { name },
-    spec: { automountServiceAccountToken: false, terminationGracePeriodSeconds: 0, containers },
+    spec: { automountServiceAccountToken: false, terminationGracePeriodSeconds: 0, containers, ...more },
   });
   return until(`${name} runs`, async () => {
     const pod = await find(admin, name);
@@ -210,6 +216,43 @@ async function growsAndShrinks({ admin, image, kubelet }: Stage): Promise<void> 
   });
 }
 
+/** What the kernel lets a container have, whatever its pod may. */
+async function memoryLimitIn(cri: CriClient, pod: Pod, container: string): Promise<number> {
+  const [, containerId = ''] = statusOf(pod, container)?.containerID?.split('://') ?? [];
+  const files = '/sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes';
+  const cmd = ['sh', '-c', `cat ${files} 2> /dev/null`];
+  const { stdout } = await cri.runtime.execSync({ containerId, cmd, timeout: 20n });
+  return Number(Buffer.from(stdout).toString().trim());
+}
+
+async function resizesThePodAsAWhole({ admin, cri, image, kubelet }: Stage): Promise<void> {
+  const plain = (name: string) => ({ name, image, command: ['sleep', '1000'] });
+  const own = { ...plain('own'), resources: { limits: { memory: '32Mi' } } };
+  const before = await start(admin, 'whole', [plain('free'), own], { resources: amounts('200m', '128Mi') });
+  const ids = before.status?.containerStatuses?.map(({ containerID }) => containerID);
+  assert.deepEqual(groupOf(kubelet(), before), { memory: 128 * Mi, quota: 20_000 });
+  assert.deepEqual(before.status?.resources, amounts('200m', '128Mi'));
+  for (const wanted of [amounts('300m', '192Mi'), amounts('100m', '64Mi')]) {
+    await admin.patch(`${pods}/whole/resize`, 'strategic-merge-patch', { spec: { resources: wanted } });
+    const now = await until(`the pod has ${JSON.stringify(wanted.limits)}`, async () => {
+      const pod = await find(admin, 'whole');
+      return pod?.status?.resources?.limits?.memory === wanted.limits?.memory && isSettled(pod) && pod;
+    });
+    assert.deepEqual(now.status?.resources, wanted);
+    assert.deepEqual(now.status?.allocatedResources, wanted.requests);
+    const memory = Number.parseInt(wanted.limits?.memory ?? '', 10) * Mi;
+    const quota = Number.parseInt(wanted.limits?.cpu ?? '', 10) * 100;
+    assert.deepEqual(groupOf(kubelet(), now), { memory, quota });
+    assert.equal(await memoryLimitIn(cri, now, 'free'), memory, 'who has no limit has the pod’s');
+    assert.equal(await memoryLimitIn(cri, now, 'own'), 32 * Mi);
+    assert.deepEqual(
+      now.status?.containerStatuses?.map(({ containerID }) => containerID),
+      ids,
+      'in place',
+    );
+  }
+}
+
 async function refusesBelowUsage({ admin, image }: Stage): Promise<void> {
   const command = ['sh', '-c', 'dd if=/dev/zero of=/dev/shm/f bs=1048576 count=48; exec sleep 1000'];
   await start(admin, 'full', [
@@ -270,7 +313,9 @@ async function waitsForRoom({ admin, image, restart, kubelet }: Stage): Promise<
 test('resize in place, with restart, refused and deferred', { timeout: 200_000 }, async () => {
   await staged(async (stage) => {
     await growsAndShrinks(stage);
+    await resizesThePodAsAWhole(stage);
     await refusesBelowUsage(stage);
+    await end(stage.admin, 'whole');
     await end(stage.admin, 'web');
     await end(stage.admin, 'full');
     await waitsForRoom(stage);

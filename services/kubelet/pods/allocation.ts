@@ -28,11 +28,14 @@ export interface Allocation {
   /** A resize was granted and is being carried out; the message of the last failure, empty for none. */
   setInProgress(uid: string, error: string | undefined): void;
   conditions(uid: string): Omit<PodCondition, 'lastTransitionTime'>[];
-  /** The resources a container was last started or resized with; undefined when that is not known. */
+  /** The resources a container, or with `podLevel` the pod as a whole, was last started or resized with; undefined when that is not known. */
   actuated(uid: string, container: string): ResourceRequirements | undefined;
   setActuated(uid: string, container: string, resources: ResourceRequirements | undefined): void;
   retain(uids: ReadonlySet<string>): void;
 }
+
+/** What the pod as a whole has stands beside its containers, under a name that none can have. */
+export const podLevel = '';
 
 /** Granted resources by container name. */
 type Granted = Record<string, ResourceRequirements>;
@@ -77,6 +80,7 @@ export function createAllocation(directory: string, onUnsaved: (error: unknown) 
       const { containers, initContainers } = pod.spec;
       const spec = { ...pod.spec, containers: apply(containers) };
       if (initContainers !== undefined) spec.initContainers = apply(initContainers);
+      if (own[podLevel] !== undefined) spec.resources = own[podLevel];
       return { ...pod, spec };
     },
     wantsResize(pod) {
@@ -130,7 +134,9 @@ function load(path: string): Checkpoint {
 
 function resourcesOf(pod: Pod): Granted {
   const containers = [...(pod.spec.initContainers ?? []), ...pod.spec.containers];
-  return Object.fromEntries(containers.map((each) => [each.name, each.resources ?? {}]));
+  const whole: [string, ResourceRequirements][] =
+    pod.spec.resources === undefined ? [] : [[podLevel, pod.spec.resources]];
+  return Object.fromEntries([...containers.map((each) => [each.name, each.resources ?? {}]), ...whole]);
 }
 
 function conditionsOf(

@@ -6,10 +6,12 @@
 import { parseQuantity } from '#contracts/kubernetes/quantity.ts';
 import type { Pod } from '#contracts/kubernetes/types.ts';
 import { messageOf } from '#foundation/base/errors.ts';
+import { podLevel } from '../pods/allocation.ts';
 import { allContainers } from '../pods/containers.ts';
 import { uidOf } from '../pods/identity.ts';
 import type { Running } from './actions.ts';
 import type { RuntimeManagerDeps } from './deps.ts';
+import { isPodResized } from './resize-decision.ts';
 
 /** What came of it: undefined when all went well. */
 export type ResizeFailure = string | undefined;
@@ -27,7 +29,8 @@ export async function applyResizes(
   resizes: readonly Running[],
   restarts: boolean,
 ): Promise<ResizeFailure> {
-  if (resizes.length === 0 && !restarts) return undefined;
+  const whole = isPodResized(pod, deps.actuated);
+  if (resizes.length === 0 && !restarts && !whole) return undefined;
   const failures: string[] = [];
   const attempt = async (what: string, work: () => Promise<void>) => {
     try {
@@ -38,7 +41,10 @@ export async function applyResizes(
       return false;
     }
   };
-  const grown = await attempt('pod', () => deps.resources.updatePodCgroup(pod, 'grow'));
+  const grown = await attempt('pod', async () => {
+    if (whole) refusePodBelowUsage(deps, pod);
+    await deps.resources.updatePodCgroup(pod, 'grow');
+  });
   const done: Running[] = [];
   for (const running of grown ? resizes : [])
     if (await attempt(`container ${running.container.name}`, () => resizeOne(deps, pod, running)))
@@ -47,6 +53,7 @@ export async function applyResizes(
   const settled = !isWhole || (await attempt('pod', () => deps.resources.updatePodCgroup(pod, 'exact')));
   for (const { container } of settled ? done : [])
     deps.actuated.setActuated(uidOf(pod), container.name, container.resources);
+  if (whole && failures.length === 0) deps.actuated.setActuated(uidOf(pod), podLevel, pod.spec.resources);
   tell(deps, pod, failures);
   return failures.length === 0 ? undefined : failures.join('; ');
 }
@@ -67,7 +74,19 @@ function tell({ events }: RuntimeManagerDeps, pod: Pod, failures: readonly strin
 /** What a pod's containers get, as events show it. */
 export function resizeDetails(pod: Pod): string {
   const containers = allContainers(pod).map(({ name, resources }) => ({ name, resources }));
-  return JSON.stringify({ containers, generation: pod.metadata.generation });
+  const { resources } = pod.spec;
+  return JSON.stringify({ containers, podResources: resources, generation: pod.metadata.generation });
+}
+
+/** @throws Error when the pod uses more memory than its new limit. */
+function refusePodBelowUsage({ resources, actuated }: RuntimeManagerDeps, pod: Pod): void {
+  const memory = pod.spec.resources?.limits?.memory;
+  const before = actuated.actuated(uidOf(pod), podLevel)?.limits?.memory;
+  if (memory === undefined || (before !== undefined && parseQuantity(memory) >= parseQuantity(before)))
+    return;
+  const used = resources.memoryUsage(uidOf(pod)) ?? 0;
+  if (used > parseQuantity(memory))
+    throw new Error(`memory limit ${memory} is below what is in use (${used} bytes)`);
 }
 
 function shrinksMemory(

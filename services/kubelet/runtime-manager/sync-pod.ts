@@ -5,8 +5,9 @@
  */
 import type { Pod } from '#contracts/kubernetes/types.ts';
 import { messageOf, wrapError } from '#foundation/base/errors.ts';
+import { podLevel } from '../pods/allocation.ts';
 import { type ContainerKind, isSidecar } from '../pods/containers.ts';
-import { specOf, title } from '../pods/identity.ts';
+import { specOf, title, uidOf } from '../pods/identity.ts';
 import type { AnyContainer, Mounts } from '../ports.ts';
 import { computeActions, type PodActions } from './actions.ts';
 import { heedRestartBackoff } from './crash-loop.ts';
@@ -17,6 +18,7 @@ import { killPod } from './kill-pod.ts';
 import type { RuntimePodStatus, SandboxRecord } from './model.ts';
 import { pruneInit, purgeInit, removeAll } from './prune.ts';
 import { applyResizes } from './resize.ts';
+import { isPodResized } from './resize-decision.ts';
 import { createSandbox, sandboxInUse } from './sandbox.ts';
 import type { SandboxInUse } from './sandbox-in-use.ts';
 import { startContainer } from './start-container.ts';
@@ -123,10 +125,11 @@ async function restartAll({ deps, pod, status, signal, outcome }: Sync, asking: 
 
 async function resize({ deps, pod, outcome }: Sync, { resize: resizes, kill }: PodActions): Promise<void> {
   const restarts = kill.some(({ reason }) => reason === 'resize');
+  const whole = isPodResized(pod, deps.actuated);
   const failure = await applyResizes(deps, pod, resizes, restarts);
   deps.onResized(pod, failure);
   if (resizes.length > 0) outcome.changed = true;
-  outcome.resized = resizes.length > 0 || restarts;
+  outcome.resized = whole || resizes.length > 0 || restarts;
   if (failure !== undefined) outcome.errors.push(new Error(`Cannot resize: ${failure}`));
 }
 
@@ -160,6 +163,8 @@ async function sandboxFor(sync: Sync, actions: PodActions): Promise<SandboxInUse
   await prepareResources(deps, pod, signal);
   const started = deps.clock.monotonic();
   const sandbox = await createSandbox(deps, pod, actions.attempt, signal);
+  const { resources } = specOf(pod);
+  if (resources !== undefined) deps.actuated.setActuated(uidOf(pod), podLevel, resources);
   deps.counters.sandboxSeconds(sandbox.runtimeHandler, (deps.clock.monotonic() - started) / 1000);
   sync.onSandboxReady?.(recordOf(sandbox, actions.attempt, deps.clock.now()));
   return specOf(pod).hostNetwork === true ? { ...sandbox, ips: status.ips } : sandbox;

@@ -20,6 +20,8 @@ export interface GenerateDeps {
   /** The node's addresses, the primary first; empty without an API server (kubelet-facts 4). */
   hostIps(): string[];
   /** Resize conditions of a pod. */
+  /** What a pod as a whole was granted and has; empty for pods without resources of their own. */
+  podResources(pod: Pod): Pick<PodStatus, 'resources' | 'allocatedResources'>;
   resizeConditions(uid: string): Omit<PodCondition, 'lastTransitionTime'>[];
   now(): number;
 }
@@ -69,6 +71,7 @@ export function generateStatus(deps: GenerateDeps, request: GenerateRequest): Po
     ...(statuses.ephemeralContainerStatuses.length > 0
       ? { ephemeralContainerStatuses: statuses.ephemeralContainerStatuses }
       : {}),
+    ...deps.podResources(pod),
     ...kept('resourceClaimStatuses', before?.resourceClaimStatuses),
     ...kept('nominatedNodeName', before?.nominatedNodeName),
   };

@@ -29,6 +29,7 @@ export function statusOf(pod: Pod, has: RuntimePodStatus, options: Options = {})
       runtimeName: () => 'skiff',
       hostIps: () => options.hostIps ?? [],
       resizeConditions: () => [],
+      podResources: () => ({}),
       now: () => options.now ?? start,
     },
     { pod, runtime: has, before: options.before, terminated: options.terminated === true },
