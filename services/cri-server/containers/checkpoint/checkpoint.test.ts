@@ -41,6 +41,7 @@ if [ "$command" = checkpoint ]; then
   echo dumped > "$work/dump.log"
 else
   grep -q pages "$images/pages-1.img" || exit 1
+  sed -i 's#{"type":"uts","path":"[^"]*"}#{"type":"uts"}#' "$bundle/config.json"
   exec /usr/sbin/runc "$global" run --detach --bundle "$bundle" --pid-file "$pid" "$1"
 fi
 `;
@@ -114,6 +115,22 @@ test('a container made of a checkpoint is created, outlives a restart of the ser
   await fixture.containers.handlers.stopContainer?.({ containerId: unused, timeout: 1n } as never, context);
   await fixture.containers.handlers.removeContainer?.({ containerId: unused } as never, context);
   assert.equal(existsSync(join(fixture.root, 'lib/containers', unused)), false);
+});
+
+test('a restored container is called as its pod is now, not as that of then', async (t) => {
+  const fixture = await openPretending(t);
+  const first = await fixture.run('sleep 100');
+  const location = join(fixture.root, 'c.tar');
+  await checkpoint(fixture, first, location);
+  const id = await fixture.create({ image: { image: location }, command: ['sleep', '100'] });
+  const { namespaces, files } = fixture.sandbox;
+  writeFileSync(files.hostname, 'renamed\n');
+  await fixture.start(id);
+  const { life } = fixture.containers.core.table.get(id).record;
+  assert.ok(life.phase === 'running');
+  const own = statSync(`/proc/${life.process.pid}/ns/uts`).ino;
+  assert.notEqual(own, statSync(namespaces.uts ?? '').ino, 'the pretending CRIU makes one of its own');
+  assert.equal((await fixture.exec(id, 'hostname')).stdout, 'renamed\n');
 });
 
 test('what CRIU cannot do is told in its words; the container goes on, and no archive is left', async (t) => {

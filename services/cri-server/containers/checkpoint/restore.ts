@@ -3,11 +3,12 @@
  * names, with the changes of then, and goes on where it was when it is started (KEP-2008; the same in CRI-O and
  * containerd).
  */
-import { existsSync, mkdtempSync, renameSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
 import type { CreateContainerRequest } from '#contracts/cri/runtime_pb.ts';
-import { SkiffError, wrapError } from '#foundation/base/errors.ts';
-import { identify, type ProcessIdentity } from '#foundation/linux/process.ts';
+import { messageOf, SkiffError, wrapError } from '#foundation/base/errors.ts';
+import { inNamespaces, setHostname } from '#foundation/linux/namespaces.ts';
+import { identify, isRunning, type ProcessIdentity } from '#foundation/linux/process.ts';
 import type { LocalImage } from '../../ports.ts';
 import type { Core } from '../deps.ts';
 import { bundleOf, specOf } from '../places.ts';
@@ -88,7 +89,21 @@ export async function restoreProcess(core: Core, container: Container): Promise<
     ...(record.logPath === '' ? {} : { logPath: record.logPath }),
   });
   rmSync(imagesIn(bundle), { recursive: true, force: true });
-  return identify(pid) ?? { pid, startTime: 0 };
+  const process = identify(pid) ?? { pid, startTime: 0 };
+  renameHost(core, container, process);
+  return process;
+}
+
+/** CRIU makes the UTS namespace anew, with the name of the pod of then; it shall be called as its pod is now. */
+function renameHost(core: Core, { id, record }: Container, process: ProcessIdentity): void {
+  const sandbox = core.sandboxes.find(record.sandboxId);
+  if (sandbox?.namespaces.uts === undefined) return;
+  try {
+    const name = readFileSync(sandbox.files.hostname, 'utf8').trim();
+    if (isRunning(process)) inNamespaces({ uts: `/proc/${process.pid}/ns/uts` }, () => setHostname(name));
+  } catch (error) {
+    core.log.warn({ container: id, why: messageOf(error) }, 'a restored container keeps its old host name');
+  }
 }
 
 function imagesIn(bundle: string): string {
