@@ -21,15 +21,28 @@ export interface ServerDeps {
   logger: Logger;
   /** Aborts when the server stops. */
   stopping: AbortSignal;
+  /** How slow clients may be; `patience` unless told. */
+  patience?: Patience;
 }
 
-/** Milliseconds for the whole of a request's head; slow clients must not hold a place. */
-const headersTimeoutMs = 20_000;
-const requestTimeoutMs = 120_000;
+/** Milliseconds that a client may take; slow ones must not hold a place. */
+export interface Patience {
+  /** For the handshake of a connection. */
+  handshake: number;
+  /** For a request's head. */
+  head: number;
+  /** For a request with its body. */
+  whole: number;
+  /** Between two looks for those who took longer. */
+  look: number;
+}
+
+const patience: Patience = { handshake: 10_000, head: 20_000, whole: 120_000, look: 5_000 };
 const maxHeaderBytes = 64 * 1024;
 
 /** Makes the server; it does not listen yet. */
 export function createApiServer(deps: ServerDeps): Server {
+  const { handshake, head, whole, look } = deps.patience ?? patience;
   const server = createServer({
     ...deps.tls,
     requestCert: true,
@@ -39,13 +52,15 @@ export function createApiServer(deps: ServerDeps): Server {
     ALPNProtocols: ['http/1.1'],
     maxHeaderSize: maxHeaderBytes,
     keepAliveTimeout: 180_000,
+    handshakeTimeout: handshake,
+    headersTimeout: head,
+    requestTimeout: whole,
+    connectionsCheckingInterval: look,
   });
-  server.headersTimeout = headersTimeoutMs;
-  server.requestTimeout = requestTimeoutMs;
   server.on('request', (raw, response) => void serve(deps, raw, response));
   server.on(
     'upgrade',
-    (raw: IncomingMessage, socket: Duplex, head: Buffer) => void serveUpgrade(deps, raw, socket, head),
+    (raw: IncomingMessage, socket: Duplex, first: Buffer) => void serveUpgrade(deps, raw, socket, first),
   );
   server.on('tlsClientError', (_error, socket) => socket.destroy());
   return server;

@@ -2,7 +2,7 @@
 import type { KindInfo } from '#contracts/kubernetes/kinds.ts';
 import type { Status, StatusDetails } from '#contracts/kubernetes/types.ts';
 import { type FieldProblem, problemText } from '#contracts/kubernetes/validation/problems.ts';
-import { codeRow, type ErrorCode, SkiffError } from '#foundation/base/errors.ts';
+import { codeRow, type ErrorCode, isSkiffError, SkiffError } from '#foundation/base/errors.ts';
 
 /** An error with the Status that the client gets. */
 export class StatusError extends SkiffError {
@@ -151,7 +151,7 @@ export function statusOf(error: unknown): Status & { code: number } {
   const code: ErrorCode = error instanceof SkiffError ? error.code : 'INTERNAL';
   const message =
     error instanceof SkiffError ? error.message : 'Internal error occurred; the log of the node says more';
-  const http = codeRow(code).http;
+  const http = isSkiffError(error) && error.errno === 'ENOSPC' ? 507 : codeRow(code).http;
   const reasons: Record<number, string> = {
     400: 'BadRequest',
     404: 'NotFound',
@@ -160,6 +160,7 @@ export function statusOf(error: unknown): Status & { code: number } {
     501: 'MethodNotAllowed',
     503: 'ServiceUnavailable',
     504: 'Timeout',
+    507: 'InsufficientStorage',
   };
   return new StatusError(http === 499 ? 500 : http, reasons[http] ?? 'InternalError', message).status;
 }

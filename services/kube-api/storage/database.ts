@@ -42,7 +42,7 @@ export interface Database {
 export function openDatabase(path: string): Database {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   try {
-    return wrap(prepare(path));
+    return wrap(prepare(path), path);
   } catch (error) {
     if (error instanceof SkiffError) throw error;
     throw new SkiffError(
@@ -76,7 +76,7 @@ function prepare(path: string): DatabaseSync {
   return db;
 }
 
-function wrap(db: DatabaseSync): Database {
+function wrap(db: DatabaseSync, path: string): Database {
   const put = db.prepare(
     'INSERT OR REPLACE INTO objects (resource, namespace, name, revision, data) VALUES (?, ?, ?, ?, ?)',
   );
@@ -102,9 +102,7 @@ function wrap(db: DatabaseSync): Database {
         db.exec('COMMIT');
       } catch (error) {
         if (db.isTransaction) db.exec('ROLLBACK');
-        throw new SkiffError('INTERNAL', wrapError(error, 'Cannot store the change').message, {
-          cause: error,
-        });
+        throw cannotStore(error, path);
       }
     },
     compact: () => {
@@ -115,4 +113,18 @@ function wrap(db: DatabaseSync): Database {
     },
     close: () => db.close(),
   };
+}
+
+/** SQLITE_FULL of https://www.sqlite.org/rescode.html */
+const full = 13;
+
+function cannotStore(error: unknown, path: string): SkiffError {
+  const isFull = (error as { errcode?: number }).errcode === full;
+  const { message } = wrapError(error, 'Cannot store the change');
+  return isFull
+    ? new SkiffError('INTERNAL', `${message}; make room for ${dirname(path)}`, {
+        cause: error,
+        errno: 'ENOSPC',
+      })
+    : new SkiffError('INTERNAL', message, { cause: error });
 }

@@ -35,9 +35,11 @@ export function watch(call: Call): void {
   const media = protobuf ? `${protobufType};stream=watch` : 'application/json';
   response.writeHead(200, { 'content-type': media, 'cache-control': 'no-cache, private' });
   response.flushHeaders();
+  let initialBytes = 0;
   const write = (line: Buffer) => {
     response.write(line);
-    if (response.writableLength > maxWaiting) response.destroy();
+    // What there is already comes all at once, however fast the client reads.
+    if (response.writableLength > maxWaiting + initialBytes) response.destroy();
   };
   const send = (kind: string, body: string) => write(eventBytes(kind, body));
   const pass = (change: Change) => {
@@ -50,7 +52,11 @@ export function watch(call: Call): void {
     if (shared) change.lines.set(kind, line);
     write(line);
   };
-  for (const stored of start.initial) send('ADDED', present.one(stored));
+  for (const stored of start.initial) {
+    const line = eventBytes('ADDED', present.one(stored));
+    initialBytes += line.length;
+    response.write(line);
+  }
   if (start.bookmark) send('BOOKMARK', present.bookmark(bookmark(call, start.revision, true)));
   for (const change of start.missed) pass(change);
   const stops = [deps.store.history.subscribe(type.resource, pass)];
