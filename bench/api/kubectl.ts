@@ -43,7 +43,7 @@ export async function measureKubectl(
     run(kubectl, ['--kubeconfig', kubeconfig, ...args], { env: { ...process.env, HOME: directory } });
   const file = join(directory, 'pods.json');
   const round = async (label: string, names: readonly string[]) => {
-    writeFileSync(file, names.map((name) => podManifest(name, label)).join('\n---\n'));
+    writeFileSync(file, names.map((name) => podManifest(name, label)).join('\n'));
     const began = performance.now();
     await call('create', '-f', file);
     const create = performance.now() - began;
