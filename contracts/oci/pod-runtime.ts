@@ -66,6 +66,6 @@ export interface PodRuntime {
   usage(containerId: string): Promise<MachineUsage | undefined>;
   /** Whether a container that has ended did so for want of memory. */
   oomKilled(containerId: string): boolean;
-  /** Lets go of connections; machines live on. */
-  close(): void;
+  /** Lets go of connections, and takes away machines that wait for a pod; those of pods live on. */
+  close(): Promise<void>;
 }

@@ -50,6 +50,8 @@ export interface RuntimesConfig {
   preferred?: string;
   /** What is done with a pod that names no handler and cannot be a VM, where VMs are the default; refused unless told. */
   hostPods?: 'plain' | 'refuse';
+  /** VMs that are made ready before pods want them; none unless told. */
+  vmsAhead?: { kind: 'template' | 'cache'; waiting: number };
   /** Holds PID namespaces that pods share: `/usr/bin/catatonit`. */
   pauseProgram?: string;
 }

@@ -39,6 +39,7 @@ export function serverConfig(paths: Paths, cri: Config['cri'], log: Logger): Cri
     runtimes: {
       candidates: [...unnamed, ...named],
       hostPods: cri.vm.hostPods,
+      ...(cri.vm.factory === 'direct' ? {} : { vmsAhead: { kind: cri.vm.factory, waiting: cri.vm.waiting } }),
       ...(cri.defaultRuntime === 'auto' ? {} : { preferred: cri.defaultRuntime }),
     },
     registry: registryConfig(paths, cri),

@@ -24,6 +24,7 @@ import { commandLineDriver } from './command-line.ts';
 import { runtimeMessage } from './conmon.ts';
 import { writeHybridLauncher } from './hybrid-launcher.ts';
 import { vmPods } from './vm.ts';
+import type { VmAhead } from './vm-ahead.ts';
 import { directly } from './vm-direct.ts';
 
 /** What the probe needs. */
@@ -42,6 +43,8 @@ export interface ProbeDeps {
   timeoutMs?: number;
   /** Whether roots can be made with the owners of a user namespace; if left out, containers get none. */
   mappedRoots?: boolean;
+  /** What runtimes whose pods are VMs make ready before it is wanted. */
+  vmsAhead?: VmAhead;
   /** Holds copies of the runtimes in sealed memory, from which they start sooner; from their files if left out. */
   sealed?: DisposableStack;
 }
@@ -171,7 +174,10 @@ function driverOf(deps: ProbeDeps, { name, path, version, about }: Found, conmon
   mkdirSync(stateDirectory, { recursive: true, mode: 0o700 });
   const { spawner, paths, timeoutMs = 120_000 } = deps;
   const features = featuresOf(name, about, deps.mappedRoots === true);
-  const pods = vmRuntime.test(about) ? vmPods({ spawner, path, stateDirectory, timeoutMs }) : undefined;
+  const ahead = deps.vmsAhead === undefined ? {} : { ahead: deps.vmsAhead };
+  const pods = vmRuntime.test(about)
+    ? vmPods({ spawner, path, stateDirectory, timeoutMs, ...ahead })
+    : undefined;
   const driver = commandLineDriver({
     spawner,
     paths,

@@ -15,6 +15,7 @@ import { openLeanChannel } from '#foundation/grpc/lean-client.ts';
 import type { Spawner } from '#foundation/linux/spawn.ts';
 import { runSpawned } from '#foundation/linux/spawn-command.ts';
 import { runtimeMessage } from './conmon.ts';
+import { type VmAhead, type VmSize, type VmsAhead, vmsAhead } from './vm-ahead.ts';
 import { supervisorSocket, vmRecordOf } from './vm-direct.ts';
 
 /** What is needed. */
@@ -25,6 +26,8 @@ export interface VmPodsDeps {
   stateDirectory: string;
   /** Milliseconds for one command; a VM boots slowly under emulation. */
   timeoutMs: number;
+  /** What is made ready before pods want it; nothing unless told. */
+  ahead?: VmAhead;
 }
 
 /** Bytes for the guest's kernel and agent where the RuntimeClass names none. */
@@ -46,6 +49,7 @@ interface PodPlace {
 
 interface Deps extends VmPodsDeps {
   run(args: readonly string[], signal?: AbortSignal): Promise<string>;
+  vms: VmsAhead;
   places: Map<string, PodPlace>;
   /** Pods that are being ended on purpose. */
   stopped: Set<string>;
@@ -54,12 +58,14 @@ interface Deps extends VmPodsDeps {
 
 /** Makes the calls for pods. */
 export function vmPods(options: VmPodsDeps): PodRuntime {
+  const run: Deps['run'] = (args, signal) => runVm(options, args, signal);
   const deps: Deps = {
     ...options,
+    vms: vmsAhead({ ...options, run }),
     places: new Map(),
     stopped: new Set(),
     closing: new AbortController(),
-    run: (args, signal) => runVm(options, args, signal),
+    run,
   };
   return {
     sharedPidPath,
@@ -75,7 +81,10 @@ export function vmPods(options: VmPodsDeps): PodRuntime {
     dial: (id, port) => dial(deps, id, port),
     usage: (containerId) => usage(deps, containerId),
     oomKilled: (containerId) => vmRecordOf(deps.stateDirectory, containerId)?.exit?.oomKilled === true,
-    close: () => deps.closing.abort(),
+    close: async () => {
+      deps.closing.abort();
+      await deps.vms.close();
+    },
   };
 }
 
@@ -97,16 +106,18 @@ async function runVm(
 
 async function start(deps: Deps, machine: PodMachine, signal: AbortSignal): Promise<void> {
   const file = join(deps.stateDirectory, `.wish-${machine.id}`);
-  writeFileSync(file, JSON.stringify(wishOf(machine)), { mode: 0o600 });
+  const wish = wishOf(machine);
+  writeFileSync(file, JSON.stringify(wish), { mode: 0o600 });
   try {
     deps.places.set(machine.id, JSON.parse(await deps.run(['pod', 'create', file], signal)) as PodPlace);
+    deps.vms.used(wish);
   } finally {
     rmSync(file, { force: true });
   }
 }
 
 /** What `pod create` takes. */
-function wishOf(machine: PodMachine): object {
+function wishOf(machine: PodMachine): VmSize & Record<string, unknown> {
   const { limits, cgroupParent, netns } = machine;
   const overhead = Math.max(guestOverhead, machine.overheadMemory - hostOverhead);
   const wanted = limits.memory > 0 ? limits.memory + overhead : Math.max(defaultMemory, overhead);

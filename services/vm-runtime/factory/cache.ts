@@ -30,9 +30,10 @@ const defaultWaiting = 2;
 
 /** Makes the factory. When none waits it boots directly. */
 export function cacheFactory(deps: FactoryDeps): VmFactory {
+  const otherwise = deps.otherwise ?? ((request: PodVmRequest) => bootPod(deps, request));
   return {
     kind: 'cache',
-    acquire: async (request) => (await take(deps, request)) ?? (await bootPod(deps, request)),
+    acquire: async (request) => (await take(deps, request)) ?? (await otherwise(request)),
     reattach: (directory, signal) => reattachPod(deps, directory, signal),
     release: (directory, netns) => releasePod(deps, directory, netns),
     refill: (signal) => locked(deps, () => refill(deps, signal)),
@@ -113,7 +114,7 @@ function prefixOf({ digest }: GuestImage, { vcpus, memoryBytes }: VmShape): stri
 
 async function refill(deps: FactoryDeps, signal: AbortSignal | undefined): Promise<void> {
   const image = await deps.image();
-  await removeBroken(deps, image);
+  await removeUnwanted(deps, image);
   for (const shape of deps.shapes)
     while (waitingOf(deps, image, shape).length < (deps.waiting ?? defaultWaiting)) {
       signal?.throwIfAborted();
@@ -144,10 +145,11 @@ async function prepareOne(
   renameSync(`${path}.new`, path);
 }
 
-/** Removes what a crash left half made or half removed, and those of another guest. */
-async function removeBroken(deps: FactoryDeps, image: GuestImage): Promise<void> {
+/** Removes what a crash left half made or half removed, and those of another guest or size. */
+async function removeUnwanted(deps: FactoryDeps, image: GuestImage): Promise<void> {
   for (const name of namesIn(deps.directory)) {
-    const foreign = !name.startsWith('taken-') && !name.startsWith(`${image.digest.slice(0, 8)}-`);
+    const wanted = deps.shapes.some((shape) => name.startsWith(prefixOf(image, shape)));
+    const foreign = !name.startsWith('taken-') && !wanted;
     if (foreign) await removeWaiting(deps, name);
     else if (name.endsWith('.new') || name.startsWith('taken-'))
       await releasePod(deps, join(deps.directory, name));

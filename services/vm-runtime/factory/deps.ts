@@ -3,6 +3,7 @@ import type { Spawner } from '#foundation/linux/spawn.ts';
 import type { AgentClient, ConnectAgentOptions } from '../agent-client/types.ts';
 import type { GuestImage } from '../guest-image/types.ts';
 import type { Hypervisor } from '../hypervisor/types.ts';
+import type { PodVm, PodVmRequest } from './types.ts';
 
 /** The size of a VM. */
 export interface VmShape {
@@ -27,6 +28,8 @@ export interface FactoryDeps {
   shapes: readonly VmShape[];
   /** Booted VMs that wait, of each shape; 2 unless told. For `cache`. */
   waiting?: number;
+  /** What gives a VM where none waits; a boot unless told. For `cache`. */
+  otherwise?: (request: PodVmRequest) => Promise<PodVm>;
   /** Milliseconds a guest rests before it is saved, so that it gives back what booting needed; 2,500 unless told. */
   settleMs?: number;
   /** Another program instead of virtiofsd. */

@@ -1,7 +1,8 @@
 /** The parts that a real supervisor works with: Debian's kernel and our agent as the guest, QEMU, shares, networks. */
 import { join } from 'node:path';
-import { createSpawner } from '#foundation/linux/spawn.ts';
+import { createSpawner, type Spawner } from '#foundation/linux/spawn.ts';
 import { connectAgent } from '../agent-client/connect.ts';
+import type { ConnectAgentOptions } from '../agent-client/types.ts';
 import { createVmFactory, type VmShape } from '../factory/index.ts';
 import type { VmFactory } from '../factory/types.ts';
 import { guestImage } from '../guest-image/build.ts';
@@ -16,20 +17,50 @@ export interface WiringDeps {
   /** What is made once for all roots: guest images. */
   cache: string;
   say: Say;
-  /** Sizes to make templates of; none where pods only take what is there. */
+  /** Starts the VMs' processes; one of its own unless told. Whoever is to end while they go on disposes of it. */
+  spawner?: Spawner;
+  /** Sizes to make ready; none where pods only take what is there. */
   shapes?: readonly VmShape[];
+  /** What `refill` makes: templates to clone, or booted VMs that wait. */
+  kind?: 'template' | 'cache';
+  /** VMs that wait, of each size. */
+  waiting?: number;
 }
 
-/** The factory of a root's VMs: clones where a template of the wanted size is there, boots elsewhere. */
-export function podFactory({ root, cache, say, shapes = [] }: WiringDeps): VmFactory {
-  const spawner = createSpawner();
+/** The factory of a root's VMs: takes one that waits, else clones a template of the wanted size, else boots. */
+export function podFactory({
+  root,
+  cache,
+  say,
+  shapes = [],
+  kind = 'template',
+  waiting = 1,
+  spawner = createSpawner(),
+}: WiringDeps): VmFactory {
   const own = cacheDirectory(root);
-  return createVmFactory('template', {
+  const deps = {
     hypervisor: createQemu({ spawner, cacheDirectory: own }),
     spawner,
     image: () => guestImage({ directory: join(cache, 'guests'), onBuild: (line) => say(line) }),
-    connectAgent: (options) => connectAgent({ ...options, onLog: (line) => say('guest', { line }) }),
-    directory: join(own, 't'),
+    connectAgent: (options: ConnectAgentOptions) =>
+      connectAgent({ ...options, onLog: (line) => say('guest', { line }) }),
     shapes,
+    waiting,
+  };
+  const template = createVmFactory('template', { ...deps, directory: join(own, 't') });
+  const ready = createVmFactory('cache', {
+    ...deps,
+    directory: join(own, 'w'),
+    otherwise: (request) => template.acquire(request),
   });
+  return {
+    ...template,
+    kind,
+    acquire: (request) => ready.acquire(request),
+    refill: (signal) => (kind === 'cache' ? ready : template).refill(signal),
+    async drain() {
+      await ready.drain();
+      await template.drain();
+    },
+  };
 }
