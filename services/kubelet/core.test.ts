@@ -1,4 +1,4 @@
-/** The core against Debian's containerd: pods from a manifest directory, their life and their end. */
+/** The core over a real runtime (`TESTED_RUNTIME`): pods from a manifest directory, their life and their end. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, readdirSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -6,44 +6,48 @@ import { after, before, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Pod } from '#contracts/kubernetes/types.ts';
 import {
-  busyboxImage,
-  type ContainerdPeer,
-  containerdInstalled,
-  startContainerd,
-} from '../../test/peers/containerd.ts';
+  runtimeMissing as skip,
+  startTestedRuntime,
+  type TestedRuntime,
+} from '../../test/peers/tested-runtime.ts';
 import { startFakeApi } from './testing/api-server.ts';
 import { type CoreNode, manifest, type NodeOptions, startCore, until } from './testing/core-node.ts';
 
-const skip = containerdInstalled ? false : 'needs Debian package containerd';
-
-let peer: ContainerdPeer;
+let peer: TestedRuntime;
 before(async () => {
-  if (containerdInstalled) peer = await startContainerd(71);
+  if (skip !== false) return;
+  peer = await startTestedRuntime(71);
+  box.image = peer.image;
 });
-after(async () => peer?.stop());
+after(async () => peer?.[Symbol.asyncDispose]());
 
 const node = (options?: NodeOptions) => startCore(peer.cri, options);
 const forever = ['sleep', '100000'];
-const box = { image: busyboxImage, imagePullPolicy: 'IfNotPresent' as const };
+const box = { image: '', imagePullPolicy: 'IfNotPresent' as const };
 
 test('a static pod runs, is described in full, and goes with its manifest', { skip }, async () => {
   await using it = await node();
   const path = join(it.manifests, 'a.json');
   const start = performance.now();
-  writeFileSync(path, manifest('a', { containers: [{ name: 'main', command: forever, ...box }] }));
+  const spec = { terminationGracePeriodSeconds: 1, containers: [{ name: 'main', command: forever, ...box }] };
+  writeFileSync(path, manifest('a', spec));
   await until('Running', () => it.pod('a')?.status?.phase === 'Running');
   const took = performance.now() - start;
   const pod = it.pod('a');
   const status = pod?.status?.containerStatuses?.[0];
   assert.equal(pod?.metadata.uid?.length, 32);
   assert.equal(pod?.metadata.annotations?.['kubernetes.io/config.source'], 'file');
-  assert.match(status?.containerID ?? '', /^containerd:\/\//);
+  assert.match(status?.containerID ?? '', /^(containerd|skiff):\/\/./);
   assert.equal(status?.ready, true);
   assert.equal(pod?.status?.conditions?.find(({ type }) => type === 'Ready')?.status, 'True');
   assert.equal(pod?.status?.qosClass, 'BestEffort');
-  assert.match(pod?.status?.podIP ?? '', /^10\.99\./);
+  assert.match(pod?.status?.podIP ?? '', /^10\./);
   const reasons = it.events.map(({ reason }) => reason);
-  assert.deepEqual(reasons.slice(0, 3), ['Pulled', 'Created', 'Started']);
+  assert.deepEqual(reasons.filter((reason) => reason !== 'Pulling').slice(0, 3), [
+    'Pulled',
+    'Created',
+    'Started',
+  ]);
   assert.deepEqual(it.parts.active, [pod?.metadata.name]);
   console.log(`running after ${Math.round(took)} ms`);
   unlinkSync(path);
@@ -230,7 +234,8 @@ test('a sandbox killed behind the kubelet’s back is made anew', { skip }, asyn
   await peer.cri.runtime.stopPodSandbox({ podSandboxId: sandbox });
   await until('another sandbox', () => {
     const status = it.pod('a')?.status?.containerStatuses?.[0];
-    return status?.restartCount === 1 && status.state?.running !== undefined;
+    // More than once if the container was seen to end before its sandbox was.
+    return (status?.restartCount ?? 0) >= 1 && status?.state?.running !== undefined;
   });
   assert.notEqual(await it.core.services.view.sandboxId(pod), sandbox);
   assert.ok(it.events.some(({ reason }) => reason === 'SandboxChanged'));
@@ -266,7 +271,7 @@ test('sidecars end after the regular containers, in the reverse order', { skip }
   const container = (name: string) => ({
     name,
     command: trap(name),
-    image: busyboxImage,
+    image: peer.image,
     imagePullPolicy: 'IfNotPresent',
   });
   const sidecar = (name: string) => ({ ...container(name), restartPolicy: 'Always' });
@@ -314,7 +319,8 @@ test('with an API: pods come from it, statuses and mirrors go to it, deletion en
   api.put(at, web);
   await until('Running in the API', () => api.get<Pod>(at)?.status?.phase === 'Running');
   assert.equal(api.get<Pod>(at)?.status?.hostIP, '192.0.2.1');
-  write(it, 'own', manifest('own', { containers: [{ name: 'main', command: forever, ...box }] }));
+  const quick = { terminationGracePeriodSeconds: 1 };
+  write(it, 'own', manifest('own', { ...quick, containers: [{ name: 'main', command: forever, ...box }] }));
   const mirrorAt = '/api/v1/namespaces/default/pods/own-node1';
   await until('the mirror', () => api.get<Pod>(mirrorAt)?.status?.phase === 'Running');
   const mirror = api.get<Pod>(mirrorAt);

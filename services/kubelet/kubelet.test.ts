@@ -1,4 +1,4 @@
-/** The whole kubelet against Debian's containerd: what a pod's manifest says is what its containers see. */
+/** The whole kubelet over a real runtime (`TESTED_RUNTIME`): what a pod's manifest says is what its containers see. */
 import assert from 'node:assert/strict';
 import {
   mkdirSync,
@@ -18,18 +18,21 @@ import { pathsUnder } from '#foundation/base/paths.ts';
 import { systemClock } from '#foundation/base/time.ts';
 import { removeCgroup } from '#foundation/linux/cgroups.ts';
 import { unmountTree } from '#foundation/linux/mount.ts';
-import { type ContainerdPeer, containerdInstalled, startContainerd } from '../../test/peers/containerd.ts';
+import {
+  runtimeMissing as skip,
+  startTestedRuntime,
+  type TestedRuntime,
+} from '../../test/peers/tested-runtime.ts';
 import { loadConfiguration } from './configuration/load.ts';
 import { createKubelet, type Kubelet } from './kubelet.ts';
 
-const skip = containerdInstalled ? false : 'needs Debian package containerd';
 const logger = process.env.VERBOSE === undefined ? silentLogger : createLogger('info');
 
-let peer: ContainerdPeer;
+let peer: TestedRuntime;
 before(async () => {
-  if (containerdInstalled) peer = await startContainerd(72);
+  if (skip === false) peer = await startTestedRuntime(72);
 });
-after(async () => peer?.stop());
+after(async () => peer?.[Symbol.asyncDispose]());
 
 interface Node extends AsyncDisposable {
   kubelet: Kubelet;
@@ -45,7 +48,7 @@ async function node(): Promise<Node> {
   mkdirSync(manifests);
   const events: CoreEvent[] = [];
   const configuration = loadConfiguration({
-    overrides: { staticPodPath: manifests, port: 0, healthzPort: 0 },
+    overrides: { staticPodPath: manifests, port: 0, healthzPort: 0, evictionHard: {} },
   });
   const kubelet = createKubelet({
     paths: pathsUnder(root),
@@ -81,7 +84,7 @@ async function node(): Promise<Node> {
   };
 }
 
-async function until(what: string, check: () => boolean | undefined, ms = 20_000): Promise<void> {
+async function until(what: string, check: () => boolean | undefined, ms = 60_000): Promise<void> {
   const end = Date.now() + ms;
   while (check() !== true) {
     if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
@@ -105,20 +108,20 @@ spec:
     emptyDir: {}
   initContainers:
   - name: prepare
-    image: skiff.test/busybox:1
+    image: ${peer.image}
     command: [sh, -c, 'echo prepared by $WHO > /data/page']
     env:
     - name: WHO
       valueFrom: { fieldRef: { fieldPath: metadata.name } }
     volumeMounts: [{ name: shared, mountPath: /data }]
   - name: sidecar
-    image: skiff.test/busybox:1
+    image: ${peer.image}
     restartPolicy: Always
     command: [sh, -c, 'while :; do date > /data/now; sleep 1; done']
     volumeMounts: [{ name: shared, mountPath: /data }]
   containers:
   - name: server
-    image: skiff.test/busybox:1
+    image: ${peer.image}
     command: [httpd, -f, -p, '8080', -h, /data]
     resources: { requests: { cpu: 10m, memory: 16Mi }, limits: { memory: 64Mi } }
     readinessProbe:

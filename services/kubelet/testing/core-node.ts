@@ -95,7 +95,7 @@ export function manifest(name: string, spec: Partial<Pod['spec']>, metadata: obj
 }
 
 /** Waits until it holds. @throws Error naming what did not come about. */
-export async function until(what: string, check: () => boolean | undefined, ms = 15_000): Promise<void> {
+export async function until(what: string, check: () => boolean | undefined, ms = 60_000): Promise<void> {
   const end = Date.now() + ms;
   while (check() !== true) {
     if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
