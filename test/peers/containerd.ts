@@ -3,7 +3,7 @@
  * one directory of /tmp. Integration tests run against it, so that what is ours is judged by another's runtime.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { type CriClient, connectCri } from '#contracts/cri/client.ts';
@@ -25,12 +25,24 @@ export interface ContainerdPeer extends AsyncDisposable {
 /** Whether the Debian package is installed. */
 export const containerdInstalled = existsSync('/usr/bin/containerd');
 
-/** Starts containerd; @param subnet the third number of `10.99.N.0/24`, distinct among tests that run at once. */
-export async function startContainerd(subnet: number): Promise<ContainerdPeer> {
+/**
+ * Starts containerd.
+ *
+ * @param subnet the third number of `10.99.N.0/24`, distinct among tests that run at once.
+ * @param handlers programs of OCI runtimes, by the names of their runtime handlers, beside runc.
+ */
+export async function startContainerd(
+  subnet: number,
+  handlers: Readonly<Record<string, string>> = {},
+): Promise<ContainerdPeer> {
   const directory = mkdtempSync('/tmp/skiff-ctd-');
   const socket = join(directory, 's.sock');
   const bridge = `sktest${subnet}`;
   writeConfig(directory, socket, bridge, subnet);
+  appendFileSync(
+    join(directory, 'config.toml'),
+    Object.entries(handlers).map(handlerConfig(directory)).join(''),
+  );
   let child = run(directory);
   const cri = connectCri(socket);
   const ready = async () => {
@@ -121,6 +133,20 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
     conf_dir = "${netDirectory}"
 `,
   );
+}
+
+/** A runtime behind containerd's own shim for such as runc. */
+function handlerConfig(directory: string) {
+  const table = 'plugins."io.containerd.grpc.v1.cri".containerd.runtimes';
+  return ([name, program]: [string, string]) => `
+[${table}.${name}]
+  runtime_type = "io.containerd.runc.v2"
+  [${table}.${name}.options]
+    BinaryName = "${program}"
+    Root = "${join(directory, name)}"
+[${table}.runc]
+  runtime_type = "io.containerd.runc.v2"
+`;
 }
 
 function run(directory: string): ChildProcess {

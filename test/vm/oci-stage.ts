@@ -1,6 +1,7 @@
 /** A place for tests of `skiff-vm` with real VMs: a root of its own, bundles with busybox, and callers as conmon is one. */
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -30,6 +31,8 @@ export interface OciStage {
   vmWith(input: Buffer, ...args: string[]): Ran & { bytes: Buffer };
   /** The same beside the test. */
   background(...args: string[]): Promise<Ran>;
+  /** The same for what leaves a shim behind: waits for the command only; its words come by the log. */
+  detached(...args: string[]): Promise<Ran>;
   bundle(id: string, script: string, change?: (spec: RuntimeSpec) => void): string;
   /** Creates through conmon. @returns where its log and exit code come. */
   conmon(id: string, bundle: string, ...options: string[]): Promise<MonitoredContainer>;
@@ -94,6 +97,7 @@ export function ociStage(t: TestContext): OciStage {
     vm,
     vmWith: (input, ...args) => run(['--root', root, ...args], input),
     background: (...args) => start(['--root', root, ...args]),
+    detached: (...args) => detached(directory, ['--root', root, ...args]),
     pods,
     bundle(id, script, change) {
       const bundle = join(directory, 'b', id);
@@ -125,6 +129,17 @@ function start(args: string[]): Promise<Ran> {
     ran.err += chunk.toString();
   });
   return new Promise((resolve) => child.once('close', (code) => resolve({ ...ran, code: code ?? 255 })));
+}
+
+function detached(directory: string, args: string[]): Promise<Ran> {
+  const log = join(directory, `log-${randomBytes(4).toString('hex')}`);
+  const child = spawn(skiffVm, ['--log', log, ...args], { stdio: 'ignore' });
+  return new Promise((resolve) =>
+    child.once('exit', (code) => {
+      const err = existsSync(log) ? readFileSync(log, 'utf8') : '';
+      resolve({ code: code ?? 255, out: '', err });
+    }),
+  );
 }
 
 async function monitored(

@@ -92,7 +92,12 @@ function reserve(context: Context, id: string): string {
     if (!abandoned(context, id, directory))
       throw new SkiffError('ALREADY_EXISTS', `container with id "${id}" exists already`);
   }
-  replaceFileSync(join(directory, 'creator'), String(process.pid), { durable: false });
+  try {
+    replaceFileSync(join(directory, 'creator'), String(process.pid), { durable: false });
+  } catch (error) {
+    rmSync(directory, { recursive: true, force: true });
+    throw error;
+  }
   return directory;
 }
 

@@ -35,6 +35,7 @@ function observeExecExit(
   end: { code: number; signal: number },
   { id, running }: { id: string; running: Running },
 ): void {
+  if (!container.record.execs.some((one) => one.id === id)) return;
   const exit: ExitRecord = { ...end, at: String(nowNanos()), oomKilled: false };
   running.ended.resolve(exit);
   running.link.finish(end);
