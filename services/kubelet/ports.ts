@@ -59,6 +59,8 @@ export interface VolumeManager {
   unmountAll(podUid: string, signal: AbortSignal): Promise<void>;
   /** Whether anything of the pod is mounted or left under `pods/UID/volumes` (also after a crash). */
   hasMounts(podUid: string): Promise<boolean>;
+  /** Those of the pods of which it is so, by one look at the table of mounts. */
+  held(podUids: readonly string[]): Promise<ReadonlySet<string>>;
   /** Unique names of attachable volumes in use, for `node.status.volumesInUse`. */
   volumesInUse(): string[];
   /** What is mounted for a pod now. */

@@ -75,7 +75,10 @@ function setup() {
     mirrors: { remove: (pod: Pod) => say(`remove mirror ${pod.metadata.uid}`) },
     volumes: {
       reconcile: (pods: Pod[]) => say(`volumes of ${pods.map(({ metadata }) => metadata.uid)}`),
-      hasMounts: async (uid: string) => node.mounted.has(uid),
+      held: async (uids: string[]) => {
+        say(`look at the mounts of ${uids}`);
+        return node.mounted;
+      },
       async unmountAll(uid: string) {
         say(`unmount ${uid}`);
         if (node.stuck.has(uid)) throw new Error('busy');
@@ -143,6 +146,7 @@ test('workers, then what is kept, mirrors, missing pods, orphans, volumes, cgrou
     'volumes of here,removed,new,orphan',
     'remove cgroup gone',
     'remove cgroup dead',
+    'look at the mounts of gone,dead',
     'unmount gone',
     'remove directory gone',
     'remove directory dead',

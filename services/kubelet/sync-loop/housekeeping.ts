@@ -118,10 +118,13 @@ async function removeOrphanCgroups(deps: LoopDeps): Promise<void> {
 }
 
 async function removeOrphanDirectories(deps: LoopDeps): Promise<void> {
-  for (const uid of deps.directories.list()) {
-    if (isKnown(deps, uid)) continue;
+  const orphans = deps.directories.list().filter((uid) => !isKnown(deps, uid));
+  if (orphans.length === 0) return;
+  const held = await deps.volumes.held(orphans);
+  for (const uid of orphans) {
+    if (isKnown(deps, uid)) continue; // It came meanwhile.
     try {
-      if (await deps.volumes.hasMounts(uid)) {
+      if (held.has(uid)) {
         await deps.volumes.unmountAll(uid, AbortSignal.timeout(10_000));
       }
       await deps.directories.remove(uid);

@@ -51,6 +51,7 @@ export function fakeParts(_: CoreServices): FakeParts {
       },
       unmountAll: async (uid) => void calls.push(`unmount ${uid}`),
       hasMounts: async () => false,
+      held: async () => new Set(),
       volumesInUse: () => [],
       mountsOf: () => new Map(),
     },

@@ -98,6 +98,7 @@ test('emptyDir: a directory for all, memory of a size, for the group, gone after
   assert.equal(readFileSync(`${disk}/kept`, 'utf8'), 'x', 'a restart of the kubelet keeps the content');
   assert.equal(mountsBelow(mem).length, 1, 'and mounts nothing twice');
   assert.equal(await manager.hasMounts('uid-1'), true);
+  assert.deepEqual(await manager.held(['none', 'uid-1']), new Set(['uid-1']));
   await setup(root).manager.unmountAll('uid-1', signal);
   assert.equal(await manager.hasMounts('uid-1'), false);
   assert.equal(existsSync(disk), false);

@@ -91,6 +91,10 @@ export function createVolumeManager(deps: VolumesDeps): VolumeManager {
     waitForMounts: (pod, signal) => waitForMounts(deps, locks, mounted, pod, signal),
     unmountAll,
     hasMounts: async (uid) => leftOnDisk(pathsOf(uid)),
+    held: async (uids) => {
+      const mounts = mountsBelow(join(deps.kubeletRoot, 'pods'));
+      return new Set(uids.filter((uid) => leftOnDisk(pathsOf(uid), mounts)));
+    },
     volumesInUse: () => deps.attached?.() ?? [],
     mountsOf: (uid) => mounted.get(uid) ?? new Map(),
   };
