@@ -192,7 +192,7 @@ function assemble(deps: ImagesDeps): ImageParts {
     leases: createLeases(),
     board: createProgressBoard(),
     downloads: limiter(deps.parallelDownloads ?? 3),
-    smallDownloads: limiter(2 * (deps.parallelDownloads ?? 3)),
+    smallDownloads: limiter(4 * (deps.parallelDownloads ?? 3)),
     layerWork: sharedWork(),
     locks: keyedLocks(),
     overlay: deps.roots === undefined ? overlayWorks(directory) : deps.roots === 'overlay',

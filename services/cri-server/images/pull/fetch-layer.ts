@@ -168,14 +168,15 @@ async function inWorker(
   common: CheckJob,
 ): Promise<UnpackedLayer | undefined> {
   const { blob, control } = common;
-  const starved = blob.bytes === undefined ? starvation(control, blob.size, patienceMs) : undefined;
+  const hints =
+    blob.bytes === undefined ? { isStarved: starvation(control, blob.size, patienceMs) } : { brief: true };
   if (!unpack) {
-    await parts.pool.run('check', common, starved);
+    await parts.pool.run('check', common, hints);
     return undefined;
   }
   const target = parts.layers.temporaryPath();
   try {
-    const result: Unpacked = await parts.pool.run('unpack', { ...common, target }, starved);
+    const result: Unpacked = await parts.pool.run('unpack', { ...common, target }, hints);
     return { diffId, path: target, result, taken: false };
   } catch (error) {
     await discard(parts, target);

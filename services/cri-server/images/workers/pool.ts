@@ -17,18 +17,31 @@ export type Answer =
   | { value: unknown }
   | { failure: { code: ErrorCode; message: string; errno: string | undefined } };
 
+/** What the pool may know of a job. */
+export interface JobHints {
+  /**
+   * Tells whether the job waits for something (a slow download): its thread then does not count, and further jobs get
+   * a thread of their own.
+   */
+  isStarved?: () => boolean;
+  /**
+   * That it takes milliseconds and waits for nothing. A thread is given one more such job than it works at, so that it
+   * need not stand idle until the event loop has heard of the last and sent the next.
+   */
+  brief?: boolean;
+}
+
 /** The worker threads. */
 export interface WorkerPool {
   /**
    * Does a job; jobs wait for a free thread in order of arrival.
    *
-   * @param isStarved tells whether the job waits for something (a slow download): its thread then does not
-   *   count, and further jobs get a thread of their own.
+   * @throws what the job throws.
    */
   run<K extends keyof Jobs>(
     name: K,
     input: Parameters<Jobs[K]>[0],
-    isStarved?: () => boolean,
+    hints?: JobHints,
   ): Promise<ReturnType<Jobs[K]>>;
   /** Starts the threads, so that the first job need not wait for that. */
   warm(): void;
@@ -57,10 +70,12 @@ interface Task {
   resolve(value: unknown): void;
   reject(error: Error): void;
   isStarved(): boolean;
+  brief: boolean;
 }
 interface Thread {
   worker: Worker;
-  task: Task | undefined;
+  /** What it was given, in the order in which it works at that. */
+  tasks: Task[];
 }
 
 /**
@@ -78,8 +93,7 @@ export function createWorkerPool(options: { threads?: number; file?: URL } = {})
   let closed = false;
 
   const finish = (thread: Thread, settle: (task: Task) => void) => {
-    const { task } = thread;
-    thread.task = undefined;
+    const task = thread.tasks.shift();
     if (task !== undefined) settle(task);
     dispatch();
   };
@@ -88,15 +102,16 @@ export function createWorkerPool(options: { threads?: number; file?: URL } = {})
       answered: (answer) => finish(thread, (task) => settle(task, answer)),
       gone: (why) => {
         threads.delete(thread);
-        finish(thread, (task) => task.reject(ended(closed, why)));
+        for (const task of thread.tasks.splice(0)) task.reject(ended(closed, why));
+        dispatch();
       },
     });
     threads.add(thread);
     return thread;
   };
-  const working = () => [...threads].filter(({ task }) => task === undefined || !task.isStarved()).length;
+  const working = () => [...threads].filter(({ tasks }) => tasks[0]?.isStarved() !== true).length;
   const assign = (thread: Thread, task: Task) => {
-    thread.task = task;
+    thread.tasks.push(task);
     thread.worker.ref(); // A job under way keeps the process alive.
     thread.worker.postMessage(task.order);
   };
@@ -105,7 +120,7 @@ export function createWorkerPool(options: { threads?: number; file?: URL } = {})
     clearTimeout(again);
     if (closed) return;
     for (const thread of threads) {
-      if (thread.task !== undefined) continue;
+      if (thread.tasks.length > 0) continue;
       const task = queue.shift();
       if (task === undefined) thread.worker.unref();
       else assign(thread, task);
@@ -114,8 +129,9 @@ export function createWorkerPool(options: { threads?: number; file?: URL } = {})
       const task = queue.shift();
       if (task !== undefined) assign(start(), task);
     }
+    giveAhead(threads, queue, assign);
     if (queue.length > 0) again = setTimeout(dispatch, starvedMs).unref();
-    const busy = [...threads].some((thread) => thread.task !== undefined);
+    const busy = [...threads].some((thread) => thread.tasks.length > 0);
     if (!busy && threads.size > 0) idle = setTimeout(() => endThreads().then(trimHeap), idleMs).unref();
   };
   const warm = () => {
@@ -127,10 +143,10 @@ export function createWorkerPool(options: { threads?: number; file?: URL } = {})
   };
   const endThreads = () => Promise.all([...threads].map((thread) => terminate(thread.worker)));
   return {
-    run: (name, input, isStarved = () => false) => {
+    run: (name, input, { isStarved = () => false, brief = false } = {}) => {
       if (closed) return Promise.reject(ended(closed, 'The image store is closed'));
       return new Promise<never>((resolve, reject) => {
-        queue.push({ order: { name, input }, resolve: resolve as Task['resolve'], reject, isStarved });
+        queue.push({ order: { name, input }, resolve: resolve as Task['resolve'], reject, isStarved, brief });
         dispatch();
       });
     },
@@ -145,6 +161,21 @@ export function createWorkerPool(options: { threads?: number; file?: URL } = {})
   };
 }
 
+/** Gives threads that work at a brief job the next one too. */
+function giveAhead(
+  threads: Iterable<Thread>,
+  queue: Task[],
+  assign: (thread: Thread, task: Task) => void,
+): void {
+  for (const thread of threads) {
+    const [next] = queue;
+    if (next?.brief !== true) return;
+    if (thread.tasks.length !== 1 || thread.tasks[0]?.brief !== true) continue;
+    queue.shift();
+    assign(thread, next);
+  }
+}
+
 interface ThreadEvents {
   answered(answer: Answer): void;
   /** It failed or ended: called at least once then. */
@@ -157,7 +188,7 @@ function startThread(file: URL, { answered, gone }: ThreadEvents): Thread {
   worker.on('message', answered);
   worker.on('error', (error) => gone(`A worker thread of the image store failed: ${messageOf(error)}`));
   worker.on('exit', () => gone('A worker thread of the image store ended'));
-  return { worker, task: undefined };
+  return { worker, tasks: [] };
 }
 
 /** Ends a thread; it is referenced until then, so that the process waits for it. */
