@@ -16,6 +16,16 @@ const known: Record<string, string> = {
   cronjobs: 'CronJob',
   ingresses: 'Ingress',
   resourcequotas: 'ResourceQuota',
+  replicationcontrollers: 'ReplicationController',
+  roles: 'Role',
+  rolebindings: 'RoleBinding',
+  clusterroles: 'ClusterRole',
+  clusterrolebindings: 'ClusterRoleBinding',
+  networkpolicies: 'NetworkPolicy',
+  poddisruptionbudgets: 'PodDisruptionBudget',
+  horizontalpodautoscalers: 'HorizontalPodAutoscaler',
+  limitranges: 'LimitRange',
+  endpoints: 'Endpoints',
   customresourcedefinitions: 'CustomResourceDefinition',
 };
 
