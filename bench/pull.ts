@@ -67,7 +67,11 @@ for (const image of images) {
   const [own, wall] = [most((each) => each.blockMs), most((each) => each.blockWallMs)];
   console.log(` longest loop block ${own.toFixed(1)} ms of work, ${wall.toFixed(1)} ms on the clock`);
   console.log(` warm pull ${median(skiff.map((each) => each.warmMs)).toFixed(1)} ms`);
-  console.log(` floor ${floorOf(image.layerFiles, place)}`);
+  const floor = floorOf(image.layerFiles, place);
+  const above = median(skiff.map((each) => each.coldMs)) / floor.ms;
+  console.log(
+    ` floor ${seconds(floor.ms)} on two processors (${floor.parts}): skiff takes ${above.toFixed(2)} of it`,
+  );
 }
 // Only now: mass deletes slow ext4. What is kept is the images, not what was pulled: gigabytes for each round.
 for (const name of readdirSync(place))
