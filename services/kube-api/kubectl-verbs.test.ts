@@ -151,8 +151,9 @@ async function readyPod(): Promise<void> {
   // A node may not see pods of others, or of nobody.
   await using admin = clientFor(api.adminKubeconfigPath);
   for (const end = Date.now() + 30_000; ; await new Promise((resolve) => setTimeout(resolve, 20))) {
-    if ((await admin.get<Pod>(`${pods}/web`)).spec.nodeName === 'n1') break;
-    assert.ok(Date.now() < end, 'web is on no node');
+    const { spec, status } = await admin.get<Pod>(`${pods}/web`);
+    if (spec.nodeName === 'n1') break;
+    assert.ok(Date.now() < end, `web is on no node: ${JSON.stringify(status)}`);
   }
   await reportRunning(node, 'default', 'web', ['c']);
 }
