@@ -1,6 +1,6 @@
 /** What is hostile or broken around the kubelet: it stays up, the pods beside do not notice, and an event says why. */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, statfsSync, unlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, statfsSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -12,7 +12,7 @@ import { createLogger, silentLogger } from '#foundation/base/log.ts';
 import { pathsUnder } from '#foundation/base/paths.ts';
 import { type Clock, systemClock } from '#foundation/base/time.ts';
 import { removeCgroup } from '#foundation/linux/cgroups.ts';
-import { mount, unmountTree } from '#foundation/linux/mount.ts';
+import { bindMount, mount, unmount, unmountTree } from '#foundation/linux/mount.ts';
 import { loadConfiguration } from './configuration/load.ts';
 import { createKubelet } from './kubelet.ts';
 import { type ScriptedRuntime, startScriptedRuntime } from './testing/scripted-runtime.ts';
@@ -236,6 +236,23 @@ test('a full disk: what runs goes on, an event says why others do not, and they 
   assert.deepEqual([place.running('a'), place.restarts('a'), place.running('b')], [true, 0, false]);
   unlinkSync(filler);
   await until('the other', () => place.running('b'));
+});
+
+test('a volume that cannot be taken away: an event says why, others do not notice, and it goes when it can', async () => {
+  await using place = await open();
+  place.write('a', { volumes: [{ name: 'd', emptyDir: {} }] });
+  place.write('b', { volumes: [{ name: 'd', emptyDir: {} }] });
+  await until('Running', () => place.running('a') && place.running('b'));
+  const directory = join(place.root, 'lib/kubelet/pods', place.pod('a')?.metadata.uid ?? '');
+  const volumes = join(directory, 'volumes', 'kubernetes.io~empty-dir');
+  bindMount(volumes, volumes, { readOnly: true });
+  place.remove('a');
+  await until('the event', () => said(place, 'a', 'FailedUnMount', /EROFS|read-only/i));
+  place.write('c', { volumes: [{ name: 'd', emptyDir: {} }] });
+  await until('another', () => place.running('c'));
+  assert.deepEqual([place.running('b'), place.restarts('b'), existsSync(volumes)], [true, 0, true]);
+  unmount(volumes);
+  await until('it is gone', () => !existsSync(directory), 60_000);
 });
 
 test('a pod of a thousand containers, and one beside it', { timeout: 120_000 }, async () => {

@@ -1,20 +1,4 @@
-/** Every case on Skiff's kubelet and Debian's containerd: what another's runtime can do, the pods show there too. */
-import { test } from 'node:test';
-import { startContainerd } from '../../bench/peers/containerd.ts';
-import { startRegistry } from '../../conformance/cri/images/registry.ts';
-import { containerdInstalled } from '../peers/containerd.ts';
-import { facilities } from './case.ts';
-import { openStage } from './fixture.ts';
-import { testCases } from './test-cases.ts';
+/** One half of the cases on containerd. */
+import { testOnContainerd } from './on-containerd.ts';
 
-const skip = containerdInstalled ? false : 'needs Debian package containerd';
-
-/** Debian's 1.6 is older than image volumes and user namespaces. */
-const has = facilities.filter((each) => each !== 'image-volumes' && each !== 'user-namespaces');
-
-test('pods on containerd', { skip, timeout: 280_000 }, async (t) => {
-  await using registry = await startRegistry();
-  await using runtime = await startContainerd(registry);
-  await using stage = await openStage({ endpoint: runtime.endpoint, facilities: has });
-  await testCases(t, stage);
-});
+testOnContainerd(0);

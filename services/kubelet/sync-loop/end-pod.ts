@@ -66,6 +66,17 @@ function applyKill(status: PodStatus, kill: KillHow | undefined, now: number): v
   status.conditions = [...before.filter(({ type }) => type !== condition.type), condition];
 }
 
+/** @throws what keeps a volume; an event says so, for nothing else of the pod is left that could. */
+async function unmountAll({ volumes, events }: LoopDeps, pod: Pod, signal: AbortSignal): Promise<void> {
+  try {
+    await volumes.unmountAll(uidOf(pod), signal);
+  } catch (error) {
+    if (!signal.aborted)
+      events.pod(pod, 'Warning', 'FailedUnMount', `Cannot take the pod's volumes away: ${messageOf(error)}`);
+    throw error;
+  }
+}
+
 /** Releases volumes, cgroup and registrations; nothing of the pod runs any more. */
 export async function finishPod(
   deps: LoopDeps,
@@ -75,7 +86,7 @@ export async function finishPod(
 ): Promise<void> {
   const uid = uidOf(pod);
   setStatus(deps, pod, runtime, true);
-  await deps.volumes.unmountAll(uid, signal);
+  await unmountAll(deps, pod, signal);
   deps.api?.unregisterPod(pod);
   await deps.resources.removePodCgroup(uid);
   await deps.resources.updateQos(activePods(deps));

@@ -1,0 +1,4 @@
+/** The other half of the cases on containerd. */
+import { testOnContainerd } from './on-containerd.ts';
+
+testOnContainerd(1);
