@@ -28,7 +28,7 @@ before(async () => {
   admin = openApi(connection);
   node = clientFor(api.nodeKubeconfigPath);
   viewer = clientFor(api.viewerKubeconfigPath);
-  await registerNode(node, 'n1');
+  await registerNode(node, 'n1', false);
   const env = [{ name: 'A', valueFrom: { secretKeyRef: { name: 'used', key: 'k' } } }];
   await admin.create(pods, pod('mine', { nodeName: 'n1', containers: [{ name: 'c', image: 'x:1', env }] }));
   await admin.create(pods, pod('foreign', { nodeName: 'n2' }));

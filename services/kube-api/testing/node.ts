@@ -27,8 +27,12 @@ async function keepLease(node: ApiClient, name: string): Promise<void> {
   const timer = setInterval(() => void renew().catch(() => clearInterval(timer)), renewMs).unref();
 }
 
-/** Registers node `name`, ready and with room for pods, and says that it lives until the client is closed. */
-export async function registerNode(node: ApiClient, name: string): Promise<void> {
+/**
+ * Registers node `name`, ready and with room for pods, and says that it lives until the client is closed.
+ *
+ * @param isKept whether it says so; otherwise it has no lease.
+ */
+export async function registerNode(node: ApiClient, name: string, isKept = true): Promise<void> {
   await node.create('/api/v1/nodes', {
     apiVersion: 'v1',
     kind: 'Node',
@@ -49,7 +53,7 @@ export async function registerNode(node: ApiClient, name: string): Promise<void>
       nodeInfo: { kubeletVersion: 'v1.36.2' },
     },
   });
-  await keepLease(node, name);
+  if (isKept) await keepLease(node, name);
 }
 
 /** Says that a pod runs. */
