@@ -10,6 +10,7 @@
  * rubbish) ends all containers; the records stay until they are deleted.
  */
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf, SkiffError } from '#foundation/base/errors.ts';
 import type { AgentEvent } from '../agent-client/types.ts';
 import type { PodVm } from '../factory/types.ts';
@@ -22,6 +23,9 @@ import { type PodRecord, saveRecord } from './records.ts';
 
 /** Milliseconds until a guest's agent must answer, and the whole of it. Emulation on a busy machine is slow. */
 const bootMs = 60_000;
+
+/** Milliseconds that a VM whose agent or file server is gone has to end by itself, and so tell why. */
+const lastWordsMs = 2000;
 
 /** Boots the VM. What goes wrong is in `core.life`; `core.machine()` throws it. */
 export async function bootMachine(core: Core): Promise<void> {
@@ -89,10 +93,15 @@ async function configureGuest(core: Core, { agent, origin }: PodVm): Promise<voi
 
 function watchMachine(core: Core, pod: PodVm): void {
   pod.agent.onEvent((event) => takeEvent(core, event));
-  void pod.agent.closed.then((error) => endMachine(core, `the guest's agent is gone: ${error.message}`));
   void pod.vm.ended.then((end) => endMachine(core, describeEnd(end)));
+  // Agent and file server go with their VM, which knows better why.
+  const unlessEnded = async (why: string) => {
+    const end = await Promise.race([pod.vm.ended, sleep(lastWordsMs, undefined, { ref: false })]);
+    await endMachine(core, end === undefined ? why : describeEnd(end));
+  };
+  void pod.agent.closed.then((error) => unlessEnded(`the guest's agent is gone: ${error.message}`));
   void pod.share?.ended.then(({ said }) =>
-    endMachine(core, `the file server of the VM ended${said === '' ? '' : `: ${said}`}`),
+    unlessEnded(`the file server of the VM ended${said === '' ? '' : `: ${said}`}`),
   );
   void heartbeat(core, pod);
 }
@@ -102,7 +111,7 @@ function describeEnd(end: VmEnd): string {
     case 'shutdown':
       return 'the guest shut down';
     case 'panic':
-      return `the guest's kernel panicked: ${end.console.slice(-500)}`;
+      return `the guest's kernel panicked: ${/Kernel panic[^\r\n]*/.exec(end.console)?.[0] ?? end.console.slice(-500)}`;
     case 'killed':
       return 'the VM was ended';
     case 'failed':
