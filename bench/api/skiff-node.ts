@@ -1,6 +1,6 @@
 /** A whole `skiff node` under a root of its own, with the bench's image, for the API's figures. */
 import { spawn } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { busyboxArchive } from '../../test/peers/busybox-image.ts';
@@ -68,17 +68,16 @@ export async function startSkiffNode(nodeName: string, ...args: string[]): Promi
     await stop();
     throw error;
   }
-  const { stdout } = await runLauncher(['--root', root, 'kubeconfig', '--path']);
   const at = args.indexOf('--kubeconfig');
-  const kubeconfig = at < 0 ? stdout.trim() : (args[at + 1] ?? '');
+  const own = join(root, 'lib', 'kube-api', 'admin.kubeconfig');
+  const kubeconfig = at < 0 ? own : (args[at + 1] ?? '');
   return { pid: child.pid ?? 0, root, kubeconfig, [Symbol.asyncDispose]: stop };
 }
 
 async function untilReady(root: string, child: { exitCode: number | null }): Promise<void> {
-  for (const end = Date.now() + readyMs; ; await sleep(50)) {
+  const published = join(root, 'run', 'node.json');
+  for (const end = Date.now() + readyMs; !existsSync(published); await sleep(20)) {
     if (child.exitCode !== null) throw new Error(`the node ended with ${child.exitCode}`);
-    const { code } = await runLauncher(['--root', root, 'ps']);
-    if (code === 0) return;
     if (Date.now() > end) throw new Error(`the node is not ready within ${readyMs} ms`);
   }
 }
