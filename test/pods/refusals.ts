@@ -13,8 +13,7 @@ export const refusals: Readonly<Record<string, Readonly<Record<string, RegExp>>>
   vm: {
     'namespace-network-host': needsHost("the host's network"),
     'namespace-pid-ipc-host': needsHost("the host's (PID|IPC) namespace"),
-    'namespace-user': needsHost('a user namespace'),
-    'ports-on-the-host': needsHost("the host's network"),
+    'namespace-user': /handler "vm" does not support user namespaces/,
     privileged: needsHost('it is privileged'),
     'volume-propagation': needsHost('it is privileged'),
   },
