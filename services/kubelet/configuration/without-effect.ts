@@ -10,7 +10,7 @@ const gone = 'it configures what the original has long dropped';
 
 const reasons: Partial<Record<keyof KubeletFields, string>> = {
   enableContentionProfiling: 'there are no locks to profile in this process',
-  enableSystemLogQuery: '/logs serves files, not queries of the journal',
+  enableSystemLogQuery: 'queries of /logs find files, not the journal',
   contentType: 'bodies of the API are JSON',
   kubeAPIQPS: 'calls of the API are not held back',
   kubeAPIBurst: 'calls of the API are not held back',

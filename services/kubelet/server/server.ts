@@ -145,12 +145,13 @@ function listeners(deps: ServerDeps): [string, () => Promise<Listening>][] {
 }
 
 function debuggingRoutes(deps: ServerDeps): Route[] {
-  const { enableSystemLogHandler, enableProfilingHandler, enableDebugFlagsHandler } = deps.configuration;
+  const { enableSystemLogHandler, enableSystemLogQuery, enableProfilingHandler, enableDebugFlagsHandler } =
+    deps.configuration;
   return [
     ...containerLogRoutes(deps),
     ...runRoutes(deps),
     ...streamingRoutes({ ...deps, idleMs: durationMs(deps.configuration.streamingConnectionIdleTimeout) }),
-    ...(enableSystemLogHandler ? nodeLogRoutes(deps.logRoot) : []),
+    ...(enableSystemLogHandler ? nodeLogRoutes(deps.logRoot, enableSystemLogQuery) : []),
     ...(enableProfilingHandler ? profilingRoutes(deps) : []),
     ...(enableDebugFlagsHandler ? [verbosityRoute(deps)] : []),
   ];
