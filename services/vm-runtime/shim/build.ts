@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { SkiffError } from '#foundation/base/errors.ts';
 
+/** Beside this file. */
+const sourceNames = ['shim.h', 'shim.c', 'streams.c', 'terminal.c'];
 /** Static and small: hundreds may run. musl makes a tenth of what glibc does. */
 const flags = ['-Wall', '-Wextra', '-Os', '-static', '-s'];
 
@@ -15,8 +17,10 @@ const flags = ['-Wall', '-Wextra', '-Os', '-static', '-s'];
  * @throws SkiffError FAILED_PRECONDITION if there is no compiler and none was built before.
  */
 export async function shimProgram(cache: string): Promise<string> {
-  const source = fileURLToPath(new URL('shim.c', import.meta.url));
-  const digest = createHash('sha256').update(readFileSync(source)).digest('hex').slice(0, 16);
+  const sources = sourceNames.map((name) => fileURLToPath(new URL(name, import.meta.url)));
+  const hash = createHash('sha256');
+  for (const path of sources) hash.update(readFileSync(path));
+  const digest = hash.digest('hex').slice(0, 16);
   const program = join(cache, `shim-${digest}`);
   if (statSync(program, { throwIfNoEntry: false }) !== undefined) return program;
   const { tryCommand } = await import('#foundation/linux/command.ts');
@@ -27,7 +31,7 @@ export async function shimProgram(cache: string): Promise<string> {
     try {
       const { exitCode, stderr } = await tryCommand({
         file: compiler,
-        args: [...flags, '-o', fresh, source],
+        args: [...flags, '-o', fresh, ...sources.filter((path) => path.endsWith('.c'))],
       });
       if (exitCode === 0) {
         renameSync(fresh, program);
