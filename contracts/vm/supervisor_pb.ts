@@ -84,7 +84,7 @@ export type Pod = Message<"skiff.vm.supervisor.v1.Pod"> & {
   createdAt: bigint;
 
   /**
-   * The guest kernel's boot id.
+   * The guest kernel's boot id. A clone's kernel has its template's; what its containers see is the clone's own.
    *
    * @generated from field: string boot_id = 10;
    */
