@@ -330,8 +330,6 @@ export interface KubeletView {
   readonly metrics: Registry;
 }
 
-// ---------------------------------------------------------------------------------------------- events
-
 /** Records events with the original's reasons. Never throws and never waits. */
 export interface EventRecorder {
   pod(
@@ -343,8 +341,6 @@ export interface EventRecorder {
   ): void;
   node(type: 'Normal' | 'Warning', reason: string, message: string): void;
 }
-
-// ------------------------------------------------------------------------------------------------- API
 
 /** One REST call. */
 export interface RestRequest {
