@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as turn } from 'node:timers/promises';
 import { fromBinary } from '@bufbuild/protobuf';
 import { ContainerState, ListContainersResponseSchema, NamespaceMode } from '#contracts/cri/runtime_pb.ts';
 import { nowNanos } from '#foundation/base/time.ts';
@@ -84,6 +85,9 @@ test('the stop signal waits until the program has taken the place of the runtime
   const container = fixture.containers.core.table.get(id);
   const { life } = container.record;
   assert.ok(life.phase === 'running');
+  // The runtime may still be about to become it.
+  for (const end = Date.now() + 60_000; programOf(life.process) !== '/bin/busybox' && Date.now() < end; )
+    await turn(10);
   container.starter = programOf(life.process);
   assert.equal(container.starter, '/bin/busybox');
   await fixture.exec(id, 'touch /tmp/go');
