@@ -1,5 +1,6 @@
 /** Credentials of a new node in somebody's cluster: asked for and approved with its administrator's kubeconfig. */
 import { readFileSync, writeFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parse, stringify } from 'yaml';
@@ -30,7 +31,9 @@ export async function joinCluster(
 ): Promise<string> {
   const file = parse(readFileSync(admin, 'utf8')) as ClusterFile;
   for (const { cluster } of file.clusters) {
-    cluster['tls-server-name'] ??= new URL(String(cluster.server)).hostname;
+    const { hostname } = new URL(String(cluster.server));
+    // A server's name in TLS is never an address.
+    if (isIP(hostname) === 0) cluster['tls-server-name'] ??= hostname;
     cluster.server = url;
   }
   const bootstrapKubeconfig = join(directory, `${nodeName}-bootstrap.kubeconfig`);
