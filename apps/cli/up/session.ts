@@ -12,7 +12,7 @@ export interface Session {
   /** The newest state of each pod, by namespace/name. */
   readonly pods: ReadonlyMap<string, Pod>;
   /**
-   * Resolves when every pod is ready or has succeeded.
+   * Resolves when every pod is ready, and stays so for a moment, or has succeeded.
    *
    * @throws SkiffError FAILED_PRECONDITION for pods that failed or are stuck, DEADLINE_EXCEEDED after `ms`
    *   milliseconds, CANCELLED by the session's signal.
@@ -24,6 +24,8 @@ export interface Session {
 
 /** Milliseconds that a pod may look stuck before it counts: a restart often cures what the first try met. */
 const stuckMs = 3000;
+/** Milliseconds that pods must stay ready: a container that ends at once was running for a moment, too. */
+const settleMs = 150;
 
 /** Starts following `keys` (namespace/name) until `signal` aborts. */
 export function followPods(
@@ -71,11 +73,16 @@ export function followPods(
 function readiness(keys: ReadonlySet<string>, pods: () => ReadonlyMap<string, Pod>, ms: number) {
   const start = performance.now();
   let stuckSince: number | undefined;
+  let goodSince: number | undefined;
   return (): true | undefined => {
     const now = performance.now();
     const verdicts = [...pods().values()].map(judgePod);
-    const good = verdicts.filter((each) => each.kind === 'ready' || each.kind === 'succeeded').length;
-    if (good === keys.size && pods().size === keys.size) return true;
+    const good = [...pods().values()].filter(isGood).length;
+    goodSince = good === keys.size && pods().size === keys.size ? (goodSince ?? now) : undefined;
+    if (goodSince !== undefined) {
+      const done = verdicts.every((each) => each.kind === 'succeeded') || now - goodSince >= settleMs;
+      return done ? true : undefined;
+    }
     const failed = verdicts.some((each) => each.kind === 'failed');
     const stuck = verdicts.some((each) => each.kind === 'stuck');
     stuckSince = stuck ? (stuckSince ?? now) : undefined;

@@ -197,12 +197,21 @@ function savePod(core: Core, record: PodRecord): void {
   saveRecord(core.paths.state, record);
 }
 
-/** The VM once it is ready, as `Core.machine`. */
+/**
+ * The VM once it is ready, as `Core.machine`.
+ *
+ * @throws SkiffError UNAVAILABLE with the reason of its end, when what it left is removed
+ */
 export async function readyMachine(core: Core): Promise<PodVm> {
   for (;;) {
     const life: PodLife = core.life;
     if (life.phase === 'ready') return life.pod;
-    if (life.phase === 'ending' || life.phase === 'ended') throw new SkiffError('UNAVAILABLE', life.reason);
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    if (life.phase === 'ended') throw new SkiffError('UNAVAILABLE', life.reason);
+    await sleep(5);
   }
+}
+
+/** Waits for the end of a VM that is ending. */
+export async function untilEnded(core: Core): Promise<void> {
+  while (core.life.phase !== 'ended') await sleep(5);
 }

@@ -1,14 +1,14 @@
 /** Shutdown: ends the VM with all its containers, forgets them, and ends the supervisor. */
 import { forget } from './containers/remove.ts';
 import type { Core } from './core.ts';
-import { endMachine } from './machine.ts';
+import { endMachine, untilEnded } from './machine.ts';
 import { removePod } from './over.ts';
 
 /** Ends the pod. @param graceMs milliseconds that the guest has to end by itself. */
 export async function shutdown(core: Core, graceMs: number): Promise<void> {
   core.config.endsWithLast = false;
   await endMachine(core, 'it was shut down', graceMs);
-  while (core.life.phase !== 'ended') await new Promise((resolve) => setTimeout(resolve, 5));
+  await untilEnded(core);
   for (const container of [...core.containers.values()])
     await core.locks.run(container.record.id, () => forget(core, container));
   await removePod(core);

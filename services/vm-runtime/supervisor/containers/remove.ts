@@ -1,10 +1,10 @@
 /** DeleteContainer: a stopped container, or with force a running one, is forgotten; the last takes the VM along. */
-import { rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { messageOf, SkiffError } from '#foundation/base/errors.ts';
 import type { Container, Core } from '../core.ts';
 import { observeExit } from '../exits.ts';
 import { tryHooks } from '../hooks.ts';
-import { endMachine } from '../machine.ts';
+import { endMachine, untilEnded } from '../machine.ts';
 import { removePod } from '../over.ts';
 import { containerDirectory } from '../paths.ts';
 import { stateOf } from '../state.ts';
@@ -63,9 +63,11 @@ async function ended(container: Container): Promise<void> {
   clearTimeout(timer);
 }
 
-/** Ends a VM that was made by its first container when its last is gone. */
+/** Ends a VM that was made by its first container when its last is gone; nothing of it is left then. */
 export async function endIfLast(core: Core): Promise<void> {
   if (!core.config.endsWithLast || core.containers.size > 0 || core.busy > 0) return;
-  if (core.life.phase !== 'ended') await endMachine(core, 'its last container was deleted', 2000);
-  else await removePod(core);
+  await endMachine(core, 'its last container was deleted', 2000);
+  await untilEnded(core);
+  // Whoever ended it may have been the one to remove it.
+  if (existsSync(core.paths.directory)) await removePod(core);
 }
