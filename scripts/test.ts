@@ -7,7 +7,8 @@ import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 
 const places = process.argv.slice(2);
-const roots = places.length > 0 ? places : ['foundation', 'contracts', 'services', 'apps', 'conformance', 'test'];
+const roots =
+  places.length > 0 ? places : ['foundation', 'contracts', 'services', 'apps', 'conformance', 'test'];
 const files = roots.flatMap((place) =>
   statSync(place).isDirectory() ? globSync(`${place}/**/*.test.ts`) : [place],
 );
