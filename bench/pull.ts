@@ -1,7 +1,7 @@
 /**
  * Cold pulls, Skiff against Debian's containerd, from Debian's docker-registry on loopback: an image of six
  * layers (about 290 MiB of gzip, from Debian packages) and one of sixty. In turn, each time into fresh
- * directories; prints medians, ratios (of the clock and of processor time, which busy neighbours change less), Skiff's
+ * directories, by a server that was started for it and has pulled one other image; prints medians, ratios (of the clock and of processor time, which busy neighbours change less), Skiff's
  * memory and the longest block of its event loop, the time of a warm pull, and the floor: raw inflating, hashing and
  * writing of the same bytes.
  *
@@ -14,7 +14,7 @@ import { startRegistry } from '../test/hostile-images/registry.ts';
 import { startContainerd } from './pull/containerd.ts';
 import { median, ratio, seconds } from './pull/figures.ts';
 import { floorOf } from './pull/floor.ts';
-import { buildBenchImages, imageNames } from './pull/make-images.ts';
+import { buildBenchImages, buildFirstImage, imageNames } from './pull/make-images.ts';
 import { pullWithSkiff, type SkiffPull } from './pull/skiff.ts';
 
 const rounds = Number(process.argv[2] ?? 3);
@@ -30,17 +30,20 @@ mkdirSync(place, { recursive: true });
 const settle = () => syncFileSystem(place);
 
 await using registry = await startRegistry(place);
+const first = await buildFirstImage(registry.host, place);
 const images = await buildBenchImages(registry.host, place, names);
 for (const image of images) {
   const skiff: SkiffPull[] = [];
-  const containerd: { ms: number; cpuMs: number }[] = [];
+  const containerd: { firstMs: number; ms: number; cpuMs: number }[] = [];
   for (let round = 0; round < rounds; round += 1) {
     settle();
-    skiff.push(await pullWithSkiff(place, image.reference));
+    skiff.push(await pullWithSkiff(place, first.reference, image.reference));
     await sleep(3000);
     settle();
     await using daemon = await startContainerd(place);
-    containerd.push(await daemon.pull(image.reference));
+    const { ms: firstMs } = await daemon.pull(first.reference);
+    await sleep(300);
+    containerd.push({ firstMs, ...(await daemon.pull(image.reference)) });
     await sleep(3000);
   }
   const most = (figure: (each: SkiffPull) => number) => Math.max(...skiff.map(figure));
@@ -53,6 +56,11 @@ for (const image of images) {
   };
   console.log(`${image.name}: ${image.layers} layers, ${(image.bytes / 2 ** 20).toFixed(0)} MiB`);
   const pick = (figure: 'ms' | 'cpuMs') => containerd.map((each) => each[figure]);
+  compare(
+    `first pull of the server, ${first.layers} other layers`,
+    skiff.map((each) => each.firstMs),
+    containerd.map((each) => each.firstMs),
+  );
   compare(
     'cold pull',
     skiff.map((each) => each.coldMs),

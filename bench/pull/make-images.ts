@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import { pushImage } from '../../test/hostile-images/image.ts';
 
 /** An image in the registry. */
@@ -36,11 +37,16 @@ export async function buildBenchImages(
 ): Promise<BenchImage[]> {
   const layersOf = {
     six: () => six.map((packages, at) => layerFile(`${place}/layers`, `six-${at}`, packages)),
-    sixty: () => readSmallLayers(place),
+    sixty: () => readSmallLayers(`${place}/small`, 60),
   };
   const images: BenchImage[] = [];
   for (const name of names) images.push(await push(host, name, layersOf[name]()));
   return images;
+}
+
+/** The image that a server has pulled before anything is measured: it shares no layer with the others. */
+export function buildFirstImage(host: string, place: string): Promise<BenchImage> {
+  return push(host, 'first', readSmallLayers(`${place}/first`, 12));
 }
 
 function layerFile(folder: string, name: string, packages: string[]): { tar: string; gzip: string } {
@@ -71,17 +77,18 @@ function pack(root: string, file: { tar: string; gzip: string }, ...paths: strin
   execFileSync('rm', ['-rf', root]);
 }
 
-/** Sixty layers, each with some hundred files. */
-function readSmallLayers(place: string): { tar: string; gzip: string }[] {
-  const folder = `${place}/small`;
+/** Layers with a hundred small files each. */
+function readSmallLayers(folder: string, count: number): { tar: string; gzip: string }[] {
   mkdirSync(folder, { recursive: true });
-  return Array.from({ length: 60 }, (_, at) => {
+  return Array.from({ length: count }, (_, at) => {
     const root = `${folder}/l${at}`;
     const file = { tar: `${root}.tar`, gzip: `${root}.tar.gz` };
     if (existsSync(file.gzip)) return file;
     mkdirSync(`${root}/data/${at}`, { recursive: true });
     for (let index = 0; index < 100; index += 1) {
-      const seed = createHash('sha512').update(`${at} ${index}`).digest('hex');
+      const seed = createHash('sha512')
+        .update(`${basename(folder)} ${at} ${index}`)
+        .digest('hex');
       writeFileSync(`${root}/data/${at}/${index}`, seed.repeat(20 + (index % 50) * 4));
     }
     pack(root, file);

@@ -1,10 +1,12 @@
-/** One cold and one warm pull with Skiff, in a process of its own, as a node would be. */
+/** A first, a cold and a warm pull with Skiff, in a process of its own, as a node would be. */
 import { execFile } from 'node:child_process';
 import { mkdtempSync } from 'node:fs';
 import { promisify } from 'node:util';
 
 /** What one run told. */
 export interface SkiffPull {
+  /** The first pull of the process: of another image, with sources that V8 has not compiled yet. */
+  firstMs: number;
   coldMs: number;
   warmMs: number;
   /** Processor time of the cold pull: what other programs do to the clock does not count. */
@@ -15,11 +17,11 @@ export interface SkiffPull {
   blockWallMs: number;
 }
 
-/** Pulls into a fresh directory below `place`, which stays until the bench is over: mass deletes slow ext4. */
-export async function pullWithSkiff(place: string, reference: string): Promise<SkiffPull> {
+/** Pulls `first`, then `reference`, into a fresh directory below `place`, which stays until the bench is over: mass deletes slow ext4. */
+export async function pullWithSkiff(place: string, first: string, reference: string): Promise<SkiffPull> {
   const directory = mkdtempSync(`${place}/skiff-`);
   const script = new URL('./skiff-process.ts', import.meta.url).pathname;
-  const args = ['--disable-warning=ExperimentalWarning', script, directory, reference];
+  const args = ['--disable-warning=ExperimentalWarning', script, directory, first, reference];
   // As the launcher starts a node: what V8 made of the sources is kept between starts.
   const cache = new URL('../../node_modules/.cache/compile', import.meta.url).pathname;
   const env = { ...process.env, NODE_COMPILE_CACHE: cache };
