@@ -13,13 +13,12 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { compileCache } from '../compile-cache.ts';
 import { killContainersBelow } from '../peers/leftovers.ts';
 import { writePeerNetwork } from '../peers/network.ts';
 import { commandLines, proportionalSetSize } from '../peers/peer.ts';
 import { unmountBelow } from '../peers/unmount.ts';
 
-/** What V8 made of the sources is kept between starts, as the launcher has it kept. */
-const compileCache = new URL('../../node_modules/.cache/compile', import.meta.url).pathname;
 const program = new URL('./node-process.ts', import.meta.url).pathname;
 
 export interface BenchNode extends AsyncDisposable {

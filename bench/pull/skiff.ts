@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process';
 import { mkdtempSync } from 'node:fs';
 import { promisify } from 'node:util';
+import { compileCache } from '../compile-cache.ts';
 
 /** What one run told. */
 export interface SkiffPull {
@@ -22,9 +23,7 @@ export async function pullWithSkiff(place: string, first: string, reference: str
   const directory = mkdtempSync(`${place}/skiff-`);
   const script = new URL('./skiff-process.ts', import.meta.url).pathname;
   const args = ['--disable-warning=ExperimentalWarning', script, directory, first, reference];
-  // As the launcher starts a node: what V8 made of the sources is kept between starts.
-  const cache = new URL('../../node_modules/.cache/compile', import.meta.url).pathname;
-  const env = { ...process.env, NODE_COMPILE_CACHE: cache };
+  const env = { ...process.env, NODE_COMPILE_CACHE: compileCache };
   const { stdout } = await promisify(execFile)(process.execPath, args, { env });
   return JSON.parse(stdout) as SkiffPull;
 }

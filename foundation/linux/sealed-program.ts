@@ -4,18 +4,9 @@
  * anew from there: 3 ms, and a wait for an RCU grace period on a busy machine. A program that runs from memory whose
  * seals are all set (memfd_create(2), fcntl(2) "File Sealing") is what they make as a last resort, and they go on at once.
  */
-import { closeSync, ftruncateSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { check, declare } from './libc.ts';
-
-const memfdCreate = declare('int memfd_create(const char *name, unsigned int flags)');
-const fcntl = declare('int fcntl(int fd, int command, int argument)');
-
-/** MFD_CLOEXEC | MFD_ALLOW_SEALING. */
-const createFlags = 1 | 2;
-const F_ADD_SEALS = 1033;
-/** F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE. */
-const allSeals = 1 | 2 | 4 | 8;
+import { createMemoryFile, sealMemoryFile } from './memory-file.ts';
 
 /** A program in sealed memory. */
 export interface SealedProgram extends Disposable {
@@ -33,12 +24,11 @@ export interface SealedProgram extends Disposable {
 export function sealProgram(program: string, directory: string): SealedProgram {
   const content = readFileSync(program);
   const name = basename(program);
-  const fd = check(memfdCreate(name, createFlags), `Cannot make memory for ${program}`);
+  const fd = createMemoryFile(name, content.length);
   const path = join(directory, name);
   try {
-    ftruncateSync(fd, content.length);
     for (let at = 0; at < content.length; ) at += writeSync(fd, content, at, content.length - at, at);
-    check(fcntl(fd, F_ADD_SEALS, allSeals), `Cannot seal the copy of ${program}`);
+    sealMemoryFile(fd);
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     rmSync(path, { force: true });
     symlinkSync(`/proc/${process.pid}/fd/${fd}`, path);

@@ -7,6 +7,7 @@ import { closeSync, constants as fsConstants } from 'node:fs';
 import { Socket } from 'node:net';
 import { constants } from 'node:os';
 import { SkiffError } from '#foundation/base/errors.ts';
+import { duplicate } from './duplicate.ts';
 import { addressOf, check, declare, errnoError } from './libc.ts';
 
 const posixSpawnp = declare(
@@ -28,11 +29,9 @@ const setSigMask = declare('int posix_spawnattr_setsigmask(void *attributes, voi
 const waitpid = declare('int waitpid(int pid, void *status, int options)');
 const kill2 = declare('int kill(int pid, int signal)');
 const pipe2 = declare('int pipe2(void *fds, int flags)');
-const fcntl = declare('int fcntl(int fd, int command, long argument)');
 
 const WNOHANG = 1;
 const O_CLOEXEC = 0o2000000;
-const F_DUPFD_CLOEXEC = 1030;
 /** POSIX_SPAWN_SETSIGDEF | SETSIGMASK, and SETSID: <spawn.h>. */
 const SPAWN_SIGNALS = 0x04 | 0x08;
 const SPAWN_SETSID = 0x80;
@@ -164,7 +163,7 @@ function addDescriptors(request: SpawnRequest, actions: Buffer, duplicates: numb
   const { O_RDWR } = fsConstants;
   const wanted = Object.entries(request.fds ?? {}).map(([target, fd]) => ({ target: Number(target), fd }));
   for (const { target, fd } of wanted) {
-    const copy = check(fcntl(fd, F_DUPFD_CLOEXEC, firstSafeFd), `Cannot pass on descriptor ${fd}`);
+    const copy = duplicate(fd, firstSafeFd, `Cannot pass on descriptor ${fd}`);
     duplicates.push(copy);
     addDup2(actions, copy, target);
   }

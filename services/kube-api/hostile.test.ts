@@ -17,6 +17,7 @@ import { sendText } from './http/respond.ts';
 import { createApiServer, type Patience } from './http/server.ts';
 import { createKubeApi } from './index.ts';
 import { openAuthority } from './pki/authority.ts';
+import { testApiConfig } from './testing/config.ts';
 import { clientFor } from './testing/node.ts';
 import { startTestApi, type TestApi } from './testing/start.ts';
 
@@ -288,14 +289,7 @@ test('a full disk: 507 that says so, reading goes on, and writing when there is 
   const disk = join(folder, 'disk');
   mkdirSync(disk);
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=3m', 'none', disk]);
-  const small = createKubeApi({
-    directory: join(disk, 'api'),
-    address: '127.0.0.1',
-    port: 0,
-    nodeName: 'n1',
-    kubeletEndpoint: { url: 'https://127.0.0.1:1' },
-    logger: silentLogger,
-  });
+  const small = createKubeApi({ ...testApiConfig(join(disk, 'api')), logger: silentLogger });
   try {
     await small.start();
     await using client = clientFor(small.adminKubeconfigPath);

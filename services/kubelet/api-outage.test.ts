@@ -12,12 +12,12 @@ import type { Lease, Node, Pod } from '#contracts/kubernetes/types.ts';
 import { silentLogger as logger } from '#foundation/base/log.ts';
 import { pathsUnder } from '#foundation/base/paths.ts';
 import { systemClock as clock } from '#foundation/base/time.ts';
-import { removeCgroup } from '#foundation/linux/cgroups.ts';
 import { unmountTree } from '#foundation/linux/mount.ts';
 import { connectKubeletApi } from './api/connect.ts';
 import { loadConfiguration } from './configuration/load.ts';
 import { createKubelet } from './kubelet.ts';
 import { type FakeApiServer, type Illness, startFakeApi } from './testing/api-server.ts';
+import { endKubelet } from './testing/end-kubelet.ts';
 import { type ScriptedRuntime, startScriptedRuntime } from './testing/scripted-runtime.ts';
 
 const pods = '/api/v1/namespaces/default/pods';
@@ -60,10 +60,7 @@ async function joined(work: (place: Place) => Promise<void>): Promise<void> {
     settings: { initialRestartBackoffMs: 100 },
   });
   await kubelet.start();
-  stack.defer(async () => {
-    await kubelet.stop();
-    await removeCgroup(kubelet.parts.layout, kubelet.parts.podsCgroup());
-  });
+  stack.defer(() => endKubelet(kubelet));
   await work({ server, runtime });
 }
 

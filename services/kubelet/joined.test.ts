@@ -21,15 +21,16 @@ import { isSkiffError } from '#foundation/base/errors.ts';
 import { createLogger, silentLogger } from '#foundation/base/log.ts';
 import { pathsUnder } from '#foundation/base/paths.ts';
 import { systemClock } from '#foundation/base/time.ts';
-import { removeCgroup } from '#foundation/linux/cgroups.ts';
 import { unmountTree } from '#foundation/linux/mount.ts';
 import { createKubeApi } from '#services/kube-api/index.ts';
+import { testApiConfig } from '#services/kube-api/testing/config.ts';
 import { containerdInstalled, startContainerd } from '../../test/peers/containerd.ts';
 import { bootstrap } from './api/certificates/bootstrap.ts';
 import { openCertificates } from './api/certificates/store.ts';
 import { connectKubeletApi } from './api/connect.ts';
 import { loadConfiguration } from './configuration/load.ts';
 import { createKubelet } from './kubelet.ts';
+import { endKubelet } from './testing/end-kubelet.ts';
 
 const skip = containerdInstalled ? false : 'needs Debian package containerd';
 const logger = process.env.VERBOSE === undefined ? silentLogger : createLogger('info');
@@ -62,10 +63,7 @@ async function joined(work: (admin: ApiClient) => Promise<void>): Promise<void> 
     nodeName: 'node1',
   });
   await kubelet.start();
-  stack.defer(async () => {
-    await kubelet.stop();
-    await removeCgroup(kubelet.parts.layout, kubelet.parts.podsCgroup());
-  });
+  stack.defer(() => endKubelet(kubelet));
   const admin = stack.use(openApi(loadKubeconfig(adminKubeconfig)));
   await work(admin);
 }
@@ -76,14 +74,7 @@ interface Kubeconfigs {
 }
 
 async function embedded(root: string, stack: AsyncDisposableStack): Promise<Kubeconfigs> {
-  const api = createKubeApi({
-    directory: join(root, 'api'),
-    address: '127.0.0.1',
-    port: 0,
-    nodeName: 'node1',
-    kubeletEndpoint: { url: 'https://127.0.0.1:1' },
-    logger,
-  });
+  const api = createKubeApi({ ...testApiConfig(join(root, 'api'), 'node1'), logger });
   await api.start();
   stack.defer(() => api.stop());
   return { adminKubeconfig: api.adminKubeconfigPath, nodeKubeconfig: api.nodeKubeconfigPath };

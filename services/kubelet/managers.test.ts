@@ -4,18 +4,16 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import { connectCri } from '#contracts/cri/client.ts';
 import { createLogger, silentLogger } from '#foundation/base/log.ts';
 import { pathsUnder } from '#foundation/base/paths.ts';
 import { systemClock } from '#foundation/base/time.ts';
-import { removeCgroup } from '#foundation/linux/cgroups.ts';
 import { unmountTree } from '#foundation/linux/mount.ts';
-import { startSkiff } from '../../bench/peers/skiff.ts';
-import { startImages } from '../../test/pods/images.ts';
+import { startSkiffRuntime } from '../../test/peers/tested-runtime.ts';
 import { loadConfiguration } from './configuration/load.ts';
 import { createKubelet } from './kubelet.ts';
 import { parseCpus } from './resources/cpu-set.ts';
 import { readCpus } from './resources/cpu-topology.ts';
+import { endKubelet } from './testing/end-kubelet.ts';
 
 const logger = process.env.VERBOSE === undefined ? silentLogger : createLogger('info');
 const cpus = readCpus().map(({ id }) => id);
@@ -73,10 +71,7 @@ test('whole CPUs and the memory of a node for a Guaranteed pod alone', {
     unmountTree(root);
     rmSync(root, { recursive: true, force: true });
   });
-  const registry = stack.use(await startImages());
-  const runtime = stack.use(await startSkiff());
-  const cri = connectCri(runtime.endpoint);
-  stack.defer(() => cri.close());
+  const { cri, image } = stack.use(await startSkiffRuntime());
   const manifests = join(root, 'manifests');
   mkdirSync(manifests);
   const [system = 0, ...rest] = cpus;
@@ -107,14 +102,8 @@ test('whole CPUs and the memory of a node for a Guaranteed pod alone', {
     return kubelet;
   };
   let kubelet = await begin();
-  stack.defer(async () => {
-    await kubelet.stop();
-    for (const uid of await kubelet.parts.resources.podCgroups())
-      await kubelet.parts.resources.removePodCgroup(uid);
-    await removeCgroup(kubelet.parts.layout, kubelet.parts.podsCgroup());
-  });
+  stack.defer(() => endKubelet(kubelet));
   const kubeletRoot = pathsUnder(root).kubelet;
-  const image = `${registry.host}/pods/base:1`;
   const runs = (name: string) =>
     until(`${name} says what it may use`, () => {
       try {

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import { type CriClient, connectCri } from '#contracts/cri/client.ts';
+import type { CriClient } from '#contracts/cri/client.ts';
 import { type ApiClient, openApi } from '#contracts/kubernetes/client/client.ts';
 import { loadKubeconfig } from '#contracts/kubernetes/client/kubeconfig.ts';
 import type { CoreEvent, KubeList, Pod, ResourceRequirements } from '#contracts/kubernetes/types.ts';
@@ -12,14 +12,15 @@ import { isSkiffError } from '#foundation/base/errors.ts';
 import { createLogger, silentLogger } from '#foundation/base/log.ts';
 import { pathsUnder } from '#foundation/base/paths.ts';
 import { systemClock } from '#foundation/base/time.ts';
-import { cgroupDirectory, cgroupLayout, removeCgroup } from '#foundation/linux/cgroups.ts';
+import { cgroupDirectory, cgroupLayout } from '#foundation/linux/cgroups.ts';
 import { unmountTree } from '#foundation/linux/mount.ts';
 import { createKubeApi } from '#services/kube-api/index.ts';
-import { startSkiff } from '../../bench/peers/skiff.ts';
-import { startImages } from '../../test/pods/images.ts';
+import { testApiConfig } from '#services/kube-api/testing/config.ts';
+import { startSkiffRuntime } from '../../test/peers/tested-runtime.ts';
 import { connectKubeletApi } from './api/connect.ts';
 import { loadConfiguration } from './configuration/load.ts';
 import { createKubelet, type Kubelet } from './kubelet.ts';
+import { endKubelet } from './testing/end-kubelet.ts';
 
 const logger = process.env.VERBOSE === undefined ? silentLogger : createLogger('info');
 const clock = systemClock;
@@ -42,20 +43,10 @@ async function staged(work: (stage: Stage) => Promise<void>): Promise<void> {
     unmountTree(root);
     rmSync(root, { recursive: true, force: true });
   });
-  const registry = stack.use(await startImages());
-  const runtime = stack.use(await startSkiff());
-  const api = createKubeApi({
-    directory: join(root, 'api'),
-    address: '127.0.0.1',
-    port: 0,
-    nodeName: 'node1',
-    kubeletEndpoint: { url: 'https://127.0.0.1:1' },
-    logger,
-  });
+  const { cri, image } = stack.use(await startSkiffRuntime());
+  const api = createKubeApi({ ...testApiConfig(join(root, 'api'), 'node1'), logger });
   await api.start();
   stack.defer(() => api.stop());
-  const cri = connectCri(runtime.endpoint);
-  stack.defer(() => cri.close());
   const begin = async () => {
     const kubelet = createKubelet({
       paths: pathsUnder(root),
@@ -72,18 +63,13 @@ async function staged(work: (stage: Stage) => Promise<void>): Promise<void> {
     return kubelet;
   };
   let kubelet = await begin();
-  stack.defer(async () => {
-    await kubelet.stop();
-    for (const uid of await kubelet.parts.resources.podCgroups())
-      await kubelet.parts.resources.removePodCgroup(uid);
-    await removeCgroup(kubelet.parts.layout, kubelet.parts.podsCgroup());
-  });
+  stack.defer(() => endKubelet(kubelet));
   const admin = stack.use(openApi(loadKubeconfig(api.adminKubeconfigPath)));
   const restart = async () => {
     await kubelet.stop();
     kubelet = await begin();
   };
-  await work({ admin, cri, image: `${registry.host}/pods/base:1`, kubelet: () => kubelet, restart });
+  await work({ admin, cri, image, kubelet: () => kubelet, restart });
   const { items } = await admin.get<KubeList<Pod>>(pods);
   for (const { metadata } of items) await end(admin, metadata.name);
 }

@@ -26,6 +26,11 @@ export async function startTestedRuntime(subnet: number): Promise<TestedRuntime>
     const peer = await startContainerd(subnet);
     return { cri: peer.cri, image: busyboxImage, [Symbol.asyncDispose]: () => peer.stop() };
   }
+  return startSkiffRuntime();
+}
+
+/** Starts Skiff's own CRI server. */
+export async function startSkiffRuntime(): Promise<TestedRuntime> {
   await using undo = new AsyncDisposableStack();
   const registry = undo.use(await startImages());
   const runtime = undo.use(await startSkiff());

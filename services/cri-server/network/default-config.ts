@@ -43,9 +43,13 @@ export function writeDefaultConfig({
   mkdirSync(configDir, { recursive: true, mode: 0o755 });
   if (readdirSync(configDir).some((file) => /\.(conflist|conf|json)$/.test(file))) return undefined;
   const path = join(configDir, defaultFile);
-  const text = JSON.stringify(defaultConfig(tag, dataDir, subnet ?? freeSubnet(tag)), undefined, 2);
-  replaceFileSync(path, `${text}\n`, { mode: 0o644 });
+  replaceFileSync(path, defaultText(tag, dataDir, subnet ?? freeSubnet(tag)), { mode: 0o644 });
   return path;
+}
+
+/** The file's content, as long as nobody has changed it. */
+export function defaultText(tag: string, dataDir: string, subnet: string): string {
+  return `${JSON.stringify(defaultConfig(tag, dataDir, subnet), undefined, 2)}\n`;
 }
 
 /** The configuration: dual-stack, masqueraded, with host ports and bandwidth limits. */

@@ -10,7 +10,7 @@ import { replaceFileSync } from '#foundation/base/files.ts';
 import { numberAddress, parseNetwork } from '#foundation/base/ip.ts';
 import type { Logger } from '#foundation/base/log.ts';
 import { parseConfig } from './cni/config.ts';
-import { defaultConfig, defaultFile } from './default-config.ts';
+import { defaultFile, defaultText } from './default-config.ts';
 import type { PodNetwork } from './index.ts';
 import { fillTemplate } from './template.ts';
 
@@ -74,8 +74,7 @@ function takeOver({ configDir, own, network, inUse, log }: PodCidrDeps, subnet: 
   if (own === undefined || subnet === undefined || network.current().file !== path) return;
   const old = subnetIn(path);
   if (old === undefined || old === subnet) return;
-  const write = (of: string) => `${JSON.stringify(defaultConfig(own.tag, own.dataDir, of), undefined, 2)}\n`;
-  if (readFileSync(path, 'utf8') !== write(old)) return;
+  if (readFileSync(path, 'utf8') !== defaultText(own.tag, own.dataDir, old)) return;
   if (inUse()) {
     log.warn(
       { file: path, subnet: old, wanted: subnet },
@@ -85,7 +84,7 @@ function takeOver({ configDir, own, network, inUse, log }: PodCidrDeps, subnet: 
   }
   // With the old gateway's address the bridge would refuse the new one.
   own.removeBridge();
-  replaceFileSync(path, write(subnet), { mode: 0o644 });
+  replaceFileSync(path, defaultText(own.tag, own.dataDir, subnet), { mode: 0o644 });
   network.refresh();
   log.info({ file: path, subnet }, 'pods get the addresses that the node is given');
 }

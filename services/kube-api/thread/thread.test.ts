@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConfigMap } from '#contracts/kubernetes/types.ts';
 import { createLogger, silentLogger } from '#foundation/base/log.ts';
+import { testApiConfig } from '../testing/config.ts';
 import { clientFor } from '../testing/node.ts';
 import { type ApiThreadDeps, createApiThread } from './thread.ts';
 
@@ -13,13 +14,7 @@ const maps = '/api/v1/namespaces/default/configmaps';
 
 function deps(directory: string, port = 0): ApiThreadDeps {
   return {
-    config: {
-      directory,
-      address: '127.0.0.1',
-      port,
-      nodeName: 'n1',
-      kubeletEndpoint: { url: 'https://127.0.0.1:1' },
-    },
+    config: { ...testApiConfig(directory), port },
     logLevel: 'silent',
     logger: silentLogger,
   };

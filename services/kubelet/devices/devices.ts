@@ -11,6 +11,7 @@ import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Registration } from '#contracts/device-plugin/device-plugin_pb.ts';
 import type { Pod } from '#contracts/kubernetes/types.ts';
+import { answers } from '#foundation/base/answers.ts';
 import { SkiffError } from '#foundation/base/errors.ts';
 import type { Logger } from '#foundation/base/log.ts';
 import type { Clock } from '#foundation/base/time.ts';
@@ -23,7 +24,6 @@ import { hasNode, type NumaMask } from '../resources/topology/mask.ts';
 import { type Allocation, type Allocations, openAllocations } from './allocations.ts';
 import { type DeviceList, deviceHints, heldBy, reusableOf } from './hints.ts';
 import { connectPlugin, type Device, type PluginClient } from './plugin-client.ts';
-import { answers } from './socket.ts';
 
 /** Milliseconds that the devices of a plugin that ended still count as the node's (as broken ones). */
 const goneMs = 5 * 60_000;

@@ -3,6 +3,7 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { PodResourcesLister } from '#contracts/device-plugin/pod-resources_pb.ts';
 import type { Pod } from '#contracts/kubernetes/types.ts';
+import { answers } from '#foundation/base/answers.ts';
 import { SkiffError } from '#foundation/base/errors.ts';
 import type { Logger } from '#foundation/base/log.ts';
 import { createRpcServer, type RpcServer } from '#foundation/grpc/server.ts';
@@ -10,7 +11,6 @@ import type { Dra } from '../dra/dra.ts';
 import type { MemoryManager } from '../resources/memory-manager.ts';
 import type { Block } from '../resources/memory-nodes.ts';
 import type { Devices } from './devices.ts';
-import { answers } from './socket.ts';
 
 /** What the API tells. */
 export interface PodResourcesDeps {

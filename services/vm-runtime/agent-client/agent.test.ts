@@ -3,28 +3,22 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
 import { Readable } from 'node:stream';
-import { after, before, test } from 'node:test';
+import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isSkiffError } from '#foundation/base/errors.ts';
 import {
   bootGuest,
   execIn,
-  type GuestVm,
   inContainer,
   outputOf,
   testConfig,
   testProcess,
   textOf,
 } from '../../../test/guest-vm.ts';
-import type { AgentClient } from './types.ts';
 
-let vm: GuestVm;
-let agent: AgentClient;
-before(async () => {
-  vm = await bootGuest();
-  agent = vm.agent;
-});
-after(() => vm?.stop());
+const vm = await bootGuest();
+let { agent } = vm;
+after(() => vm.stop());
 
 test('says what it is, and answers pings', async () => {
   assert.match(agent.hello.bootId, /^[0-9a-f-]{36}$/);

@@ -1,12 +1,11 @@
 /** What the agent does of the guest: limits, figures, network, mounts. One VM serves the file; each test has containers of its own. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { after, before, test } from 'node:test';
+import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isSkiffError } from '#foundation/base/errors.ts';
 import {
   bootGuest,
-  type GuestVm,
   inContainer,
   nicMac,
   outputOf,
@@ -14,15 +13,11 @@ import {
   testProcess,
   textOf,
 } from '../../../test/guest-vm.ts';
-import type { AgentClient, AgentEvent } from './types.ts';
+import type { AgentEvent } from './types.ts';
 
-let vm: GuestVm;
-let agent: AgentClient;
-before(async () => {
-  vm = await bootGuest();
-  agent = vm.agent;
-});
-after(() => vm?.stop());
+const vm = await bootGuest();
+const { agent } = vm;
+after(() => vm.stop());
 
 test('freezes, limits, counts, lists', async () => {
   const memory = { limit: 32 * 1024 * 1024 };

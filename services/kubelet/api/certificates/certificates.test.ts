@@ -11,6 +11,7 @@ import type { CertificateSigningRequest, KubeList } from '#contracts/kubernetes/
 import { silentLogger } from '#foundation/base/log.ts';
 import { type Clock, systemClock } from '#foundation/base/time.ts';
 import { createKubeApi, type KubeApi } from '#services/kube-api/index.ts';
+import { testApiConfig } from '#services/kube-api/testing/config.ts';
 import type { RestRequest } from '../../ports.ts';
 import { rest } from '../rest.ts';
 import { bootstrap } from './bootstrap.ts';
@@ -29,14 +30,7 @@ let api: KubeApi;
 let admin: ApiClient;
 before(async () => {
   root = mkdtempSync('/tmp/skiff-cert-');
-  api = createKubeApi({
-    directory: join(root, 'api'),
-    address: '127.0.0.1',
-    port: 0,
-    nodeName: 'n1',
-    kubeletEndpoint: { url: 'https://127.0.0.1:1' },
-    logger,
-  });
+  api = createKubeApi({ ...testApiConfig(join(root, 'api')), logger });
   await api.start();
   admin = openApi(loadKubeconfig(api.adminKubeconfigPath));
 });
