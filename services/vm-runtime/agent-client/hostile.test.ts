@@ -7,6 +7,7 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import {
   CallSchema,
   EventSchema,
+  FilesSchema,
   ProcessStateSchema,
   type Reply,
   ReplySchema,
@@ -15,6 +16,7 @@ import { isSkiffError, SkiffError } from '#foundation/base/errors.ts';
 import { connectAgent } from './connect.ts';
 import { encodeCredit, encodeFrame, frameReader, frameType } from './frames.ts';
 import { openLink } from './link.ts';
+import { containerStats, guestStats } from './stats.ts';
 import { openOutput } from './streams.ts';
 import type { AgentClient } from './types.ts';
 
@@ -160,6 +162,44 @@ test('lineage 11: a guest that says nothing, hangs up or speaks another version 
   await assert.rejects(connectAgent({ socketPath: '/tmp/skiff-none', deadlineMs: 50 }), (error) =>
     isSkiffError(error, 'DEADLINE_EXCEEDED'),
   );
+});
+
+test('a guest that floods instead of answering the greeting is not listened to', async (t) => {
+  const directory = mkdtempSync('/tmp/skiff-h');
+  const flood = Buffer.concat(Array.from({ length: 2000 }, () => log('x')));
+  const server = createServer((socket) => {
+    socket.on('error', () => {});
+    readCalls(socket, (_id, _kind, nonce) => {
+      if (nonce !== undefined) socket.write(Buffer.concat([Buffer.from('SKIFFVM1'), nonce, flood]));
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(`${directory}/agent.sock`, resolve));
+  t.after(() => {
+    server.close();
+    rmSync(directory, { recursive: true, force: true });
+  });
+  await assert.rejects(
+    connectAgent({ socketPath: `${directory}/agent.sock`, deadlineMs: 60_000 }),
+    /events instead of its answer/,
+  );
+});
+
+test('figures made to be slow to read are read in no time, and count for nothing', () => {
+  // The most that a reply may hold.
+  const size = 250_000;
+  const texts = ['\n', ' ', '1', 'a: ', 'a:1\n', 'cpu ', '(', ' \n'].map((part) =>
+    Buffer.from(part.repeat(size / part.length)),
+  );
+  const names = ['meminfo', 'uptime', 'stat', 'loadavg', 'net/dev', 'cpu.stat', 'io.stat', 'memory.max'];
+  const start = process.cpuUsage();
+  for (const content of texts) {
+    const files = create(FilesSchema, { files: names.map((name) => ({ name, content })) });
+    guestStats(files);
+    containerStats(files);
+  }
+  // What looks at a text again from each of its places takes minutes.
+  const { user, system } = process.cpuUsage(start);
+  assert.ok(user + system < 20_000_000, `${(user + system) / 1e6} s`);
 });
 
 test('data beyond what was allowed, and credit for what was not sent, end the connection', async (t) => {

@@ -64,6 +64,8 @@ interface Waiting {
 /** Frames that nobody asked for: so many at once, and so many each second. A guest that sends more is ended. */
 const unaskedBurst = 20_000;
 const unaskedEachSecond = 2_000;
+/** Events that wait for the first listener, each of up to 64 KiB: those that come with the answer to the greeting. */
+const mostEarly = 1000;
 
 /** Takes over a connected socket. @param greeted called when the agent has answered the greeting. */
 export function openLink(socket: Socket, nonce: Uint8Array, greeted: () => void): Link {
@@ -164,6 +166,8 @@ function dispatcher({ calls, streams, listeners, early, lastCall }: Receivers): 
   const takeEvent = ({ payload }: Frame) => {
     spend();
     const event = decode(EventSchema, payload);
+    // None is dropped, as it may be the end of a process; but the budget alone would let gigabytes wait.
+    if (early.length >= mostEarly) throw garbage('events instead of its answer to the greeting');
     if (listeners.size === 0) early.push(event);
     for (const listener of listeners) listener(event);
   };

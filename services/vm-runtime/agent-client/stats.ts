@@ -82,7 +82,7 @@ export function guestStats(files: Files | undefined): GuestStats {
     memoryAvailableBytes: kib('MemAvailable'),
     memoryUsageBytes: used,
     memoryWorkingSetBytes: Math.max(0, used - kib('Inactive(file)')),
-    processes: amount(/\d+\/(\d+)/.exec(file('loadavg'))?.[1]),
+    processes: amount(file('loadavg').split(' ')[3]?.split('/')[1]),
     interfaces: interfaceStats(file('net/dev')),
   };
 }
@@ -94,8 +94,9 @@ function cpuUsage(stat: string): number {
   return busy * 10_000;
 }
 
+/** No expression here may look at a text more than once: `\s` would match line ends, and a guest send nothing else. */
 function interfaceStats(text: string): GuestInterfaceStats[] {
-  const lines = [...text.matchAll(/^\s*([\w.@-]{1,15}):\s*([\d ]+)$/gm)].slice(0, maxInterfaces);
+  const lines = [...text.matchAll(/^ *([\w.@-]{1,15}): *(\d[\d ]*)$/gm)].slice(0, maxInterfaces);
   return lines.map(([, name = '', figures = '']) => {
     const field = figures.trim().split(/\s+/).map(amount);
     const at = (index: number) => field[index] ?? 0;
