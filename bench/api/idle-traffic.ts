@@ -1,6 +1,6 @@
 /** What an idle node asks of a real API server, Skiff's and, where its binary is here, the original's kubelet. */
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openApi } from '#contracts/kubernetes/client/client.ts';
@@ -53,9 +53,15 @@ export async function idleTraffic(
   const node = stack.use(await startSkiffNode(own.name, '--kubeconfig', own.kubeconfig));
   if (options.kubelet !== undefined) {
     const other = await add('original');
-    stack.use(await startOriginal(options.kubelet, other.kubeconfig, other.name));
+    const log = join(directory, 'original.log');
+    stack.use(await startOriginal({ ...other, binary: options.kubelet, log }));
   }
-  for (const { name } of nodes.values()) await fill(options.kubeconfig, name, options.pods);
+  try {
+    for (const { name } of nodes.values()) await fill(options.kubeconfig, name, options.pods);
+  } catch (error) {
+    if (options.kubelet !== undefined) console.error(lastLines(join(directory, 'original.log'), 20));
+    throw error;
+  }
   await during(node, own.name);
   // Statuses, events and the first reports are over then.
   await sleep(60_000);
@@ -125,8 +131,25 @@ async function forget(kubeconfig: string, nodeName: string): Promise<void> {
   await client.delete(`/api/v1/namespaces/default/configmaps/${nodeName}`).catch(gone);
 }
 
+function lastLines(path: string, count: number): string {
+  return readFileSync(path, 'utf8').trim().split('\n').slice(-count).join('\n');
+}
+
+interface Original {
+  binary: string;
+  kubeconfig: string;
+  name: string;
+  /** Where its output goes. */
+  log: string;
+}
+
 /** The original kubelet over a CRI server of Skiff's own. */
-async function startOriginal(binary: string, kubeconfig: string, nodeName: string): Promise<AsyncDisposable> {
+async function startOriginal({
+  binary,
+  kubeconfig,
+  name: nodeName,
+  log,
+}: Original): Promise<AsyncDisposable> {
   // A whole node whose own kubelet has nothing to do gives it a runtime with the image.
   const below = await startSkiffNode(`${nodeName}-runtime`);
   const root = join(below.root, 'original');
@@ -154,7 +177,8 @@ async function startOriginal(binary: string, kubeconfig: string, nodeName: strin
   );
   const places = ['--root-dir', root, '--cert-dir', join(root, 'pki')];
   const args = [...places, '--config', config, '--kubeconfig', kubeconfig, '--hostname-override', nodeName];
-  const child = spawn(binary, args, { stdio: 'ignore' });
+  const output = openSync(log, 'w');
+  const child = spawn(binary, args, { stdio: ['ignore', output, output] });
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   return {
     async [Symbol.asyncDispose]() {

@@ -49,7 +49,10 @@ export interface Session {
 /** An open watch. */
 export interface WatchStream {
   status: number;
-  /** The next event; undefined when the server ended the watch. Fails after 5 s. */
+  /**
+   * The next event of what the case did; undefined when the server ended the watch. Fails after 5 s. Certificates
+   * that a cluster's controllers put into every new namespace are passed over.
+   */
   next(): Promise<{ type: string; object: Json } | undefined>;
   end(): void;
 }
@@ -160,7 +163,7 @@ async function openWatch(
   const stop = new AbortController();
   const url = `${to.server}${path}${path.includes('?') ? '&' : '?'}watch=true`;
   const answer = await request(url, { dispatcher: to.agent, headers, signal: stop.signal });
-  const events = lines(answer.body)[Symbol.asyncIterator]();
+  const events = caseEvents(answer.body)[Symbol.asyncIterator]();
   return {
     status: answer.statusCode,
     next: async () => {
@@ -168,13 +171,20 @@ async function openWatch(
       const timer = setTimeout(() => late.reject(new Error('no event came within 5 s')), 5_000);
       try {
         const { value, done } = await Promise.race([events.next(), late.promise]);
-        return done === true ? undefined : (JSON.parse(value) as { type: string; object: Json });
+        return done === true ? undefined : value;
       } finally {
         clearTimeout(timer);
       }
     },
     end: () => stop.abort(),
   };
+}
+
+async function* caseEvents(body: AsyncIterable<Buffer>): AsyncGenerator<{ type: string; object: Json }> {
+  for await (const line of lines(body)) {
+    const event = JSON.parse(line) as { type: string; object: Json };
+    if (!/^[a-z-]+ca\.crt$/.test(event.object?.metadata?.name ?? '')) yield event;
+  }
 }
 
 async function* lines(body: AsyncIterable<Buffer>): AsyncGenerator<string> {

@@ -99,11 +99,14 @@ export const watchCases: readonly Case[] = [
     name: 'a watch from the first revision tells all, or that it was compacted: 410 Expired',
     run: async (t) => {
       await t.configMap('w');
-      const answer = await t.get(`${t.path('configmaps')}?watch=true&resourceVersion=1&timeoutSeconds=1`);
-      const status = answer.body.kind === 'Status' ? answer.body : answer.body.object;
-      if (answer.body.type === 'ADDED') return;
-      assert.equal(status.code, 410);
-      assert.match(status.reason, /^(Expired|Gone)$/);
+      const watch = await t.watch(`${t.path('configmaps')}?resourceVersion=1&timeoutSeconds=5`);
+      const event = await watch.next();
+      watch.end();
+      if (event?.type === 'ADDED') return assert.equal(event.object.metadata.name, 'w');
+      // Told as an event of the watch, or instead of it.
+      const status = event?.type === 'ERROR' ? event.object : event;
+      assert.equal(status?.code, 410);
+      assert.match(status?.reason, /^(Expired|Gone)$/);
     },
   },
   {
