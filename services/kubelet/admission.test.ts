@@ -164,6 +164,34 @@ test('taints that drive pods away keep them out, unless they tolerate them or ar
   assert.equal(await reasonOf(others, plain), 'admitted');
 });
 
+const advertised = (amounts: Record<string, string>) => ({
+  apiNode: () => ({ ...nodeWith({}), status: { allocatable: amounts } }),
+});
+const dongles = (count: string) => podOf({ 'example.com/dongle': count });
+for (const [name, amounts, pod, others, wanted] of [
+  ['fits', { 'example.com/dongle': '4' }, dongles('3'), [dongles('1')], 'admitted'],
+  ['is used up', { 'example.com/dongle': '4' }, dongles('3'), [dongles('2')], 'OutOfexample.com/dongle'],
+  ['is there no more', { 'example.com/dongle': '0' }, dongles('1'), [], 'OutOfexample.com/dongle'],
+  ['nobody advertised', {}, dongles('9'), [], 'admitted'],
+  [
+    'a plugin serves',
+    { 'vendor.test/gpu': '8' },
+    podOf({ 'vendor.test/gpu': '2' }),
+    [],
+    'OutOfvendor.test/gpu',
+  ],
+  [
+    'is Kubernetes’ own',
+    { 'kubernetes.io/batch': '0' },
+    podOf({ 'kubernetes.io/batch': '1' }),
+    [],
+    'admitted',
+  ],
+] as [string, Record<string, string>, Pod, Pod[], string][])
+  test(`a resource on the Node that ${name}: ${wanted}`, async () => {
+    assert.equal(await reasonOf(advertised(amounts), pod, others), wanted);
+  });
+
 test('strict groups need a runtime that can keep to them', async () => {
   const strict = podOf({}, { securityContext: { supplementalGroupsPolicy: 'Strict' } });
   assert.equal(await reasonOf({ strictGroups: () => true }, strict), 'admitted');

@@ -7,6 +7,7 @@ import { selectsNode, tolerates } from '#contracts/kubernetes/node-selection.ts'
 import type { Node, Pod, Taint } from '#contracts/kubernetes/types.ts';
 import { messageOf } from '#foundation/base/errors.ts';
 import type { NodeResources } from './node/capacity.ts';
+import { extendedOf } from './node/extended.ts';
 import type { NodeFactsView } from './node/node-info.ts';
 import type { Admission, AdmitResult } from './ports.ts';
 import type { Shortage } from './preemption/victims.ts';
@@ -38,6 +39,8 @@ type Problem = { shortage: Shortage; want: number; used: number; capacity: numbe
 /** What predicates see of the node. */
 interface Known extends Pick<Node, 'metadata'> {
   taints: readonly Taint[];
+  /** Extended resources that others wrote into the Node's status, in pieces. */
+  extended: ReadonlyMap<string, number>;
 }
 
 const affinity = predicate('NodeAffinity', "node(s) didn't match Pod's node affinity/selector");
@@ -87,6 +90,7 @@ function nodeOf({ node, labels }: AdmissionDeps, known: Node | undefined): Known
   return {
     metadata: { name: node.name, labels: { ...own, ...known?.metadata.labels } },
     taints: known?.spec?.taints ?? [],
+    extended: extendedOf(known?.status?.allocatable),
   };
 }
 
@@ -103,7 +107,7 @@ function ownLabels(name: string): Record<string, string> {
 function problemsOf(deps: AdmissionDeps, pod: Pod, others: readonly Pod[], node: Known): Problem[] {
   const { holds = () => false } = deps;
   return [
-    ...shortagesOf(pod, others, withoutHeld(pod, deps.node.allocatable(), holds)),
+    ...shortagesOf(pod, others, withoutHeld(pod, withExtended(deps.node.allocatable(), node), holds)),
     ...(selectsNode(pod, node) ? [] : [affinity]),
     ...(portsClash(pod, others) ? [ports] : []),
     ...(isTainted(pod, node.taints) ? [taints] : []),
@@ -167,6 +171,11 @@ function portsClash(pod: Pod, others: readonly Pod[]): boolean {
 function isTainted(pod: Pod, all: readonly Taint[]): boolean {
   const own = all.filter(({ effect }) => effect === 'NoExecute');
   return !isStatic(pod) && own.some((taint) => !tolerates(pod.spec.tolerations ?? [], taint));
+}
+
+/** What the node offers with what others advertise on it; of a resource with a device plugin the plugin knows more. */
+function withExtended(allocatable: NodeResources, { extended }: Known): NodeResources {
+  return { ...allocatable, devices: new Map([...extended, ...allocatable.devices]) };
 }
 
 /** What is to be compared: devices that the pod has already are not asked for again. */

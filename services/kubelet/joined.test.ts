@@ -56,7 +56,9 @@ async function joined(work: (admin: ApiClient) => Promise<void>): Promise<void> 
   const kubelet = createKubelet({
     paths: pathsUnder(root),
     cri: peer.cri,
-    configuration: loadConfiguration({ overrides: { port: 0, healthzPort: 0, readOnlyPort: 0 } }),
+    configuration: loadConfiguration({
+      overrides: { port: 0, healthzPort: 0, readOnlyPort: 0, evictionHard: {} },
+    }),
     api: connectKubeletApi(nodeKubeconfig, { nodeName: 'node1', clock, logger }),
     clock,
     logger,

@@ -16,7 +16,6 @@ import type { CoreEvent, Pod } from '#contracts/kubernetes/types.ts';
 import { createLogger, silentLogger } from '#foundation/base/log.ts';
 import { pathsUnder } from '#foundation/base/paths.ts';
 import { systemClock } from '#foundation/base/time.ts';
-import { removeCgroup } from '#foundation/linux/cgroups.ts';
 import { unmountTree } from '#foundation/linux/mount.ts';
 import {
   runtimeMissing as skip,
@@ -25,6 +24,7 @@ import {
 } from '../../test/peers/tested-runtime.ts';
 import { loadConfiguration } from './configuration/load.ts';
 import { createKubelet, type Kubelet } from './kubelet.ts';
+import { endKubelet } from './testing/end-kubelet.ts';
 
 const logger = process.env.VERBOSE === undefined ? silentLogger : createLogger('info');
 
@@ -70,14 +70,12 @@ async function node(): Promise<Node> {
     async [Symbol.asyncDispose]() {
       for (const name of readdirSync(manifests)) unlinkSync(join(manifests, name));
       await until('no pods', () => kubelet.services.view.runningPods().length === 0, 30_000).catch(() => {});
-      await wait(200);
-      await kubelet.stop();
+      await endKubelet(kubelet);
       const { items } = await peer.cri.runtime.listPodSandbox({});
       for (const { id } of items) {
         await peer.cri.runtime.stopPodSandbox({ podSandboxId: id });
         await peer.cri.runtime.removePodSandbox({ podSandboxId: id });
       }
-      await removeCgroup(kubelet.parts.layout, kubelet.parts.podsCgroup());
       unmountTree(root);
       rmSync(root, { recursive: true, force: true });
     },

@@ -8,10 +8,10 @@ import { createLogger, silentLogger } from '#foundation/base/log.ts';
 import { pathsUnder } from '#foundation/base/paths.ts';
 import { systemClock } from '#foundation/base/time.ts';
 import { undoStack } from '#foundation/base/undo.ts';
-import { removeCgroup } from '#foundation/linux/cgroups.ts';
 import { unmountTree } from '#foundation/linux/mount.ts';
 import { loadConfiguration } from '#services/kubelet/configuration/load.ts';
 import { createKubelet } from '#services/kubelet/kubelet.ts';
+import { endKubelet } from '#services/kubelet/testing/end-kubelet.ts';
 import type { Facility } from './case.ts';
 import { startImages } from './images.ts';
 import { openKubelet } from './kubelet-client.ts';
@@ -43,7 +43,7 @@ const configured = {
   authorization: { mode: 'AlwaysAllow' as const },
   crashLoopBackOff: { maxContainerRestartPeriod: '3s' },
   // How full the machine's disk is must not matter.
-  evictionHard: { 'memory.available': '1Mi' },
+  evictionHard: {},
   imageGCHighThresholdPercent: 100,
 };
 
@@ -95,8 +95,7 @@ export async function openStage(options: StageOptions): Promise<Stage & AsyncDis
   await kubelet.start();
   undo.defer('stop the kubelet', async () => {
     await ended(() => kubelet.services.view.runningPods().length);
-    await kubelet.stop();
-    await removeCgroup(kubelet.parts.layout, kubelet.parts.podsCgroup());
+    await endKubelet(kubelet);
   });
   const client = openKubelet({ url: `https://127.0.0.1:${kubelet.ports().get('secure')}` });
   undo.defer('close the client', async () => client[Symbol.asyncDispose]());

@@ -4,7 +4,7 @@ import { keepLease, type LeaseDeps } from './lease.ts';
 import { type NodeStatusDeps, reportNodeStatus } from './node-status.ts';
 import { registerNode } from './register-node.ts';
 
-export interface NodeKeeperDeps extends NodeStatusDeps, LeaseDeps {
+export interface NodeKeeperDeps extends NodeStatusDeps, Omit<LeaseDeps, 'api'> {
   /** Whether to make the Node object if it is missing: `registerNode`. */
   register: boolean;
 }

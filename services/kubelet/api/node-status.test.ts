@@ -118,3 +118,82 @@ test('a write is tried five times at once, and again with the next look', async 
   assert.equal(state.writes.length, 8, 'the third of them was taken');
   await end();
 });
+
+/** A node with a device plugin's resources, an API that merges, and others that write into the Node. */
+function shared(plugin: Record<string, string>) {
+  const clock = fakeClock();
+  const stop = new AbortController();
+  let stored: Node = { metadata: { name: 'n1', uid: 'u', resourceVersion: '1' }, spec: {} };
+  const merge = (before: Record<string, string> = {}, patch: Record<string, string | null> = {}) =>
+    Object.fromEntries(
+      Object.entries({ ...before, ...patch }).filter((entry): entry is [string, string] => entry[1] !== null),
+    );
+  const change = (status: Partial<Record<'capacity' | 'allocatable', Record<string, string | null>>>) => {
+    const { capacity, allocatable } = stored.status ?? {};
+    stored = {
+      metadata: { ...stored.metadata, resourceVersion: String(Number(stored.metadata.resourceVersion) + 1) },
+      spec: {},
+      status: {
+        capacity: merge(capacity, status.capacity),
+        allocatable: merge(allocatable, status.allocatable),
+      },
+    };
+  };
+  const patches: Record<string, unknown>[] = [];
+  const api = {
+    node: () => stored,
+    request: async ({ body }: { body: { status: Record<string, unknown> } }) => {
+      const { conditions: _, ...rest } = body.status;
+      patches.push(rest);
+      change(rest);
+      return stored;
+    },
+  } as unknown as Pick<KubeletApi, 'request' | 'node'>;
+  const node = {
+    node: async (): Promise<Node> => ({
+      metadata: { name: 'n1' },
+      spec: {},
+      status: { capacity: { cpu: '2', ...plugin }, allocatable: { cpu: '2', ...plugin } },
+    }),
+  };
+  const deps = { api, node, clock, logger: silentLogger, updateMs, reportMs, random: () => 0 };
+  const done = reportNodeStatus(deps, stored, stop.signal);
+  const end = async () => {
+    stop.abort();
+    await done;
+  };
+  return { clock, change, patches, end, status: () => stored.status, look: () => clock.advance(updateMs) };
+}
+
+test('what others advertise as capacity is allocatable with the next look, and no more when they take it back', async () => {
+  const { change, patches, end, look, status, clock } = shared({});
+  await clock.advance(121_000);
+  change({ capacity: { 'example.com/dongle': '4' } });
+  await look();
+  assert.deepEqual(status()?.allocatable, { cpu: '2', 'example.com/dongle': '4' });
+  const told = patches.length;
+  await look();
+  assert.equal(patches.length, told, 'it is told once');
+  change({ capacity: { 'example.com/dongle': '3' } });
+  await look();
+  assert.equal(status()?.allocatable?.['example.com/dongle'], '3');
+  change({ capacity: { 'example.com/dongle': null } });
+  await look();
+  assert.deepEqual(status()?.allocatable, { cpu: '2' });
+  await end();
+});
+
+test('of a device plugin that is gone nothing is left to take', async () => {
+  const plugin: Record<string, string> = { 'vendor.test/x': '2' };
+  const { end, look, status, clock } = shared(plugin);
+  await clock.advance(121_000);
+  assert.equal(status()?.allocatable?.['vendor.test/x'], '2');
+  delete plugin['vendor.test/x'];
+  await look();
+  assert.equal(status()?.capacity?.['vendor.test/x'], '0');
+  assert.equal(status()?.allocatable?.['vendor.test/x'], '0');
+  plugin['vendor.test/x'] = '1';
+  await look();
+  assert.equal(status()?.allocatable?.['vendor.test/x'], '1');
+  await end();
+});

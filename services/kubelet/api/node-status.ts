@@ -1,12 +1,15 @@
 /**
  * Reports the node's status: looked at every ten seconds, written when something but the heartbeat changed, else
- * every five minutes; until the node is ready it is looked at ten times a second (kubelet-facts 9).
+ * every five minutes; until the node is ready it is looked at ten times a second (kubelet-facts 9). An alarm has it
+ * looked at at once.
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Node, NodeStatus } from '#contracts/kubernetes/types.ts';
+import type { Alarm } from '#foundation/base/alarm.ts';
 import { messageOf } from '#foundation/base/errors.ts';
 import type { Logger } from '#foundation/base/log.ts';
 import type { Clock } from '#foundation/base/time.ts';
+import { keepExtended } from '../node/extended.ts';
 import type { KubeletApi, NodeInfo } from '../ports.ts';
 import { nodePath } from './register-node.ts';
 
@@ -16,8 +19,10 @@ const fastMs = 100;
 const fastUntilMs = 120_000;
 
 export interface NodeStatusDeps {
-  api: Pick<KubeletApi, 'request'>;
+  api: Pick<KubeletApi, 'request'> & Partial<Pick<KubeletApi, 'node'>>;
   node: Pick<NodeInfo, 'node'>;
+  /** Rings when there is something that cannot wait for the next look: a shutdown, a volume to be attached. */
+  alarm?: Alarm;
   clock: Clock;
   logger: Logger;
   /** `nodeStatusUpdateFrequency`. */
@@ -39,8 +44,13 @@ export async function reportNodeStatus(
   let reported = Number.NEGATIVE_INFINITY;
   let nextReport = deps.reportMs;
   let isStarting = true;
+  const served = new Set<string>();
   while (!signal.aborted) {
-    const own = await deps.node.node();
+    const hurry = deps.alarm?.next() ?? signal;
+    const node = await deps.node.node();
+    // Others write there too: the copy that the watch keeps may be newer than the last answer.
+    known = newer(known, deps.api.node?.());
+    const own = { ...node, status: keepExtended(known.status, node.status ?? {}, served) };
     const changed = !sameStatus(known.status, own.status);
     const now = deps.clock.monotonic();
     if (changed || now - reported >= nextReport) {
@@ -55,8 +65,15 @@ export async function reportNodeStatus(
     // Once only: a node that loses its readiness later is looked at like any other.
     if (isReady(own) || now - began >= fastUntilMs) isStarting = false;
     const pause = isStarting ? fastMs : deps.updateMs * (1 + 0.04 * random());
-    await deps.clock.sleep(pause, signal).catch(() => {});
+    await deps.clock.sleep(pause, AbortSignal.any([signal, hurry])).catch(() => {});
   }
+}
+
+/** Of two states of one Node the one with the higher version; the watch may be behind the answer to a write. */
+function newer(known: Node, watched: Node | undefined): Node {
+  const versionOf = ({ metadata }: Node) => Number(metadata.resourceVersion ?? 0);
+  if (watched === undefined || watched.metadata.uid !== known.metadata.uid) return known;
+  return versionOf(watched) > versionOf(known) ? watched : known;
 }
 
 function isReady({ status }: Node): boolean {

@@ -15,6 +15,7 @@ import { connectPortForward, connectRemoteCommand } from '#foundation/stream/ind
 import { containerdInstalled, startContainerd } from '../../../test/peers/containerd.ts';
 import { loadConfiguration } from '../configuration/load.ts';
 import { createKubelet, type Kubelet } from '../kubelet.ts';
+import { endKubelet } from '../testing/end-kubelet.ts';
 
 const skip = containerdInstalled ? false : 'needs Debian package containerd';
 
@@ -135,7 +136,13 @@ async function tells(port: number): Promise<void> {
 /** A kubelet on a port that is taken: it must say so and stop what it began, or this test would never end. */
 async function secondOn(port: number, root: string, cri: CriClient): Promise<void> {
   mkdirSync(join(root, 'manifests'), { recursive: true });
-  const overrides = { staticPodPath: join(root, 'manifests'), address: '127.0.0.1', port, healthzPort: 0 };
+  const overrides = {
+    staticPodPath: join(root, 'manifests'),
+    address: '127.0.0.1',
+    port,
+    healthzPort: 0,
+    evictionHard: {},
+  };
   const kubelet = createKubelet({
     paths: pathsUnder(root),
     cri,
@@ -164,6 +171,7 @@ test('a pod over the kubelet’s API', { skip }, async () => {
     port: 0,
     healthzPort: 0,
     readOnlyPort: 0,
+    evictionHard: {},
   };
   const kubelet = createKubelet({
     paths: pathsUnder(root),
@@ -174,12 +182,7 @@ test('a pod over the kubelet’s API', { skip }, async () => {
     nodeName: 'node1',
   });
   await kubelet.start();
-  undo.defer(async () => {
-    for (const uid of await kubelet.parts.resources.podCgroups())
-      await kubelet.parts.resources.removePodCgroup(uid);
-    kubelet.parts.resources.stop();
-  });
-  undo.defer(() => kubelet.stop());
+  undo.defer(() => endKubelet(kubelet));
   writeFileSync(join(manifests, 'web.yaml'), manifest);
   const port = await runs(kubelet);
   await execs(port, 'spdy');
