@@ -197,8 +197,8 @@ export interface PodResources {
   updatePodCgroup(pod: Pod, how: 'grow' | 'exact'): Promise<void>;
   /** Kills what is left in it and removes it; success if there is none. */
   removePodCgroup(podUid: string): Promise<void>;
-  /** UIDs of all pod cgroups on this machine. */
-  podCgroups(): Promise<string[]>;
+  /** UIDs of all pod cgroups on this machine; `quick` looks at every hierarchy of version 1 only now and then. */
+  podCgroups(how?: 'quick'): Promise<string[]>;
   /** Sets the weights of the QoS levels from the active pods. */
   updateQos(activePods: readonly Pod[]): Promise<void>;
   /** Bytes the pod uses now; undefined if not known. For memory limits that shrink. */

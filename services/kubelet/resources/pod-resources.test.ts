@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import type { Pod, ResourceRequirements } from '#contracts/kubernetes/types.ts';
 import { silentLogger } from '#foundation/base/log.ts';
@@ -203,10 +203,20 @@ test('pod cgroups on this machine: made, limited, resized, found again, killed a
     assert.deepEqual(await ended, [null, 'SIGKILL']);
     assert.equal(existsSync(at('memory', '')), false);
     assert.deepEqual(await resources.podCgroups(), []);
+    // As a removal leaves it that failed in one hierarchy.
+    const left = at('pids', '');
+    mkdirSync(left);
+    assert.deepEqual(await resources.podCgroups(), ['ab-cd']);
+    const looks: number[] = [];
+    for (let look = 1; look <= 15; look += 1)
+      if ((await resources.podCgroups('quick')).length > 0) looks.push(look);
+    assert.equal(looks.at(-1), 15, 'a quick look goes everywhere now and then');
+    await resources.removePodCgroup('ab-cd');
+    assert.equal(existsSync(left), false);
     await resources.removePodCgroup('ab-cd');
     resources.stop();
-    const left = cgroupDirectories(layout, `/${root.join('/')}`).filter((each) => existsSync(each));
-    assert.deepEqual(left, []);
+    const all = cgroupDirectories(layout, `/${root.join('/')}`).filter((each) => existsSync(each));
+    assert.deepEqual(all, []);
   } finally {
     await killCgroup(layout, `/${root[0]}`, AbortSignal.timeout(5000));
     await removeCgroup(layout, `/${root[0]}`);

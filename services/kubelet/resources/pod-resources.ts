@@ -59,11 +59,18 @@ export interface PodResourcesDeps {
   log: Logger;
 }
 
+/**
+ * Of so many quick looks for pod cgroups one goes through every hierarchy: what a removal that failed half-way left
+ * there is found within half a minute, and a dozen hierarchies need not be read every two seconds.
+ */
+const everywhereEach = 15;
+
 const levels: readonly QosClass[] = ['Guaranteed', 'Burstable', 'BestEffort'];
 
 /** Makes the manager of pod cgroups. */
 export function createPodResources(deps: PodResourcesDeps): PodResources {
   const { layout, root } = deps;
+  let quickLooks = 0;
   const pathOf = (name: CgroupName) => cgroupPath(name, deps.driver());
   const podPath = (pod: Pod) => pathOf(podCgroup(root, pod));
   const existing = (uid: string) =>
@@ -103,10 +110,12 @@ export function createPodResources(deps: PodResourcesDeps): PodResources {
         await removeCgroup(layout, path);
       }
     },
-    async podCgroups() {
+    async podCgroups(how) {
       const found = new Set<string>();
+      quickLooks = how === 'quick' ? quickLooks + 1 : 0;
+      const everywhere = quickLooks % everywhereEach === 0;
       for (const level of levels)
-        for (const uid of podsIn(deps, pathOf(qosCgroup(root, level)))) found.add(uid);
+        for (const uid of podsIn(deps, pathOf(qosCgroup(root, level)), everywhere)) found.add(uid);
       return [...found];
     },
     async updateQos(pods) {
@@ -217,9 +226,10 @@ function anyDirectory(layout: CgroupLayout, path: string): string | undefined {
     .find((directory) => directory !== undefined && existsSync(directory));
 }
 
-function podsIn({ layout, driver }: PodResourcesDeps, path: string): string[] {
+function podsIn({ layout, driver }: PodResourcesDeps, path: string, everywhere: boolean): string[] {
   const controllers = layout.mode === 'unified' ? ['cpu'] : [...layout.v1.keys()];
-  return controllers.flatMap((controller) => {
+  const main = controllers.includes('memory') ? ['memory'] : controllers;
+  return (everywhere ? controllers : main).flatMap((controller) => {
     const directory = cgroupDirectory(layout, controller, path);
     if (directory === undefined || !existsSync(directory)) return [];
     return readdirSync(directory)

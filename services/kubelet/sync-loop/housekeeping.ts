@@ -102,7 +102,7 @@ export function podOf({ uid, name, namespace, containers }: ListedPod): Pod {
 }
 
 async function removeOrphanCgroups(deps: LoopDeps): Promise<void> {
-  for (const uid of await deps.resources.podCgroups()) {
+  for (const uid of await deps.resources.podCgroups('quick')) {
     if (
       isKnown(deps, uid) ||
       deps.pleg
