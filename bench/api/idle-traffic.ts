@@ -7,9 +7,10 @@ import { openApi } from '#contracts/kubernetes/client/client.ts';
 import { loadKubeconfig } from '#contracts/kubernetes/client/kubeconfig.ts';
 import type { Node, Pod } from '#contracts/kubernetes/types.ts';
 import { freePort } from '#foundation/base/free-port.ts';
+import { startSkiff } from '../peers/skiff.ts';
 import { type Counts, startProxy } from './counting-proxy.ts';
 import { joinCluster } from './join.ts';
-import { image, type SkiffNode, startSkiffNode } from './skiff-node.ts';
+import { image, loadImage, type SkiffNode, startSkiffNode } from './skiff-node.ts';
 
 const pods = '/api/v1/namespaces/default/pods';
 
@@ -150,9 +151,10 @@ async function startOriginal({
   name: nodeName,
   log,
 }: Original): Promise<AsyncDisposable> {
-  // A whole node whose own kubelet has nothing to do gives it a runtime with the image.
-  const below = await startSkiffNode(`${nodeName}-runtime`);
-  const root = join(below.root, 'original');
+  // The CRI server alone: a kubelet of its own would end pods that it does not know.
+  const below = await startSkiff();
+  await loadImage(join(below.directory, 'root'));
+  const root = join(below.directory, 'original');
   mkdirSync(root);
   const config = join(root, 'config.yaml');
   const [port, healthzPort] = [await freePort('127.0.0.1'), await freePort('127.0.0.1')];
@@ -161,7 +163,7 @@ async function startOriginal({
     JSON.stringify({
       apiVersion: 'kubelet.config.k8s.io/v1beta1',
       kind: 'KubeletConfiguration',
-      containerRuntimeEndpoint: `unix://${join(below.root, 'run', 'cri.sock')}`,
+      containerRuntimeEndpoint: below.endpoint,
       podLogsDir: join(root, 'logs'),
       cgroupDriver: 'cgroupfs',
       cgroupsPerQOS: false,

@@ -82,7 +82,8 @@ async function untilReady(root: string, child: { exitCode: number | null }): Pro
   }
 }
 
-async function loadImage(root: string): Promise<void> {
+/** Loads the image of the bench's pods into what serves below a root. */
+export async function loadImage(root: string): Promise<void> {
   const directory = mkdtempSync('/tmp/skiff-bi-');
   try {
     const archive = busyboxArchive(directory, image);

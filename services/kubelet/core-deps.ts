@@ -107,6 +107,8 @@ export interface CoreDeps {
   credentialProviders?: CredentialProviderPlaces;
   /** The node's addresses, the primary first; only shown with an API. */
   nodeIps(): string[];
+  /** Called when the node's status is to be reported at once. */
+  nodeChanged?(): void;
 }
 
 /** What the core offers to the parts. */

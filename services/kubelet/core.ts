@@ -169,7 +169,16 @@ function wire(deps: CoreDeps, base: Base, makeParts: (services: CoreServices) =>
   loop.workers = workers;
   const { view, active, health } = createView(loop, () => base.loopAge(), deps.metrics);
   const control = createPodControl(loop);
-  const shutdown = createShutdown({ active, control, clock, logger, groups: settings.shutdown });
+  const shutdown = createShutdown({
+    active,
+    control,
+    clock,
+    logger,
+    events: base.events,
+    groups: settings.shutdown,
+    held: (uids) => loop.volumes.held(uids),
+    changed: () => deps.nodeChanged?.(),
+  });
   const services: CoreServices = {
     events: base.events,
     statuses: base.statuses,

@@ -220,6 +220,7 @@ function makeShutdown({ deps, core }: Making): Keeper {
     wanted: wantsGracefulShutdown(deps.configuration),
     source: (onShutdown) => inhibitShutdown({ who: 'kubelet', why, onShutdown }),
     endPods: () => core.shutdown.begin(),
+    calledOff: () => core.shutdown.callOff(),
     log: deps.logger,
   });
 }

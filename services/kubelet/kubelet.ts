@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import type { CriClient } from '#contracts/cri/client.ts';
 import { CgroupDriver as CriCgroupDriver } from '#contracts/cri/runtime_pb.ts';
+import { type Alarm, createAlarm } from '#foundation/base/alarm.ts';
 import { isSkiffError } from '#foundation/base/errors.ts';
 import type { Logger } from '#foundation/base/log.ts';
 import { createRegistry } from '#foundation/base/metrics.ts';
@@ -83,6 +84,7 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
     driver: configuration.cgroupDriver,
     pressure: () => ({ memory: false, disk: false, pid: false }),
     shuttingDown: () => undefined,
+    nodeAlarm: createAlarm(),
   };
   const passedOver = (problem: string) => deps.logger.warn({ problem }, 'Part of a manifest is passed over');
   let parts: KubeletParts | undefined;
@@ -110,6 +112,7 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
       credentialProviders: deps.credentialProviders,
       eventSinks: [...(deps.eventSinks ?? []), ...apiSinks(deps, stopping.signal)],
       nodeIps: () => parts?.node.ips() ?? [],
+      nodeChanged: late.nodeAlarm.ring,
     },
     (services) => {
       parts = makeParts(deps, services, late);
@@ -130,7 +133,7 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
       await core.start();
       await keepers.start();
       undo.commit();
-      node = startNode(deps, core.parts as KubeletParts, stopping.signal);
+      node = startNode(deps, core.parts as KubeletParts, late.nodeAlarm, stopping.signal);
     },
     async stop() {
       stopping.abort(new Error('the kubelet is being stopped'));
@@ -152,6 +155,7 @@ function apiSinks({ api, clock, logger, configuration }: KubeletDeps, signal: Ab
 async function startNode(
   { api, clock, logger, configuration, paths, nodeName }: KubeletDeps,
   { node }: KubeletParts,
+  alarm: Alarm,
   signal: AbortSignal,
 ): Promise<void> {
   if (api === undefined) return;
@@ -169,6 +173,7 @@ async function startNode(
   const deps = {
     api,
     node,
+    alarm,
     clock,
     logger,
     register: configuration.registerNode,

@@ -1,6 +1,7 @@
 /** Makes the parts beside the core from the configuration and the machine, and joins them. */
 
 import type { Node, Pod } from '#contracts/kubernetes/types.ts';
+import type { Alarm } from '#foundation/base/alarm.ts';
 import { Counter } from '#foundation/base/metrics.ts';
 import { type CgroupLayout, cgroupLayout } from '#foundation/linux/cgroups.ts';
 import { type AdmissionDeps, createAdmission } from './admission.ts';
@@ -20,7 +21,7 @@ import { podsLimit } from './node/capacity.ts';
 import { checkKernel } from './node/kernel-defaults.ts';
 import { type Machine, readMachine } from './node/machine.ts';
 import { createNodeInfo, type NodeFactsView } from './node/node-info.ts';
-import type { Pressure } from './ports.ts';
+import type { KubeletApi, Pressure } from './ports.ts';
 import { makeRoom } from './preemption/make-room.ts';
 import { createAttempt } from './probes/attempt.ts';
 import { createProber } from './probes/handlers.ts';
@@ -33,9 +34,9 @@ import { createPodResources } from './resources/pod-resources.ts';
 import { limitReservedGroups } from './resources/reserved-groups.ts';
 import { createVolumeResolver } from './volumes/claims.ts';
 import { contentPlugins } from './volumes/content.ts';
+import { createAttachments } from './volumes/csi/attachments.ts';
 import { csiPlugin } from './volumes/csi/csi.ts';
 import { type CsiDrivers, createCsiDrivers } from './volumes/csi/drivers.ts';
-import { attachedVolumes } from './volumes/csi/volume-data.ts';
 import { emptyDirPlugin } from './volumes/empty-dir.ts';
 import { hostPathPlugin } from './volumes/host-path.ts';
 import { imagePlugin } from './volumes/image.ts';
@@ -62,6 +63,8 @@ export interface LateFacts {
   pressure: () => Pressure;
   /** Why the node takes no more pods; undefined while it does. */
   shuttingDown: () => string | undefined;
+  /** Rings when the node's status is to be reported at once. */
+  nodeAlarm: Alarm;
 }
 
 /** What the makers below share. */
@@ -175,7 +178,7 @@ function admissionDeps({ deps, core, node, devices }: Making): AdmissionDeps {
     node,
     labels: deps.nodeLabels ?? {},
     apiNode: () => api?.node(),
-    freshNode: async () => api?.request<Node>({ method: 'GET', path: nodePath(nodeName), timeoutMs: 10_000 }),
+    freshNode: async () => (api === undefined ? undefined : freshNode(api, nodeName)),
     holds: (pod, resource) =>
       devices
         .list()
@@ -185,9 +188,27 @@ function admissionDeps({ deps, core, node, devices }: Making): AdmissionDeps {
   };
 }
 
-function makeVolumes({ deps, core, node, objects, csi }: Making) {
+function freshNode(api: Pick<KubeletApi, 'request'>, nodeName: string): Promise<Node> {
+  return api.request<Node>({ method: 'GET', path: nodePath(nodeName), timeoutMs: 10_000 });
+}
+
+/** Volumes are attached where the cluster's controller does it, for nodes that it knows. */
+function makeAttachments({ api, clock, configuration, nodeName, paths }: KubeletDeps, late: LateFacts) {
+  const { enableControllerAttachDetach, registerNode } = configuration;
+  if (api === undefined || !enableControllerAttachDetach || !registerNode) return undefined;
+  return createAttachments({
+    kubeletRoot: paths.kubelet,
+    node: () => api.node(),
+    freshNode: () => freshNode(api, nodeName),
+    changed: () => late.nodeAlarm.ring(),
+    clock,
+  });
+}
+
+function makeVolumes({ deps, core, late, node, objects, csi }: Making) {
   const { api, clock, logger: log, paths } = deps;
   const tokens = api === undefined ? undefined : createTokens({ api, clock });
+  const attachments = makeAttachments(deps, late);
   return createVolumeManager({
     kubeletRoot: paths.kubelet,
     plugins: [
@@ -202,17 +223,21 @@ function makeVolumes({ deps, core, node, objects, csi }: Making) {
         objects,
         api,
         nodeName: deps.nodeName,
+        attachments,
         tokens,
         events: core.events,
       }),
       ...contentPlugins({ objects, tokens, allocatable: node.allocatable }),
     ],
     resolve: createVolumeResolver(api),
-    attached: () => attachedVolumes(paths.kubelet),
+    attached: () => attachments?.inUse() ?? [],
     clock,
     events: core.events,
     log,
-    onGone: (uid) => tokens?.forget(uid),
+    onGone: (uid) => {
+      tokens?.forget(uid);
+      attachments?.forget(uid);
+    },
   });
 }
 

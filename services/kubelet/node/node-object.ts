@@ -95,7 +95,8 @@ function nodeStatus(facts: NodeFacts): NodeStatus {
       ...(machine.swap > 0 && { swap: { capacity: machine.swap } }),
     },
     images: topImages(facts.images, configuration.nodeStatusMaxImages),
-    volumesInUse: facts.volumesInUse.length > 0 ? [...facts.volumesInUse].sort() : undefined,
+    // Also when it is empty: only so the last one leaves what the API has.
+    volumesInUse: [...facts.volumesInUse].sort(),
     runtimeHandlers: features.handlers.map(({ name, recursiveReadOnlyMounts, userNamespaces }) => ({
       name,
       features: { recursiveReadOnlyMounts, userNamespaces },

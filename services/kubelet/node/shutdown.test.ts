@@ -27,6 +27,7 @@ function setup(wanted = true) {
       log.push('end');
       return ended.promise;
     },
+    calledOff: () => void log.push('called off'),
     log: silentLogger,
   });
   return { delay, log, ended, state };
@@ -60,5 +61,20 @@ test('nothing is delayed if nobody asked for it, and a machine that cannot wait 
   await delay.start();
   assert.deepEqual(log, []);
   const source = async () => Promise.reject(new Error('no logind'));
-  await createShutdownDelay({ wanted: true, source, endPods: async () => {}, log: silentLogger }).start();
+  await createShutdownDelay({ wanted: true, source, endPods: async () => {}, calledOff: () => {}, log: silentLogger }).start();
+});
+
+test('a shutdown that is called off: the next one is delayed as well', async () => {
+  const { delay, log, ended, state } = setup();
+  await delay.start();
+  state.tell(false);
+  assert.deepEqual(log, ['delay'], 'there was none');
+  state.tell(true);
+  state.tell(false);
+  ended.resolve();
+  await turn();
+  assert.deepEqual(log, ['delay', 'end', 'called off', 'release', 'close', 'delay']);
+  state.tell(true);
+  await delay.stop();
+  assert.deepEqual(log.slice(6), ['end', 'release', 'close']);
 });

@@ -19,6 +19,8 @@ export interface ShutdownDelayDeps {
   source: ShutdownSource;
   /** Ends the node's pods; resolves when they are gone or their time is over. */
   endPods: () => Promise<void>;
+  /** The machine stays after all. */
+  calledOff: () => void;
   log: Logger;
 }
 
@@ -35,10 +37,26 @@ export function createShutdownDelay(deps: ShutdownDelayDeps): {
 } {
   let inhibitor: Awaited<ReturnType<ShutdownSource>> | undefined;
   let ending: Promise<void> | undefined;
+  let callingOff: Promise<void> | undefined;
+  let stopped = false;
   const onShutdown = (starting: boolean) => {
-    if (!starting)
-      deps.log.warn('the shutdown was called off, but pods have been ended: restart the kubelet');
-    else ending ??= endPods();
+    if (starting) ending ??= endPods();
+    else if (ending !== undefined) callingOff = callOff(ending);
+  };
+  /** The lock has been released, or is about to be: the next shutdown is delayed by another. */
+  const callOff = async (ended: Promise<void>) => {
+    ending = undefined;
+    deps.calledOff();
+    await ended;
+    inhibitor?.close();
+    if (!stopped) await take();
+  };
+  const take = async () => {
+    try {
+      inhibitor = await deps.source(onShutdown);
+    } catch (error) {
+      deps.log.warn({ err: error }, 'pods will not be ended gracefully when this machine shuts down');
+    }
   };
   const endPods = async () => {
     try {
@@ -51,15 +69,12 @@ export function createShutdownDelay(deps: ShutdownDelayDeps): {
   };
   return {
     async start() {
-      if (!deps.wanted) return;
-      try {
-        inhibitor = await deps.source(onShutdown);
-      } catch (error) {
-        deps.log.warn({ err: error }, 'pods will not be ended gracefully when this machine shuts down');
-      }
+      if (deps.wanted) await take();
     },
     async stop() {
+      stopped = true;
       await ending;
+      await callingOff;
       inhibitor?.close();
     },
   };

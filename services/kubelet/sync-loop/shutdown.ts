@@ -6,8 +6,8 @@ import type { Pod } from '#contracts/kubernetes/types.ts';
 import { messageOf } from '#foundation/base/errors.ts';
 import type { Logger } from '#foundation/base/log.ts';
 import type { Clock } from '#foundation/base/time.ts';
-import { gracePeriodOf, isCritical, specOf, title } from '../pods/identity.ts';
-import type { ActivePods, PodControl } from '../ports.ts';
+import { gracePeriodOf, isCritical, specOf, title, uidOf } from '../pods/identity.ts';
+import type { ActivePods, EventRecorder, PodControl, VolumeManager } from '../ports.ts';
 
 /** Pods of at least this priority (and below the next group's) may take so long. */
 export interface ShutdownGroup {
@@ -16,6 +16,8 @@ export interface ShutdownGroup {
 }
 
 const criticalPriority = 2_000_000_000;
+/** How often it is looked whether volumes are gone. */
+const unmountLookMs = 100;
 const message = 'Pod was terminated in response to imminent node shutdown.';
 
 export interface ShutdownDeps {
@@ -23,12 +25,19 @@ export interface ShutdownDeps {
   control: PodControl;
   clock: Clock;
   logger: Logger;
+  events: Pick<EventRecorder, 'node'>;
   groups: readonly ShutdownGroup[];
+  /** Tells which pods still have volumes. */
+  held: VolumeManager['held'];
+  /** Called when it begins and when it is called off: the node's status says so at once. */
+  changed: () => void;
 }
 
 export interface NodeShutdown {
   /** Ends all pods, group after group; resolves when they are gone or their time is over. Once begun it goes on. */
   begin(): Promise<void>;
+  /** The machine stays after all: pods are admitted again. Those that are being ended end all the same. */
+  callOff(): void;
   /** Whether it has begun: then no pod is admitted any more. */
   begun(): boolean;
 }
@@ -46,10 +55,21 @@ export function shutdownGroups(wholeMs: number, criticalMs: number): ShutdownGro
 
 export function createShutdown(deps: ShutdownDeps): NodeShutdown {
   let running: Promise<void> | undefined;
+  const tell = (what: string) => {
+    deps.events.node('Normal', 'NodeShutdown', `Shutdown manager detected shutdown ${what}`);
+    deps.changed();
+  };
   return {
     begin() {
-      running ??= endGroups(deps);
+      if (running !== undefined) return running;
+      running = endGroups(deps);
+      tell('event');
       return running;
+    },
+    callOff() {
+      if (running === undefined) return;
+      running = undefined;
+      tell('cancellation');
     },
     begun: () => running !== undefined,
   };
@@ -88,6 +108,13 @@ async function endGroup(deps: ShutdownDeps, pods: readonly Pod[], periodMs: numb
       deps.logger.warn({ pod: title(pod), error: messageOf(error) }, 'A pod did not end before the shutdown');
     }
   });
-  await Promise.race([Promise.all(ends), late]);
+  const gone = Promise.all(ends).then(() => unmounted(deps, pods, over.signal));
+  await Promise.race([gone, late]);
   over.abort();
+}
+
+/** Drivers of volumes are pods of a later group: they must not end before what they mounted is taken away. */
+async function unmounted(deps: ShutdownDeps, pods: readonly Pod[], signal: AbortSignal): Promise<void> {
+  while (!signal.aborted && (await deps.held(pods.map(uidOf))).size > 0)
+    await deps.clock.sleep(unmountLookMs, signal).catch(() => {});
 }

@@ -1,18 +1,16 @@
 /** Claims, local volumes and CSI with a driver that mounts for real, found through the plugin registry. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { afterEach, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import { Node, NodeServiceCapability_RPC_Type } from '#contracts/csi/csi_pb.ts';
-import { Registration } from '#contracts/device-plugin/plugin-registration_pb.ts';
 import type { Pod } from '#contracts/kubernetes/types.ts';
 import { SkiffError } from '#foundation/base/errors.ts';
 import { silentLogger } from '#foundation/base/log.ts';
 import { systemClock } from '#foundation/base/time.ts';
-import { createRpcServer } from '#foundation/grpc/server.ts';
-import { bindMount, mountsBelow, unmount, unmountTree } from '#foundation/linux/mount.ts';
+import { mountsBelow, unmountTree } from '#foundation/linux/mount.ts';
 import { createPluginRegistry } from '../devices/plugin-registry.ts';
 import type { RestRequest } from '../ports.ts';
+import { startCsiDriver } from '../testing/csi-driver.ts';
 import { createVolumeResolver } from './claims.ts';
 import { csiPlugin } from './csi/csi.ts';
 import { createCsiDrivers } from './csi/drivers.ts';
@@ -64,7 +62,7 @@ async function setup(objects: Record<string, unknown>) {
       void events.push(`${reason}: ${message}`),
   };
   const tokens = { token: async (_pod: Pod, { audience }: { audience?: string }) => `token-for-${audience}` };
-  const more = { events: told, tokens };
+  const more = { events: told, tokens, attachments: undefined };
   const root = mkdtempSync('/tmp/skiff-pv-');
   cleanups.push(() => {
     unmountTree(root);
@@ -88,59 +86,14 @@ async function setup(objects: Record<string, unknown>) {
   return { root, api, drivers, manager, events, more };
 }
 
-/** A driver whose volumes are directories of `store`, bind-mounted. */
 async function startDriver(root: string) {
-  const calls: string[] = [];
-  mkdirSync(`${root}/store/handle`, { recursive: true });
-  mkdirSync(`${root}/plugins_registry`);
-  const note = (call: string) => void calls.push(call);
-  const server = createRpcServer();
-  server.add(Registration, {
-    getInfo: async () => ({
-      type: 'CSIPlugin',
-      name: 'csi.test',
-      endpoint: `${root}/csi.sock`,
-      supportedVersions: ['1.0.0'],
-    }),
-    notifyRegistrationStatus: async ({ pluginRegistered, error }) => {
-      note(`registered ${pluginRegistered} ${error}`);
-      return {};
-    },
+  const driver = await startCsiDriver({
+    name: 'csi.test',
+    directory: root,
+    registry: `${root}/plugins_registry`,
   });
-  server.add(Node, {
-    nodeGetCapabilities: async () => ({
-      capabilities: [
-        { type: { case: 'rpc', value: { type: NodeServiceCapability_RPC_Type.STAGE_UNSTAGE_VOLUME } } },
-      ],
-    }),
-    nodeGetInfo: async () => ({ nodeId: 'node-id', maxVolumesPerNode: 5n }),
-    nodeStageVolume: async ({ stagingTargetPath, publishContext }) => {
-      note(`stage ${publishContext.disk ?? ''}`);
-      if (mountsBelow(stagingTargetPath).length === 0) bindMount(`${root}/store/handle`, stagingTargetPath);
-      return {};
-    },
-    nodePublishVolume: async ({ targetPath, stagingTargetPath, volumeContext }) => {
-      note(`publish ${volumeContext['csi.storage.k8s.io/pod.name'] ?? ''}`);
-      mkdirSync(targetPath, { recursive: true });
-      bindMount(stagingTargetPath || `${root}/store/handle`, targetPath);
-      return {};
-    },
-    nodeUnpublishVolume: async ({ targetPath }) => {
-      note('unpublish');
-      unmount(targetPath);
-      if (existsSync(targetPath)) rmdirSync(targetPath);
-      return {};
-    },
-    nodeUnstageVolume: async ({ stagingTargetPath }) => {
-      note('unstage');
-      unmount(stagingTargetPath);
-      return {};
-    },
-  });
-  await server.listen(`unix://${root}/csi.sock`);
-  await server.listen(`unix://${root}/plugins_registry/csi.test-reg.sock`);
-  cleanups.push(() => server.close(200));
-  return calls;
+  cleanups.push(() => driver[Symbol.asyncDispose]());
+  return driver.calls;
 }
 
 test('a local volume behind a claim is bound for the pod and kept when the pod goes', async () => {

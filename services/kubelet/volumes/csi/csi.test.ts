@@ -136,6 +136,7 @@ async function setup(objects: Record<string, unknown>, ...capabilities: Capabili
     objects: { configMap: async () => undefined, secret: async () => undefined },
     api,
     nodeName: 'n1',
+    attachments: undefined,
     tokens: { token: async (_pod, { audience }) => `token-for-${audience}` },
     events: told,
   });

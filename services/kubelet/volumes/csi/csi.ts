@@ -40,7 +40,7 @@ export function csiPlugin(deps: CsiDeps): VolumePlugin {
     name: 'csi',
     handles: (volume) => volume.csi !== undefined,
     async mount(request) {
-      const source = await csiSource(deps, request.pod, request.volume, request.persistent);
+      const source = await csiSource(deps, { ...request, isMounted: false });
       const driver = deps.drivers.get(source.driver);
       const key = `${source.driver}^${source.handle}`;
       return volumes.run(
@@ -54,7 +54,7 @@ export function csiPlugin(deps: CsiDeps): VolumePlugin {
       );
     },
     async update(request) {
-      const source = await csiSource(deps, request.pod, request.volume, request.persistent);
+      const source = await csiSource(deps, { ...request, isMounted: true });
       const driver = deps.drivers.get(source.driver);
       const work = async () => {
         if (source.republish) await publish(deps, driver, source, request);

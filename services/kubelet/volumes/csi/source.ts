@@ -4,8 +4,9 @@ import type { PersistentVolume, Pod, Secret, Volume } from '#contracts/kubernete
 import { isSkiffError, SkiffError } from '#foundation/base/errors.ts';
 import type { KubeletApi } from '../../ports.ts';
 import { secretData } from '../payload.ts';
-import type { ObjectSource } from '../plugin.ts';
+import type { ObjectSource, VolumeRequest } from '../plugin.ts';
 import type { TokenSource } from '../projected.ts';
+import type { Attachments } from './attachments.ts';
 
 /** A volume in the driver's terms. */
 export interface CsiSource {
@@ -33,6 +34,8 @@ export interface CsiSourceDeps {
   objects: ObjectSource;
   api: Pick<KubeletApi, 'request'> | undefined;
   nodeName: string;
+  /** What the cluster attaches here; undefined where nobody keeps node statuses. */
+  attachments: Pick<Attachments, 'attached'> | undefined;
   /** Tokens of the pod's service account for drivers that ask for them; undefined without an API server. */
   tokens: TokenSource | undefined;
 }
@@ -51,17 +54,20 @@ interface CsiDriverObject {
   };
 }
 
+/** A volume of a pod, and whether it is mounted already: then it is attached. */
+export interface CsiSourceRequest extends Pick<VolumeRequest, 'pod' | 'volume' | 'persistent' | 'signal'> {
+  isMounted: boolean;
+}
+
 /** Reads a volume's source. @throws SkiffError if it is not attached yet, or a secret is missing. */
-export async function csiSource(
-  deps: CsiSourceDeps,
-  pod: Pod,
-  volume: Volume,
-  persistent: PersistentVolume | undefined,
-): Promise<CsiSource> {
+export async function csiSource(deps: CsiSourceDeps, request: CsiSourceRequest): Promise<CsiSource> {
+  const { pod, volume, persistent } = request;
   const name = persistent?.spec?.csi?.driver ?? volume.csi?.driver ?? '';
   const driver = await driverObject(deps.api, name);
   const source =
-    persistent === undefined ? await inline(deps, pod, volume) : await bound(deps, persistent, driver);
+    persistent === undefined
+      ? await inline(deps, pod, volume)
+      : await bound(deps, request, persistent, driver);
   checkLifecycle(name, driver, source.ephemeral);
   const info = driver?.spec?.podInfoOnMount === true ? podInfo(pod, source.ephemeral) : {};
   const tokens = await podTokens(deps, pod, driver);
@@ -169,6 +175,7 @@ async function inline(deps: CsiSourceDeps, pod: Pod, volume: Volume): Promise<De
 
 async function bound(
   deps: CsiSourceDeps,
+  request: CsiSourceRequest,
   persistent: PersistentVolume,
   driver: CsiDriverObject | undefined,
 ): Promise<Described> {
@@ -196,16 +203,21 @@ async function bound(
     attachment:
       driver?.spec?.attachRequired === false
         ? undefined
-        : await attachmentOf(deps, csi.driver, csi.volumeHandle),
+        : await attachmentOf(deps, request, csi.driver, csi.volumeHandle),
   };
 }
 
-/** The attachment that the cluster's controller made for this node. */
+/**
+ * The attachment that the cluster's controller made for this node. Node authorizers let a node read it only once it is
+ * there: so it is asked for when the node's status tells of it.
+ */
 async function attachmentOf(
-  { api, nodeName }: CsiSourceDeps,
+  { api, nodeName, attachments }: CsiSourceDeps,
+  { pod, signal, isMounted }: CsiSourceRequest,
   driver: string,
   handle: string,
 ): Promise<CsiSource['attachment']> {
+  if (!isMounted) await attachments?.attached({ podUid: pod.metadata.uid ?? '', driver, handle, signal });
   const id = `csi-${createHash('sha256').update(`${handle}${driver}${nodeName}`).digest('hex')}`;
   const found = await api?.request<{
     status?: { attached?: boolean; attachmentMetadata?: Record<string, string> };

@@ -36,6 +36,11 @@ export function usedElsewhere(kubeletRoot: string, data: VolumeData, except: str
   });
 }
 
+/** The name of a CSI volume in a node's status. */
+export function uniqueName(driver: string, handle: string): string {
+  return `kubernetes.io/csi/${driver}^${handle}`;
+}
+
 /** Unique names of the attached volumes of all pods, as `node.status.volumesInUse` lists them. */
 export function attachedVolumes(kubeletRoot: string): string[] {
   const pods = join(kubeletRoot, 'pods');
@@ -45,7 +50,7 @@ export function attachedVolumes(kubeletRoot: string): string[] {
       const data = readData(join(volumes, name));
       return data === undefined || data.attachmentID === ''
         ? []
-        : [`kubernetes.io/csi/${data.driverName}^${data.volumeHandle}`];
+        : [uniqueName(data.driverName, data.volumeHandle)];
     });
   });
   return [...new Set(names)];
