@@ -7,7 +7,7 @@ import { type CriClient, connectCri } from '#contracts/cri/client.ts';
 import { ContainerState, type ContainerStatus } from '#contracts/cri/runtime_pb.ts';
 import { silentLogger } from '#foundation/base/log.ts';
 import { type Paths, pathsUnder } from '#foundation/base/paths.ts';
-import { createCriServer } from '#services/cri-server/server.ts';
+import { type CriServerConfig, createCriServer } from '#services/cri-server/server.ts';
 import { startRegistry } from '../../conformance/cri/images/registry.ts';
 import { testImages } from '../../conformance/cri/images/test-images.ts';
 import { leakCheck } from '../leaks.ts';
@@ -31,8 +31,8 @@ export interface CriStage {
   cri(): CriClient;
   /** Runs `skiff-vm` on the server's VMs. */
   vm(...args: string[]): string;
-  /** Ends the server and starts another one on the same root. */
-  restart(): Promise<void>;
+  /** Ends the server and starts another one on the same root. @param vmsAhead as for the stage */
+  restart(vmsAhead?: VmsAhead): Promise<void>;
   /** Creates and starts a container that runs a shell script. @param config of the container, over what is usual. */
   run(podSandboxId: string, pod: object, name: string, script: string, config?: object): Promise<string>;
   exec(containerId: string, script: string): Promise<Answer>;
@@ -40,15 +40,22 @@ export interface CriStage {
   ended(containerId: string): Promise<ContainerStatus>;
 }
 
-/** Starts it; what it leaves on the machine is an error of the test. */
-export async function criStage(t: TestContext): Promise<CriStage> {
+/** What is made ready before pods want it. */
+type VmsAhead = NonNullable<CriServerConfig['runtimes']>['vmsAhead'];
+
+/**
+ * Starts it; what it leaves on the machine is an error of the test.
+ *
+ * @param vmsAhead as `cri.vm.factory`; every VM is booted for its pod unless told.
+ */
+export async function criStage(t: TestContext, vmsAhead?: VmsAhead): Promise<CriStage> {
   const root = mkdtempSync('/tmp/skiff-vc-');
   chmodSync(root, 0o711);
   const leaks = leakCheck(root);
   const paths = pathsUnder(root);
   const logs = join(root, 'logs');
   mkdirSync(logs);
-  let { server, client } = await openServer(paths);
+  let { server, client } = await openServer(paths, vmsAhead);
   const registry = await startRegistry();
   t.after(async () => {
     const { items } = await client.runtime.listPodSandbox({});
@@ -71,16 +78,16 @@ export async function criStage(t: TestContext): Promise<CriStage> {
     cri,
     vm: (...args) =>
       execFileSync(skiffVm, [`--root=${join(paths.run, 'runtimes', 'vm')}`, ...args], { encoding: 'utf8' }),
-    async restart() {
+    async restart(ahead) {
       client.close();
       await server.close();
-      ({ server, client } = await openServer(paths));
+      ({ server, client } = await openServer(paths, ahead));
     },
     ...containerHelpers(cri, image),
   };
 }
 
-async function openServer(paths: Paths) {
+async function openServer(paths: Paths, vmsAhead: VmsAhead) {
   const server = createCriServer({
     paths,
     version: '0.0.0-test',
@@ -90,6 +97,7 @@ async function openServer(paths: Paths) {
       candidates: [{ name: 'crun' }, { name: 'runc' }, { name: 'vm', path: skiffVm }],
       preferred: 'vm',
       hostPods: 'plain',
+      ...(vmsAhead === undefined ? {} : { vmsAhead }),
     },
   });
   await server.listen();

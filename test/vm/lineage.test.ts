@@ -112,10 +112,20 @@ test('a pod on the CRI as a VM', async (t) => {
     // Of its network, mounts and processes the end of the whole test tells.
     assert.deepEqual(readdirSync(pods), before);
   });
-  await t.test("lineage 03: two containers of one pod see one boot id, which is not the host's", async () => {
-    assert.equal((await node.exec(second, `cat ${bootId}`)).out, own);
-    assert.notEqual(own.trim(), readFileSync(bootId, 'utf8').trim());
-  });
+  await t.test(
+    "lineage 03: two containers of one pod see one boot id, which is no other pod's and not the host's",
+    async () => {
+      assert.equal((await node.exec(second, `cat ${bootId}`)).out, own);
+      const pod = podConfig(node, 'b');
+      const { podSandboxId: otherPod } = await node.cri().runtime.runPodSandbox({ config: pod }, patience);
+      const id = await node.run(otherPod, pod, 'other', 'while :; do sleep 1; done');
+      const other = (await node.exec(id, `cat ${bootId}`)).out;
+      const ids = [own.trim(), other.trim(), readFileSync(bootId, 'utf8').trim()];
+      for (const each of ids) assert.match(each, /^[0-9a-f-]{36}$/);
+      assert.equal(new Set(ids).size, ids.length, ids.join());
+      await node.cri().runtime.removePodSandbox({ podSandboxId: otherPod }, patience);
+    },
+  );
   await t.test('lineage 05: the handler selects the runtime; unknown names fail', async () => {
     const { status } = await node.cri().runtime.podSandboxStatus({ podSandboxId });
     assert.equal(status?.runtimeHandler, 'vm');
