@@ -104,26 +104,33 @@ function unimplemented(service: DescService, method: DescMethod): unknown {
   };
 }
 
+/** The context of a call, and `answered`, to be called at its end: grpc-js calls the end of any call a cancelling. */
 function contextOf(call: {
   cancelled: boolean;
   getDeadline(): Date | number;
   on(event: 'cancelled', listener: () => void): unknown;
-}): CallContext {
+  off(event: 'cancelled', listener: () => void): unknown;
+}): { context: CallContext; answered: () => void } {
   const controller = new AbortController();
   const abort = () => controller.abort(new SkiffError('CANCELLED', 'the client cancelled the call'));
   if (call.cancelled) abort();
   call.on('cancelled', abort);
-  return { signal: controller.signal, deadline: Number(call.getDeadline()) };
+  const context = { signal: controller.signal, deadline: Number(call.getDeadline()) };
+  return { context, answered: () => call.off('cancelled', abort) };
 }
 
 function serveUnary(method: DescMethod, handler: AnyUnary, observe: CallObserver) {
   return async (call: ServerUnaryCall<object, object>, answer: sendUnaryData<object>): Promise<void> => {
     const start = performance.now();
+    const { context, answered } = contextOf(call);
     let failure: unknown;
     try {
-      answer(null, await handler(call.request, contextOf(call)));
+      const response = await handler(call.request, context);
+      answered();
+      answer(null, response);
     } catch (error) {
       failure = error;
+      answered();
       answer(toStatus(error));
     }
     observe({ method: method.name, milliseconds: performance.now() - start, error: failure });
@@ -133,7 +140,7 @@ function serveUnary(method: DescMethod, handler: AnyUnary, observe: CallObserver
 function serveStream(method: DescMethod, handler: AnyStream, observe: CallObserver) {
   return async (call: ServerWritableStream<object, object>): Promise<void> => {
     const start = performance.now();
-    const context = contextOf(call);
+    const { context } = contextOf(call);
     let failure: unknown;
     try {
       for await (const message of handler(call.request, context)) {

@@ -70,9 +70,11 @@ export function removeAddress(socket: NetlinkSocket, { index, address, prefix }:
   }
 }
 
-/** All addresses of the namespace. */
-export function listAddresses(socket: NetlinkSocket): InterfaceAddress[] {
-  return dumpAddresses(socket).map(readAddress);
+/** All addresses of the namespace; only those of one interface if `index` is given. */
+export function listAddresses(socket: NetlinkSocket, index?: number): InterfaceAddress[] {
+  return dumpAddresses(socket)
+    .filter((body) => index === undefined || indexOf(body) === index)
+    .map(readAddress);
 }
 
 /** Those of an interface that somebody set for good and that mean something everywhere: no lease, nothing link-local. */
@@ -89,10 +91,14 @@ function dumpAddresses(socket: NetlinkSocket): Buffer[] {
   return socket.request('Cannot list addresses', request).map(({ body }) => body);
 }
 
+function indexOf(body: Buffer): number {
+  return body.readUInt32LE(4);
+}
+
 function readAddress(body: Buffer): InterfaceAddress {
   const attributes = readAttributes(body.subarray(8));
   const bytes = attributes.get(IFA_LOCAL) ?? attributes.get(IFA_ADDRESS) ?? Buffer.alloc(4);
-  return { index: body.readUInt32LE(4), address: formatAddress(bytes), prefix: body.readUInt8(1) };
+  return { index: indexOf(body), address: formatAddress(bytes), prefix: body.readUInt8(1) };
 }
 
 /** Adds a route to the main table. @throws SkiffError (errno EEXIST) if it is there. */

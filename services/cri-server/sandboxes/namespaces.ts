@@ -3,7 +3,7 @@
  * With a user namespace a child makes them instead (`user-namespace.ts`).
  */
 import { join } from 'node:path';
-import { getLink, setLink } from '#foundation/linux/links.ts';
+import { loopbackIndex, setLink } from '#foundation/linux/links.ts';
 import {
   currentNamespace,
   inNamespaces,
@@ -93,7 +93,7 @@ function setUp({ plan, hostname, sysctls }: NamespaceRequest): void {
   if (!plan.hostNetwork) {
     setHostname(hostname);
     using socket = openNetlink();
-    setLink(socket, getLink(socket, 'lo').index, { up: true });
+    setLink(socket, loopbackIndex, { up: true });
   }
   writeSysctls(sysctls);
 }

@@ -1,6 +1,6 @@
 /** Sandboxes on disk: what must be known after a crash to restore or to take away what was made. */
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
-import { PodSandboxConfigSchema } from '#contracts/cri/runtime_pb.ts';
+import { type PodSandboxConfig, PodSandboxConfigSchema } from '#contracts/cri/runtime_pb.ts';
 import type { Records, Store } from '../store/store.ts';
 import type { Sandbox, SandboxResources, SandboxState } from './lifecycle.ts';
 
@@ -26,16 +26,26 @@ export interface SandboxRecords {
 /** The sandboxes of a store. */
 export function sandboxRecords(store: Store): SandboxRecords {
   const rows: Records<SandboxRow> = store.records('sandbox', version);
+  const encoded = new WeakMap<PodSandboxConfig, string>();
+  const encode = (config: PodSandboxConfig): string => {
+    const text = encoded.get(config) ?? encodeConfig(config);
+    encoded.set(config, text);
+    return text;
+  };
   return {
-    put: (sandbox) => rows.put(sandbox.id, toRow(sandbox)),
+    put: (sandbox) => rows.put(sandbox.id, toRow(sandbox, encode(sandbox.config))),
     delete: (id) => rows.delete(id),
     all: () => rows.all().map(({ key, value }) => fromRow(key, value)),
   };
 }
 
-function toRow({ config, handler, createdAt, state, resources }: Sandbox): SandboxRow {
-  const bytes = Buffer.from(toBinary(PodSandboxConfigSchema, config)).toString('base64');
-  return { config: bytes, handler, createdAt, phase: state.phase, resources };
+/** A sandbox's configuration is replaced, never changed in place, so it is encoded once. */
+function encodeConfig(config: PodSandboxConfig): string {
+  return Buffer.from(toBinary(PodSandboxConfigSchema, config)).toString('base64');
+}
+
+function toRow({ handler, createdAt, state, resources }: Sandbox, config: string): SandboxRow {
+  return { config, handler, createdAt, phase: state.phase, resources };
 }
 
 function fromRow(id: string, { config, handler, createdAt, phase, resources }: SandboxRow): Sandbox {

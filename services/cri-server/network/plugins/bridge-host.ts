@@ -46,7 +46,7 @@ export function ensureGateways(
   ips: readonly { address: string; gateway: string }[],
 ): void {
   using socket = openNetlink();
-  const present = listAddresses(socket).filter(({ index }) => index === bridge.index);
+  const present = listAddresses(socket, bridge.index);
   for (const { address, gateway } of ips) {
     enableForwarding(gateway.includes(':'));
     if (present.some((entry) => entry.address === gateway)) continue;

@@ -112,7 +112,7 @@ async function check(call: PluginCall, config: BridgeConfig): Promise<void> {
   if (link === undefined) throw differs(call, 'the interface is gone');
   if (findLink(socket, link.peer)?.master !== bridge.index)
     throw differs(call, `its host end is not on the bridge ${config.bridge}`);
-  const present = listAddresses(inside).filter(({ index }) => index === link.index);
+  const present = listAddresses(inside, link.index);
   for (const { address } of ips) {
     const plain = address.split('/')[0] ?? '';
     if (

@@ -1,6 +1,6 @@
 /** The loopback plugin: brings `lo` up. https://www.cni.dev/plugins/current/main/loopback/ */
 import { z } from 'zod';
-import { getLink, setLink } from '#foundation/linux/links.ts';
+import { getLink, loopbackIndex, setLink } from '#foundation/linux/links.ts';
 import { inNamespaces } from '#foundation/linux/namespaces.ts';
 import { openNetlink } from '#foundation/linux/netlink.ts';
 import { type CniResult, resultIn } from '../cni/types.ts';
@@ -13,7 +13,7 @@ export const loopback: NativePlugin = {
   supports: (config) => schema.safeParse(config).success,
   async add({ config, netns }): Promise<CniResult> {
     using socket = inNamespaces({ net: netns }, () => openNetlink());
-    setLink(socket, getLink(socket, 'lo').index, { up: true });
+    setLink(socket, loopbackIndex, { up: true });
     if (config.prevResult !== undefined) return config.prevResult;
     return resultIn(config.cniVersion, {
       cniVersion: config.cniVersion,
@@ -28,10 +28,10 @@ export const loopback: NativePlugin = {
   async delete({ netns }) {
     if (netns === '') return;
     using socket = inNamespaces({ net: netns }, () => openNetlink());
-    setLink(socket, getLink(socket, 'lo').index, { up: false });
+    setLink(socket, loopbackIndex, { up: false });
   },
   async check(call) {
     using socket = inNamespaces({ net: call.netns }, () => openNetlink());
-    if (!getLink(socket, 'lo').up) throw differs(call, 'the loopback interface is down');
+    if (!getLink(socket, loopbackIndex).up) throw differs(call, 'the loopback interface is down');
   },
 };

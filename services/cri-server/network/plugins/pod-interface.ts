@@ -5,7 +5,7 @@ import { isIPv6 } from 'node:net';
 import { SkiffError } from '#foundation/base/errors.ts';
 import { lastOf, numberAddress, parseNetwork } from '#foundation/base/ip.ts';
 import { addAddress, addRoute } from '#foundation/linux/addresses.ts';
-import { addVeth, findLink, getLink, setHairpin, setLink } from '#foundation/linux/links.ts';
+import { addVeth, findLink, linkIndex, setHairpin, setLink } from '#foundation/linux/links.ts';
 import { inNamespaces } from '#foundation/linux/namespaces.ts';
 import { type NetlinkSocket, openNetlink } from '#foundation/linux/netlink.ts';
 import type { CniRoute } from '../cni/types.ts';
@@ -51,7 +51,7 @@ export function connectPod(request: PodInterfaceRequest): PodInterface {
   } finally {
     closeSync(fd);
   }
-  if (host.hairpin) setHairpin(outside, getLink(outside, host.name).index, true);
+  if (host.hairpin) setHairpin(outside, linkIndex(host.name), true);
   writeQuietly(`/proc/sys/net/ipv6/conf/${host.name}/accept_ra`, '0');
   inNamespaces({ net: netns }, () => setUpInside(request));
   return { mac, hostMac };
@@ -66,8 +66,8 @@ function explain(error: unknown, netns: string, ifName: string): unknown {
 /** Addresses come before the interface is up: the kernel then announces them to the neighbours (arp_notify). */
 function setUpInside({ ifName, ips, routes }: PodInterfaceRequest): void {
   using socket = openNetlink();
-  const { index } = getLink(socket, ifName);
-  writeQuietly(`/proc/sys/net/ipv4/conf/${ifName}/arp_notify`, '1');
+  const index = linkIndex(ifName);
+  setLink(socket, index, { arpNotify: true });
   if (ips.some(({ address }) => isIPv6(address.split('/')[0] ?? ''))) setUpIPv6(ifName);
   for (const { address } of ips) addPodAddress(socket, index, address);
   setLink(socket, index, { up: true });

@@ -5,12 +5,16 @@
  */
 import {
   closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
   unlinkSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
@@ -44,7 +48,7 @@ export async function withLeases<T>(
   using _lock = await takeLock(join(directory, 'lock'), signal);
   return work({
     take: (address, set) => take(directory, holder, address, set),
-    last: (set) => read(join(directory, `last_reserved_ip.${set}`)),
+    last: (set) => addressIn(read(join(directory, `last_reserved_ip.${set}`))),
     free: (address) => remove(join(directory, address)),
   });
 }
@@ -108,8 +112,27 @@ function take(directory: string, holder: Holder, address: string, set: number): 
   } finally {
     closeSync(fd);
   }
-  writeFileSync(join(directory, `last_reserved_ip.${set}`), address, { mode: 0o644 });
+  writeOver(join(directory, `last_reserved_ip.${set}`), address);
   return true;
+}
+
+/** A crash or a full disk may have left half an address: then the search begins at the beginning, as without. */
+function addressIn(text: string | undefined): string | undefined {
+  return text !== undefined && isIP(text) !== 0 ? text : undefined;
+}
+
+/**
+ * Writes a file in place. Emptied first, ext4 would wait for the disk when it is closed (its option auto_da_alloc),
+ * and every pod would.
+ */
+function writeOver(path: string, text: string): void {
+  const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o644);
+  try {
+    writeSync(fd, text, 0);
+    if (fstatSync(fd).size > text.length) ftruncateSync(fd, text.length);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** The executed plugin waits in flock(2); this process must not, and asks again. */
