@@ -17,7 +17,7 @@ import { createProbeManager } from './probes.ts';
 const uid = 'u1';
 
 /** A manager over a fake clock whose probes answer what the test says. */
-function setup(kind: ProbeKind, probe: Partial<Probe>, spec: Partial<Pod['spec']> = {}) {
+function setup(kind: ProbeKind, probe: Partial<Probe>, spec: Partial<Pod['spec']> = {}, random = 0) {
   const clock = fakeClock();
   const pod: Pod = {
     metadata: { name: 'p', namespace: 'ns', uid },
@@ -36,7 +36,7 @@ function setup(kind: ProbeKind, probe: Partial<Probe>, spec: Partial<Pod['spec']
   const manager = createProbeManager({
     statuses: { status: () => state.status },
     clock,
-    random: () => 0,
+    random: () => random,
     attempt: createAttempt({
       prober: async () => {
         state.probes.push(clock.monotonic() / 1000);
@@ -87,6 +87,20 @@ test('readiness begins as failure, settles after its thresholds, and only change
   assert.equal(manager.result('readiness', 'one'), undefined);
   await clock.advance(10_000);
   assert.equal(state.probes.length, 5, 'a removed worker probes no more');
+});
+
+test('the first probes after the kubelet’s start are spread over their period, later ones begin at once', async () => {
+  const { clock, pod, state, manager } = setup('readiness', { periodSeconds: 10 }, {}, 0.4);
+  manager.add(pod);
+  await clock.advance(3999);
+  assert.deepEqual(state.probes, []);
+  await clock.advance(1);
+  assert.deepEqual(state.probes, [4]);
+  manager.remove(uid);
+  await clock.advance(8000);
+  manager.add(pod);
+  await clock.advance(0);
+  assert.deepEqual(state.probes, [4, 12]);
 });
 
 test('a single success between failures begins the count anew', async () => {

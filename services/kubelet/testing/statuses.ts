@@ -2,7 +2,7 @@
 import type { Pod, PodStatus } from '#contracts/kubernetes/types.ts';
 import type { ProbeResult } from '../ports.ts';
 import type { RuntimePodStatus } from '../runtime-manager/model.ts';
-import { generateStatus } from '../status/generate.ts';
+import { type GenerateDeps, generateStatus } from '../status/generate.ts';
 
 /** What a status is made from besides the runtime. */
 export interface Options {
@@ -17,23 +17,26 @@ export interface Options {
 
 export const start = Date.UTC(2026, 0, 1);
 
-export function statusOf(pod: Pod, has: RuntimePodStatus, options: Options = {}): PodStatus {
-  return generateStatus(
-    {
-      reasons: { get: (_, container) => options.causes?.[container] },
-      probes: {
-        result: (kind, id) => options.probes?.[`${kind} ${id}`],
-        hasWorker: (kind, _, container) => options.workers?.includes(`${kind} ${container}`) === true,
-        triggerReadiness: () => {},
-      },
-      runtimeName: () => 'skiff',
-      hostIps: () => options.hostIps ?? [],
-      resizeConditions: () => [],
-      podResources: () => ({}),
-      now: () => options.now ?? start,
+/** What a status is made with: a clock that stands still, and what the options say. */
+export function generateDeps(options: Options = {}): GenerateDeps {
+  return {
+    reasons: { get: (_, container) => options.causes?.[container] },
+    probes: {
+      result: (kind, id) => options.probes?.[`${kind} ${id}`],
+      hasWorker: (kind, _, container) => options.workers?.includes(`${kind} ${container}`) === true,
+      triggerReadiness: () => {},
     },
-    { pod, runtime: has, before: options.before, terminated: options.terminated === true },
-  );
+    runtimeName: () => 'skiff',
+    hostIps: () => options.hostIps ?? [],
+    resizeConditions: () => [],
+    podResources: () => ({}),
+    now: () => options.now ?? start,
+  };
+}
+
+export function statusOf(pod: Pod, has: RuntimePodStatus, options: Options = {}): PodStatus {
+  const request = { pod, runtime: has, before: options.before, terminated: options.terminated === true };
+  return generateStatus(generateDeps(options), request);
 }
 
 /** Status, reason and message of a condition in one line. */
