@@ -33,3 +33,23 @@ test('a scheduler is what chrt(1) then says', (t) => {
   assert.throws(() => setScheduler(pid, { policy: 'SCHED_FIFO', priority: 100 }), { errno: 'EINVAL' });
   assert.throws(() => setScheduler(2 ** 22, { policy: 'SCHED_OTHER' }), { errno: 'ESRCH' });
 });
+
+test('a thread that is served first is alone in that: neither its threads nor its children are', () => {
+  const script = `
+    import { execFileSync } from 'node:child_process';
+    import { readFileSync } from 'node:fs';
+    import { Worker } from 'node:worker_threads';
+    import { serveThisThreadFirst } from '${new URL('./scheduling.ts', import.meta.url).href}';
+    serveThisThreadFirst();
+    const nice = (stat) => Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]);
+    const own = nice(readFileSync('/proc/thread-self/stat', 'latin1'));
+    const child = nice(execFileSync('cat', ['/proc/self/stat'], { encoding: 'latin1' }));
+    const code = "import { readFileSync } from 'node:fs'; import { parentPort } from 'node:worker_threads';" +
+      "parentPort.postMessage(readFileSync('/proc/thread-self/stat', 'latin1'))";
+    const worker = new Worker(code, { eval: true });
+    worker.once('message', (stat) => console.log(JSON.stringify({ own, child, thread: nice(stat) })));
+  `;
+  const args = ['--disable-warning=ExperimentalWarning', '--input-type=module', '-e', script];
+  const told = execFileSync(process.execPath, args, { encoding: 'utf8' });
+  assert.deepEqual(JSON.parse(told), { own: -5, child: 0, thread: 0 });
+});

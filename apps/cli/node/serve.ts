@@ -1,6 +1,8 @@
 /** Runs services in the foreground until SIGTERM or SIGINT: `skiff node`, `skiff cri`, `skiff kubelet`. */
+import { messageOf } from '#foundation/base/errors.ts';
 import { createLogger, type Logger } from '#foundation/base/log.ts';
 import { collectWhenIdle } from '#foundation/linux/idle-heap.ts';
+import { serveThisThreadFirst } from '#foundation/linux/scheduling.ts';
 import type { Config } from '../config/schema.ts';
 import type { Context } from '../context.ts';
 
@@ -25,6 +27,7 @@ export async function serve(
 ): Promise<void> {
   await using running = new AsyncDisposableStack();
   running.use(collectWhenIdle());
+  beServedFirst(log);
   for (const service of services) {
     await service.start();
     running.defer(() => service.stop());
@@ -37,6 +40,15 @@ export async function serve(
     else context.interrupted.addEventListener('abort', () => resolve(), { once: true });
   });
   log.info('stopping');
+}
+
+/** The event loop answers everybody: its worker threads, which unpack images, must not keep a processor from it. */
+function beServedFirst(log: Logger): void {
+  try {
+    serveThisThreadFirst();
+  } catch (error) {
+    log.debug({ error: messageOf(error) }, 'the event loop has no priority over its worker threads');
+  }
 }
 
 /** The log of a service process: JSON lines on standard error. */

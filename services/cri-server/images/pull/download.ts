@@ -1,6 +1,5 @@
 /** Downloads a blob into its partial file, going on where an earlier attempt ended, and tells how far it is. */
-import { closeSync, openSync } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, writeFile } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { ControlSlot } from '../unpack/follow.ts';
 
@@ -39,8 +38,8 @@ export async function download(job: Download): Promise<void> {
 }
 
 /** Makes the partial file, so that a worker can open it before the download has begun. */
-export function touch(path: string): void {
-  closeSync(openSync(path, 'a', 0o600));
+export function touch(path: string): Promise<void> {
+  return writeFile(path, '', { flag: 'a', mode: 0o600 });
 }
 
 async function copy(job: Download, file: FileHandle, have: number): Promise<void> {

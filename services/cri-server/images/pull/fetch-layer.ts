@@ -1,6 +1,6 @@
 /**
- * Gets one layer: downloads its blob unless it is here, and unpacks it in the same pass into a temporary
- * directory. The blob is committed to the store once its digest was verified.
+ * Gets one layer: downloads its blob unless it is here, and unpacks it in the same pass into a fresh
+ * directory. The worker puts the blob into the store once its digest was verified.
  */
 import type { Readable } from 'node:stream';
 import type { Descriptor } from '#contracts/oci/image.ts';
@@ -29,7 +29,7 @@ const smallBytes = 256 * 1024;
 const patienceMs = 500;
 
 /**
- * Gets a layer. The caller owns the temporary directory that is returned.
+ * Gets a layer. The caller owns the directory that is returned.
  *
  * @throws SkiffError DATA_LOSS, INVALID_ARGUMENT, RESOURCE_EXHAUSTED as `unpackLayer` does, and what `open` throws.
  */
@@ -92,9 +92,8 @@ async function smallFromRegistry(
   request.onProgress({ state: 'unpacking', done: size });
   const path = parts.content.partialPath(digest);
   try {
-    const unpacked = await work(parts, request, { path, digest, size, bytes }, createControl(), signal);
-    parts.content.commit(digest);
-    return unpacked;
+    const keepAt = parts.content.path(digest);
+    return await work(parts, request, { path, digest, size, bytes, keepAt }, createControl(), signal);
   } catch (error) {
     parts.content.removePartial(digest);
     throw error;
@@ -112,7 +111,7 @@ async function fromRegistry(
   const control = createControl();
   const stop = new AbortController();
   const stopped = AbortSignal.any([signal, stop.signal]);
-  touch(path);
+  await touch(path);
   request.onProgress({ state: 'downloading' });
   const begun = Promise.withResolvers<void>();
   const downloading = download({
@@ -126,18 +125,17 @@ async function fromRegistry(
     },
   }).finally(() => begun.resolve());
   // A worker that has nothing to read yet would only keep others waiting.
-  const working = begun.promise.then(() => work(parts, request, { path, digest, size }, control, signal));
+  const blob = { path, digest, size, keepAt: parts.content.path(digest) };
+  const working = begun.promise.then(() => work(parts, request, blob, control, signal));
   working.catch((error) => stop.abort(error));
   const [downloaded, worked] = await Promise.allSettled([downloading, working]);
-  if (worked.status === 'rejected') signal.throwIfAborted();
-  if (worked.status === 'rejected' && !isCancelled(worked.reason)) {
+  if (worked.status === 'fulfilled') return worked.value; // All of it came and was verified.
+  signal.throwIfAborted();
+  if (!isCancelled(worked.reason)) {
     parts.content.removePartial(digest);
     throw worked.reason;
   }
-  if (downloaded.status === 'rejected') throw downloaded.reason;
-  if (worked.status === 'rejected') throw worked.reason;
-  parts.content.commit(digest);
-  return worked.value;
+  throw downloaded.status === 'rejected' ? downloaded.reason : worked.reason;
 }
 
 function isCancelled(error: unknown): boolean {
@@ -174,7 +172,7 @@ async function inWorker(
     await parts.pool.run('check', common, hints);
     return undefined;
   }
-  const target = parts.layers.temporaryPath();
+  const target = parts.layers.freshPath();
   try {
     const result: Unpacked = await parts.pool.run('unpack', { ...common, target }, hints);
     return { diffId, path: target, result, taken: false };
@@ -191,11 +189,11 @@ export function take(unpacked: UnpackedLayer): boolean {
   return true;
 }
 
-/** Removes a temporary directory; a failure is told, since start-up removes it too. */
+/** Removes a directory that nobody needs; a failure is told, since start-up removes it too. */
 export async function discard(parts: Pick<ImageParts, 'pool' | 'logger'>, path: string): Promise<void> {
   try {
     await parts.pool.run('remove', path);
   } catch (error) {
-    parts.logger.warn({ path, error: messageOf(error) }, 'cannot remove a temporary directory');
+    parts.logger.warn({ path, error: messageOf(error) }, 'cannot remove a directory that nobody needs');
   }
 }

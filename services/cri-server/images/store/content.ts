@@ -2,7 +2,7 @@
  * Blobs by digest: `blobs/sha256/<hex>`, and what is still being downloaded in `ingest/`. A file under
  * `blobs` had its digest verified when it came there.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { replaceFileSync } from '#foundation/base/files.ts';
 
@@ -22,8 +22,6 @@ export interface Content {
    * the file system: an fsync here could hold up the event loop for long.
    */
   write(digest: string, bytes: Uint8Array): void;
-  /** Makes a downloaded blob, verified and durable, part of the store. */
-  commit(digest: string): void;
   remove(digest: string): void;
   removePartial(digest: string): void;
   /** Every digest. */
@@ -65,7 +63,6 @@ export function openContent(directory: string): Content {
     write: (digest, bytes) => {
       if (!existsSync(path(digest))) replaceFileSync(path(digest), bytes, { durable: false });
     },
-    commit: (digest) => renameSync(partialPath(digest), path(digest)),
     remove: (digest) => rmSync(path(digest), { force: true }),
     removePartial: (digest) => rmSync(partialPath(digest), { force: true }),
     list,

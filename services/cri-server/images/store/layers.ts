@@ -1,16 +1,17 @@
 /**
  * Unpacked layers: each in a directory of its own, `layers/<number>`, short because the names of all layers
- * of an image must fit into one page of mount options. Records are by chain id.
+ * of an image must fit into one page of mount options. Records are by chain id. A layer is unpacked where it will
+ * stay: until it has a record, its directory is one that start-up removes.
  */
 import { mkdirSync, readdirSync, renameSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTopDirectory } from '#foundation/linux/top-directory.ts';
 import type { Records, Store } from '../../store/store.ts';
 import type { Unpacked } from '../unpack/unpack-layer.ts';
 import type { WorkerPool } from '../workers/pool.ts';
 import type { LayerRecord } from './model.ts';
 
-/** A layer that lies unpacked in a temporary directory. */
+/** A layer that lies unpacked and is nobody's yet. */
 export interface UnpackedLayer {
   diffId: string;
   path: string;
@@ -25,15 +26,15 @@ export interface Layers {
   all(): { chainId: string; layer: LayerRecord }[];
   /** A directory that another chain may share: one with this diff id that depends on nothing below it. */
   shareable(diffId: string): LayerRecord | undefined;
-  /** A fresh path to unpack into. */
-  temporaryPath(): string;
+  /** A path to unpack into that nobody had before. */
+  freshPath(): string;
   /** The directory of a layer. */
   path(layer: LayerRecord): string;
   /** The records of a chain, bottom first; undefined if one is missing. */
   chain(chainIds: readonly string[]): LayerRecord[] | undefined;
   /** Adds a chain that shares the directory of another. */
   share(chainId: string, parent: string | undefined, layer: LayerRecord): void;
-  /** Takes over an unpacked layer; `below` are the chain ids below it, bottom first. Not durable yet. */
+  /** Keeps an unpacked layer where it is; `below` are the chain ids below it, bottom first. Not durable yet. */
   adopt(chainId: string, below: readonly string[], unpacked: UnpackedLayer): Promise<void>;
   /** Puts a fresh directory in the place of a layer's damaged one; the caller has synced it. */
   replace(layer: LayerRecord, fresh: string): void;
@@ -46,8 +47,6 @@ export interface Layers {
   orphans(): string[];
 }
 
-const temporaryPrefix = 'tmp-';
-
 /** Opens the layers below `directory`. */
 export function openLayers(deps: { directory: string; store: Store; pool: WorkerPool }): Layers {
   const { pool } = deps;
@@ -59,7 +58,6 @@ export function openLayers(deps: { directory: string; store: Store; pool: Worker
   const durable = new Set(layers.keys());
   const numbers = readdirSync(directory).map(Number).filter(Number.isInteger);
   let last = Math.max(0, ...numbers);
-  let temporary = 0;
   const path = (layer: LayerRecord) => join(directory, String(layer.directory));
   const chain = (ids: readonly string[]): LayerRecord[] | undefined => {
     const found = ids.map((id) => layers.get(id));
@@ -69,26 +67,25 @@ export function openLayers(deps: { directory: string; store: Store; pool: Worker
     get: (chainId) => layers.get(chainId),
     all: () => [...layers].map(([chainId, layer]) => ({ chainId, layer })),
     shareable: (diffId) => layers.values().find((layer) => layer.diffId === diffId && !layer.adopted),
-    temporaryPath: () => {
-      temporary += 1;
-      return join(directory, `${temporaryPrefix}${process.pid}-${temporary}-${Date.now()}`);
+    freshPath: () => {
+      last += 1;
+      return join(directory, String(last));
     },
     path,
     chain,
     share: (chainId, parent, layer) => void layers.set(chainId, { ...layer, parent }),
-    adopt: async (chainId, below, { diffId, path: from, result }) => {
+    adopt: async (chainId, below, { diffId, path: where, result }) => {
       const adopted = result.implied.length > 0;
       const lower = chain(below) ?? [];
       if (adopted && below.length > 0)
         await pool.run('adopt', {
-          layer: from,
+          layer: where,
           folders: result.implied,
           below: lower.toReversed().map(path),
         });
-      last += 1;
-      renameSync(from, join(directory, String(last)));
       const { hasRoot, opaqueRoot, diskBytes, inodes } = result;
-      const common = { diffId, directory: last, adopted, hasRoot, opaqueRoot, diskBytes, inodes };
+      const number = Number(basename(where));
+      const common = { diffId, directory: number, adopted, hasRoot, opaqueRoot, diskBytes, inodes };
       layers.set(chainId, { ...common, parent: below.at(-1) });
     },
     replace: (layer, fresh) => {

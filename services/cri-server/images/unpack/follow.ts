@@ -78,6 +78,11 @@ export interface BlobFile {
   digest: string;
   /** All of it, where it came in memory: then the file is only made here. */
   bytes?: Uint8Array;
+  /**
+   * Where the file is put once all of it was verified. Here and not on the event loop, which would wait for the folder
+   * whenever another thread makes a file in it.
+   */
+  keepAt?: string;
 }
 
 /**

@@ -1,5 +1,5 @@
 /** Unpacks one layer from its (perhaps still growing) blob: one streaming pass hashes, inflates and extracts. */
-import { chmodSync, mkdirSync, statfsSync } from 'node:fs';
+import { chmodSync, mkdirSync, renameSync, statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { isSkiffError, messageOf, SkiffError } from '#foundation/base/errors.ts';
 import { openRoot } from '#foundation/linux/at.ts';
@@ -62,7 +62,7 @@ export function checkLayer(job: CheckJob, scratch: Scratch): void {
   });
 }
 
-/** A wrong digest of the blob explains whatever else went wrong, so it is what gets reported. */
+/** Keeps the blob if all is well. A wrong digest of it explains whatever else went wrong, so it is what gets reported. */
 function verified<T>(job: CheckJob, blob: BlobSource, work: () => T): T {
   let outcome: { value: T } | { error: unknown };
   try {
@@ -74,6 +74,7 @@ function verified<T>(job: CheckJob, blob: BlobSource, work: () => T): T {
   const digest = blob.finish();
   if (digest !== job.blob.digest) throw wrongDigest(job.blob.digest, digest);
   if ('error' in outcome) throw outcome.error;
+  if (job.blob.keepAt !== undefined) renameSync(job.blob.path, job.blob.keepAt);
   return outcome.value;
 }
 
