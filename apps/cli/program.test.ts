@@ -29,3 +29,16 @@ test('--root stands before or after the verb', async () => {
 test("what belongs to a container's command is not taken", async () => {
   assert.equal(await rootOf('exec', 'web', '--', 'ls', '--root', '/r'), undefined);
 });
+
+test('every verb of images takes --json', () => {
+  const { commands } = createProgram();
+  const image = commands.find((each) => each.name() === 'image')?.commands ?? [];
+  const names = ['images', 'pull', 'rmi', 'push', 'save', 'load', 'tag', 'inspect'];
+  const verbs = [...commands.filter((each) => names.includes(each.name())), ...image];
+  assert.equal(verbs.length, names.length + 4);
+  for (const verb of verbs)
+    assert.ok(
+      verb.options.some(({ long }) => long === '--json'),
+      verb.name(),
+    );
+});

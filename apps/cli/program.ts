@@ -100,6 +100,7 @@ function containerVerbs(program: Command): void {
   program
     .command('inspect <name>')
     .description('all that is known of a container, pod or image, as JSON')
+    .addOption(new Option('--json', 'as it is without this, too').hideHelp())
     .action(action(() => import('./verbs/inspect.ts')));
   program
     .command('vm')
@@ -145,6 +146,7 @@ function imageVerbs(program: Command): void {
     .description('write images to an archive or OCI layout')
     .requiredOption('-o, --output <path>', 'file or directory; - for standard output')
     .option('--format <name>', 'docker, oci (archives) or oci-dir', 'docker')
+    .addOption(json())
     .action(action(() => import('./verbs/save.ts')));
   program
     .command('load')
@@ -155,6 +157,7 @@ function imageVerbs(program: Command): void {
   program
     .command('tag <source> <target>')
     .description('give an image one more name')
+    .addOption(json())
     .action(action(() => import('./verbs/tag.ts')));
   careVerbs(program.command('image').description('build, check and clean up images'));
 }
@@ -172,6 +175,7 @@ function careVerbs(image: Command): void {
     .option('--env <name=value...>', 'environment')
     .option('--user <user>', 'user[:group]')
     .option('--workdir <path>', 'working directory')
+    .addOption(json())
     .action(action(() => import('./verbs/image-debian.ts')));
   image
     .command('verify [image...]')

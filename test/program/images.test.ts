@@ -1,7 +1,7 @@
 /** The life of an image, as a person lives it: built, named, pushed to a private registry, removed, pulled, run. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { authority, certificateFor } from '../faulty-registry/certificates.ts';
 import { type DebianRegistry, startDebianRegistry } from '../faulty-registry/debian-registry.ts';
@@ -47,11 +47,19 @@ describe('the life of an image', { timeout: 480_000 }, () => {
     (JSON.parse(await skiff('images', '--json')) as { id: string }[]).map(({ id }) => id);
 
   test('it is built, and gets the name of a registry', async () => {
-    await skiff('image', 'debian', 'busybox-static', '-t', 'localhost/app:1');
-    await skiff('tag', 'localhost/app:1', name);
+    const made = JSON.parse(
+      await skiff('image', 'debian', 'busybox-static', '-t', 'localhost/app:1', '--json'),
+    );
+    assert.equal(made.image, 'localhost/app:1');
+    assert.equal(await skiff('tag', 'localhost/app:1', 'localhost/app:2'), '');
+    await skiff('rmi', 'localhost/app:2');
+    const tagged = JSON.parse(await skiff('tag', 'localhost/app:1', name, '--json'));
+    assert.deepEqual(tagged, { image: name, id: made.id });
     const all = await ids();
-    assert.equal(all.length, 1);
-    built = all[0] ?? '';
+    assert.deepEqual(all, [made.id]);
+    built = made.id;
+    const [inspected] = JSON.parse(await skiff('inspect', '--json', name));
+    assert.equal(inspected.image.id, built);
   });
 
   test('it is pushed: the registry must be trusted, and wants a login', async () => {
@@ -79,7 +87,8 @@ describe('the life of an image', { timeout: 480_000 }, () => {
   test('it is pulled again, the same to the bit', async () => {
     await refused(77, /wants credentials/, 'pull', name);
     assert.equal(await skiff('pull', name, ...creds), `${built}\n`);
-    assert.match(await skiff('image', 'verify'), /parts checked\n$/);
+    assert.equal(await skiff('image', 'verify'), '4 parts checked\n');
+    assert.deepEqual(JSON.parse(await skiff('image', 'verify', '--json')), { checked: 4, damaged: [] });
     await refused(66, /not found/, 'pull', `${registry.address}/team/other:v1`, ...creds);
   });
 
@@ -89,6 +98,12 @@ describe('the life of an image', { timeout: 480_000 }, () => {
     const verb = `${launcher} --root ${root.path}`;
     run(`printf before > ${file}; ${verb} save ${name} -o - >> ${file}; printf after >> ${file}`);
     assert.throws(() => run(`${verb} save no/such -o - >> ${file} 2>&1`), { status: 66 });
+    await refused(64, /cannot both go to standard output/, 'save', name, '-o', '-', '--json');
+    const archive = `${root.path}/archive.tar`;
+    const told = JSON.parse(await skiff('save', name, '-o', archive, '--format', 'oci', '--json'));
+    const { bytes, ...rest } = told;
+    assert.deepEqual(rest, { images: [name], path: archive, format: 'oci' });
+    assert.ok(bytes > 0 && bytes < statSync(archive).size, 'what is in it, without the headers of the tar');
     await skiff('rmi', name);
     const loaded = run(`tail -c +7 ${file} | ${verb} load -i -`);
     assert.equal(loaded, `loaded ${name}\n`);

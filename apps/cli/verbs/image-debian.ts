@@ -12,6 +12,7 @@ interface Options {
   env?: string[];
   user?: string;
   workdir?: string;
+  json?: boolean;
 }
 
 /** Builds and prints the image's id; progress goes to standard error. */
@@ -32,6 +33,8 @@ export async function run(context: Context, packages: string[], options: Options
   };
   for await (const { line, imageId } of admin.images.buildDebian(request, { signal: context.interrupted })) {
     if (line !== '') context.err.write(`${line}\n`);
-    if (imageId !== '') context.out.write(`${imageId}\n`);
+    if (imageId === '') continue;
+    const told = options.json === true ? JSON.stringify({ image: options.tag, id: imageId }) : imageId;
+    context.out.write(`${told}\n`);
   }
 }

@@ -8,22 +8,23 @@ interface Options {
   json?: boolean;
 }
 
-/** Prints what is damaged and what became of it; fails if something could not be mended. */
+/** Prints what is damaged and what became of it, and how much was checked; fails if something could not be mended. */
 export async function run(context: Context, images: string[], options: Options): Promise<void> {
   using admin = connectNodeAdmin(context, 'image verify');
   const request = { images, checkOnly: options.check };
-  let broken = 0;
-  let last = 0n;
+  const damaged: { digest: string; mended: boolean; problem: string }[] = [];
+  let checked = 0;
   for await (const event of admin.images.verify(request, { signal: context.interrupted })) {
-    last = event.checked;
+    checked += 1;
     if (!event.damaged) continue;
-    if (!event.mended) broken += 1;
-    const outcome = event.mended ? 'mended' : `damaged${event.problem === '' ? '' : `: ${event.problem}`}`;
     const { digest, mended, problem } = event;
-    const json = options.json === true;
-    context.out.write(json ? `${JSON.stringify({ digest, mended, problem })}\n` : `${digest} ${outcome}\n`);
+    damaged.push({ digest, mended, problem });
+    const outcome = mended ? 'mended' : `damaged${problem === '' ? '' : `: ${problem}`}`;
+    if (options.json !== true) context.out.write(`${digest} ${outcome}\n`);
   }
-  if (options.json !== true) context.out.write(`${last} parts checked\n`);
+  const told = options.json === true ? JSON.stringify({ checked, damaged }) : `${checked} parts checked`;
+  context.out.write(`${told}\n`);
+  const broken = damaged.filter(({ mended }) => !mended).length;
   if (broken > 0)
     throw new SkiffError(
       'DATA_LOSS',

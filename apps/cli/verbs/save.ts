@@ -19,17 +19,24 @@ const formats: Record<string, ArchiveFormat> = {
 interface Options {
   output: string;
   format: string;
+  json?: boolean;
 }
 
-/** Saves; `-` writes the archive to standard output. */
+/** Saves; `-` writes the archive to standard output, where no JSON can stand then. */
 export async function run(context: Context, images: string[], options: Options): Promise<void> {
   const format = formats[options.format];
   if (format === undefined)
     throw new SkiffError('INVALID_ARGUMENT', `--format is docker, oci or oci-dir, not "${options.format}"`);
+  if (options.json === true && options.output === '-')
+    throw new SkiffError('INVALID_ARGUMENT', '--json and the archive cannot both go to standard output');
   using admin = connectNodeAdmin(context, 'save');
   const save = (path: string) => admin.images.save({ images, path, format }, { signal: context.interrupted });
-  if (options.output !== '-') await save(resolve(options.output));
-  else if (fstatSync(1).isFile()) await throughFifo(save);
+  if (options.output !== '-') {
+    const path = resolve(options.output);
+    const { bytes } = await save(path);
+    const told = { images, path, format: options.format, bytes: Number(bytes) };
+    if (options.json === true) context.out.write(`${JSON.stringify(told)}\n`);
+  } else if (fstatSync(1).isFile()) await throughFifo(save);
   // The server opens the path itself: this process's own standard output has one under /proc.
   else await save(`/proc/${process.pid}/fd/1`);
 }

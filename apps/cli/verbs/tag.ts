@@ -2,8 +2,14 @@
 import type { Context } from '../context.ts';
 import { connectNodeAdmin } from '../node/admin.ts';
 
-/** Tags. */
-export async function run(context: Context, source: string, target: string): Promise<void> {
+/** Tags; says nothing but with `--json`. */
+export async function run(
+  context: Context,
+  source: string,
+  target: string,
+  options: { json?: boolean },
+): Promise<void> {
   using admin = connectNodeAdmin(context, 'tag');
-  await admin.images.tag({ source, target });
+  const { imageId } = await admin.images.tag({ source, target });
+  if (options.json === true) context.out.write(`${JSON.stringify({ image: target, id: imageId })}\n`);
 }

@@ -1,6 +1,7 @@
 /** Handlers of the admin service: images with progress, names, builds and cleaning, for the command line. */
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import {
+  type BuildDebianRequest,
   type BuildProgressSchema,
   type Images as ImagesService,
   LayerState,
@@ -130,22 +131,8 @@ function messageOfPull(progress: PullProgress): PullMessage {
   };
 }
 
-interface BuildFields {
-  name: string;
-  packages: string[];
-  suite: string;
-  mirror: string;
-  full: boolean;
-  entrypoint: string[];
-  cmd: string[];
-  env: string[];
-  user: string;
-  workingDir: string;
-  labels: Record<string, string>;
-}
-
 /** An empty field of the request is one that was left out. */
-function debianBuild(request: BuildFields): DebianBuild {
+function debianBuild(request: BuildDebianRequest): DebianBuild {
   const { name, packages, suite, mirror, full, entrypoint, cmd, env, user, workingDir, labels } = request;
   return {
     name,
