@@ -20,9 +20,18 @@ export interface SocketPair {
 
 /** Makes a pair of stream sockets. @throws SkiffError RESOURCE_EXHAUSTED if there are too many descriptors. */
 export function openSocketPair(): SocketPair {
+  const [near, far] = socketPair();
+  fcntl(near, F_SETFL, O_NONBLOCK);
+  return { ours: new Socket({ fd: near, readable: true, writable: true }), theirs: far };
+}
+
+/**
+ * The same for two other processes: plain descriptors, closed on exec, that block. The caller closes both.
+ *
+ * @throws SkiffError RESOURCE_EXHAUSTED if there are too many descriptors.
+ */
+export function socketPair(): [number, number] {
   const ends = Buffer.alloc(8);
   check(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 'Cannot make a socket pair');
-  const near = ends.readInt32LE(0);
-  fcntl(near, F_SETFL, O_NONBLOCK);
-  return { ours: new Socket({ fd: near, readable: true, writable: true }), theirs: ends.readInt32LE(4) };
+  return [ends.readInt32LE(0), ends.readInt32LE(4)];
 }

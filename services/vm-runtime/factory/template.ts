@@ -24,6 +24,8 @@ import { warmUp } from './warm-up.ts';
 /** Counts up when a template of before could not be cloned any more: other devices, another agent's habits. */
 const formatVersion = 2;
 const defaultSettleMs = 2500;
+/** Milliseconds until the agent of one that is made must answer: no pod waits for it, and the machine may be busy. */
+const patientMs = 120_000;
 
 /** Makes the factory. Without a template (before the first `refill`, or of another size) it boots directly. */
 export function templateFactory(deps: FactoryDeps): VmFactory {
@@ -52,12 +54,11 @@ async function acquire(deps: FactoryDeps, request: PodVmRequest): Promise<PodVm>
 }
 
 function clone(deps: FactoryDeps, template: VmTemplate, request: PodVmRequest): Promise<PodVm> {
-  const { id, sharing, cgroup, signal } = request;
-  const memory = sharing === 'block' ? 'cow' : 'copy';
+  const { id, cgroup, signal } = request;
   return assemble(deps, request, 'template', (devices) =>
     deps.hypervisor.restore(
       template,
-      { id, memory, ...devices, ...(cgroup === undefined ? {} : { cgroup }) },
+      { id, memory: 'cow', ...devices, ...(cgroup === undefined ? {} : { cgroup }) },
       signal,
     ),
   );
@@ -97,7 +98,10 @@ async function makeTemplate(
   const spec = { id: 'template', directory: source, image, ...size, nics: [], shares: [], hotplug: true };
   try {
     const vm = await hypervisor.start(spec, signal);
-    const agent = await awaitAgent(deps, vm, { fresh: true, ...(signal === undefined ? {} : { signal }) });
+    const agent = await awaitAgent(deps, vm, {
+      ...{ deadlineMs: patientMs, fresh: true },
+      ...(signal === undefined ? {} : { signal }),
+    });
     await warmUp(agent);
     await agent.dropCaches();
     agent.close();

@@ -31,6 +31,8 @@ export interface VmShare {
   tag: string;
   /** A socket that is connected to the file server; as with taps, the caller keeps its own. */
   fd: number;
+  /** It goes through a relay (../relay), so the file server needs nothing of the guest's memory. */
+  relayed?: boolean;
 }
 
 /** What to start. */
@@ -106,8 +108,8 @@ export interface Vm extends AsyncDisposable {
    * Adds a NIC, or a share, to a running VM that was started with `hotplug`. The guest sees it once its agent has
    * looked (/sys/bus/pci/rescan).
    *
-   * @throws SkiffError UNIMPLEMENTED for a VM without hotplug or, for shares, whose memory is copy-on-write;
-   *   RESOURCE_EXHAUSTED when all places are taken.
+   * @throws SkiffError UNIMPLEMENTED for a VM without hotplug or, for shares that are not relayed, whose memory is
+   *   copy-on-write; RESOURCE_EXHAUSTED when all places are taken.
    */
   addNic(nic: VmNic): Promise<void>;
   addShare(share: VmShare): Promise<void>;
@@ -136,9 +138,9 @@ export interface Vm extends AsyncDisposable {
 
 /** How a clone has its memory. */
 export type CloneMemory =
-  /** Shared copy-on-write with the template: small, but no shares (virtiofs) and no balloon. */
+  /** Shared copy-on-write with the template: small and at once, but no balloon, and shares go through a relay. */
   | 'cow'
-  /** A copy of its own: shares work. */
+  /** A copy of its own: what the guest frees goes back to the host, and shares need no relay. */
   | 'copy';
 
 /** A saved VM to make clones of. Its memory lives as long as its keeper process. */

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { SkiffError } from '#foundation/base/errors.ts';
 import { prepareNamespaces } from '#foundation/linux/namespaces.ts';
 import type { Spawner } from '#foundation/linux/spawn.ts';
+import { relayProgram } from '../../relay/relay.ts';
 import type { Hypervisor, Vm, VmTemplate } from '../types.ts';
 import { type Acceleration, findAcceleration, judgeKvm } from './acceleration.ts';
 import { removeVm } from './record.ts';
@@ -53,12 +54,21 @@ export function createQemu(deps: QemuDeps): Hypervisor {
     },
     attach: (directory, signal) => attachVm(directory, signal),
     cleanUp: (directory) => removeVm(directory),
-    saveTemplate: (vm, template) => saveTemplate(deps, own(vm), template),
+    saveTemplate: async (vm, template) => {
+      // Before somebody waits for a clone.
+      await relayProgram(deps.cacheDirectory);
+      return await saveTemplate(deps, own(vm), template);
+    },
     openTemplate: (directory) => openTemplate(directory),
     removeTemplate: (directory) => removeTemplate(directory),
     restore: async (template, clone, signal) => {
       await ready;
-      return await restoreVm(launchDeps, ownTemplate(template), clone, signal);
+      return await restoreVm(
+        { ...launchDeps, cacheDirectory: deps.cacheDirectory },
+        ownTemplate(template),
+        clone,
+        signal,
+      );
     },
   };
 }

@@ -135,7 +135,7 @@ function kvmGroup(): number {
 }
 
 /** A user id that nobody else has: far above those of people, services and user namespaces, one for each VM. */
-function userOf(directory: string): number {
+export function userOf(directory: string): number {
   const hash = createHash('sha256').update(directory).digest();
   return 2_000_000_000 + (hash.readUInt32BE(0) % 100_000_000);
 }

@@ -3,8 +3,9 @@ import { closeSync, openSync, rmSync } from 'node:fs';
 import { wrapError } from '#foundation/base/errors.ts';
 import { undoStack } from '#foundation/base/undo.ts';
 import { copyMemoryFile, createMemoryFile } from '#foundation/linux/memory-file.ts';
-import type { CloneMemory, VmSpec } from '../types.ts';
-import type { LaunchDeps } from './launch.ts';
+import { relayProgram, startRelay } from '../../relay/relay.ts';
+import type { CloneMemory, VmShare, VmSpec } from '../types.ts';
+import { type LaunchDeps, userOf } from './launch.ts';
 import type { Qmp } from './qmp.ts';
 import type { VmRecord } from './record.ts';
 import { bringUp } from './start.ts';
@@ -16,9 +17,15 @@ export type CloneSpec = Pick<VmSpec, 'id' | 'directory' | 'nics' | 'shares' | 'c
   memory: CloneMemory;
 };
 
+/** What cloning needs. */
+export interface RestoreDeps extends LaunchDeps {
+  /** Where the relay's program is kept. */
+  cacheDirectory: string;
+}
+
 /** Starts a clone. See `Hypervisor.restore`. */
 export async function restoreVm(
-  deps: LaunchDeps,
+  deps: RestoreDeps,
   template: QemuTemplate,
   spec: CloneSpec,
   signal?: AbortSignal,
@@ -53,7 +60,7 @@ export async function restoreVm(
   try {
     await copied;
     await loadDevices(vm.qmp, devicesFile(template.directory));
-    for (const share of spec.shares) await vm.addShare(share);
+    for (const share of spec.shares) await addShare(deps, vm, spec, share);
     for (const nic of spec.nics) await vm.addNic(nic);
     await vm.resume();
     undo.commit();
@@ -61,6 +68,26 @@ export async function restoreVm(
   } catch (error) {
     await copied.catch(() => {});
     throw wrapError(error, `Cannot make the clone ${spec.id}`);
+  }
+}
+
+/** A share of memory that is the clone's alone needs somebody between: the file server cannot map it. */
+async function addShare(deps: RestoreDeps, vm: QemuVm, spec: CloneSpec, share: VmShare): Promise<void> {
+  if (spec.memory === 'copy') return await vm.addShare(share);
+  const program = await relayProgram(deps.cacheDirectory);
+  const { directory, cgroup } = spec;
+  const request = { pid: vm.pid, user: userOf(directory), server: share.fd };
+  const relay = await startRelay(
+    { ...deps, program },
+    { ...request, ...(cgroup === undefined ? {} : { cgroup }) },
+  );
+  try {
+    await vm.addShare({ tag: share.tag, fd: relay.fd, relayed: true });
+  } catch (error) {
+    const said = relay.said();
+    throw said === '' ? error : wrapError(error, said.trim());
+  } finally {
+    closeSync(relay.fd);
   }
 }
 

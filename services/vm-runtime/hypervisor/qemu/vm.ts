@@ -148,10 +148,10 @@ function deviceMethods({
       await plugNic(qmp, place, nic);
     },
     addShare: async (share) => {
-      if (record.memory === 'cow')
+      if (record.memory === 'cow' && share.relayed !== true)
         throw new SkiffError(
           'UNIMPLEMENTED',
-          `The VM ${record.id} has its memory copy-on-write: nothing can be shared`,
+          `The VM ${record.id} has its memory copy-on-write: only what is relayed can be shared`,
         );
       const place = takePlace(record);
       saveRecord(directory, record);
