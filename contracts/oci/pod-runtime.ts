@@ -23,6 +23,9 @@ export interface PodMachine {
   overheadMemory: number;
 }
 
+/** What a pod's machine is sized by. */
+export type PodMachineLimits = Pick<PodMachine, 'limits' | 'overheadMemory'>;
+
 /** What a container uses inside of its machine. Nanoseconds, bytes, counts. */
 export interface MachineUsage {
   cpu: bigint;
@@ -54,6 +57,12 @@ export interface PodRuntime {
    * @throws SkiffError with why it did not come up.
    */
   start(machine: PodMachine, signal: AbortSignal): Promise<void>;
+  /**
+   * Changes the size of a machine that runs, for new limits of its pod.
+   *
+   * @throws SkiffError OUT_OF_RANGE for more than it was made with: the pod must be made anew.
+   */
+  resize(id: string, limits: PodMachineLimits): Promise<void>;
   /** Ends a machine with all that is in it; one that is not there is success. */
   stop(id: string): Promise<void>;
   /** Whether the machine runs, also after this process was started anew. */

@@ -141,7 +141,40 @@ test('a pod on the CRI as a VM', async (t) => {
     const linux = { memoryLimitInBytes: BigInt(96 * MiB) };
     await node.cri().runtime.updateContainerResources({ containerId: first, linux }, patience);
     assert.equal(await limit(), 96 * MiB);
+    const beyond = { memoryLimitInBytes: BigInt(400 * MiB) };
+    await assert.rejects(
+      node.cri().runtime.updateContainerResources({ containerId: first, linux: beyond }, patience),
+      /the pod's VM has 296 MiB of memory and cannot have 400 .*make the pod anew/,
+    );
+    assert.equal(await limit(), 96 * MiB);
   });
+  await t.test(
+    'a pod gets its VM made smaller and as large as it was; what is larger is refused',
+    async () => {
+      const total = async () =>
+        Number(/MemTotal: +(\d+)/.exec((await node.exec(first, 'cat /proc/meminfo')).out)?.[1]);
+      const resize = (memory: number, quota: bigint) =>
+        node.cri().runtime.updatePodSandboxResources(
+          {
+            podSandboxId,
+            resources: { memoryLimitInBytes: BigInt(memory * MiB), cpuQuota: quota, cpuPeriod: 100_000n },
+          },
+          patience,
+        );
+      const whole = await total();
+      await resize(150, 100_000n);
+      while ((await total()) > whole - 49 * 1024) await new Promise((resolve) => setTimeout(resolve, 50));
+      await resize(200, 150_000n);
+      while ((await total()) < whole) await new Promise((resolve) => setTimeout(resolve, 50));
+      await assert.rejects(
+        resize(300, 150_000n),
+        /has 296 MiB of memory and cannot have 396 .*make the pod anew/,
+      );
+      await assert.rejects(resize(200, 250_000n), /has 2 processors and cannot have 3 .*make the pod anew/);
+      const { info } = await node.cri().runtime.podSandboxStatus({ podSandboxId, verbose: true });
+      assert.doesNotMatch(JSON.stringify(info), new RegExp(String(300 * MiB)));
+    },
+  );
   await t.test("lineage 09: a cgroup of the host bounds the VM's processes", () => {
     const limit = memoryLimitOf(view().vmmPid);
     assert.ok(limit > (200 + 96) * MiB && limit < 1024 * MiB, String(limit));

@@ -7,7 +7,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { MachineUsage, PodMachine, PodRuntime } from '#contracts/oci/pod-runtime.ts';
+import type { MachineUsage, PodMachine, PodMachineLimits, PodRuntime } from '#contracts/oci/pod-runtime.ts';
 import { type ContainerStats, EventKind, PodState, Supervisor } from '#contracts/vm/supervisor_pb.ts';
 import { isSkiffError, messageOf, SkiffError } from '#foundation/base/errors.ts';
 import type { Client } from '#foundation/grpc/client.ts';
@@ -70,6 +70,7 @@ export function vmPods(options: VmPodsDeps): PodRuntime {
   return {
     sharedPidPath,
     start: (machine, signal) => start(deps, machine, signal),
+    resize: (id, limits) => resize(deps, id, limits),
     async stop(id) {
       deps.stopped.add(id);
       await deps.run(['pod', 'delete', id]);
@@ -116,18 +117,37 @@ async function start(deps: Deps, machine: PodMachine, signal: AbortSignal): Prom
   }
 }
 
-/** What `pod create` takes. */
-function wishOf(machine: PodMachine): VmSize & Record<string, unknown> {
-  const { limits, cgroupParent, netns } = machine;
-  const overhead = Math.max(guestOverhead, machine.overheadMemory - hostOverhead);
+/** The size of a pod's machine. */
+function sizeOf({ limits, overheadMemory }: PodMachineLimits): VmSize {
+  const overhead = Math.max(guestOverhead, overheadMemory - hostOverhead);
   const wanted = limits.memory > 0 ? limits.memory + overhead : Math.max(defaultMemory, overhead);
   const cpus = limits.cpuQuota > 0 ? Math.ceil(limits.cpuQuota / (limits.cpuPeriod || 100_000)) : 1;
   return {
+    vcpus: Math.min(Math.max(cpus, 1), 64),
+    memoryBytes: Math.max(192 * MiB, Math.ceil(wanted / MiB) * MiB),
+  };
+}
+
+/** What is not limited stays as it is. */
+async function resize(deps: Deps, id: string, limits: PodMachineLimits): Promise<void> {
+  const place = deps.places.get(id) ?? (await find(deps, id));
+  if (place === undefined) throw new SkiffError('UNAVAILABLE', 'its VM has ended');
+  const { vcpus, memoryBytes } = sizeOf(limits);
+  using channel = openLeanChannel(place.socket);
+  await channel.client(Supervisor).resizePod({
+    vcpus: limits.limits.cpuQuota > 0 ? vcpus : 0,
+    memoryBytes: BigInt(limits.limits.memory > 0 ? memoryBytes : 0),
+  });
+}
+
+/** What `pod create` takes. */
+function wishOf(machine: PodMachine): VmSize & Record<string, unknown> {
+  const { cgroupParent, netns } = machine;
+  return {
+    ...sizeOf(machine),
     id: machine.id,
     hostname: machine.hostname,
     ...(netns === undefined ? {} : { netns }),
-    vcpus: Math.min(Math.max(cpus, 1), 64),
-    memoryBytes: Math.max(192 * MiB, Math.ceil(wanted / MiB) * MiB),
     cgroup: `${cgroupParent.startsWith('/') ? cgroupParent : ''}/skiff-vm-${machine.id.slice(0, 12)}`,
     sysctls: machine.sysctls,
     sharedPid: machine.sharedPid,

@@ -3,7 +3,8 @@
  * ends by itself makes its sandbox not ready, so that the kubelet stops it and makes another.
  */
 import type { PodSandboxConfig } from '#contracts/cri/runtime_pb.ts';
-import { messageOf } from '#foundation/base/errors.ts';
+import type { PodMachineLimits } from '#contracts/oci/pod-runtime.ts';
+import { messageOf, wrapError } from '#foundation/base/errors.ts';
 import type { UndoStack } from '#foundation/base/undo.ts';
 import type { SandboxDeps } from './deps.ts';
 import type { Sandbox } from './lifecycle.ts';
@@ -34,7 +35,6 @@ export async function startMachine(
   const pods = deps.pods(sandbox.handler);
   const { id, config, resources } = sandbox;
   const { network } = resources.namespaces;
-  const { resources: limits, overhead } = config.linux ?? {};
   undo.defer('VM', () => pods?.stop(id));
   await pods?.start(
     {
@@ -44,15 +44,36 @@ export async function startMachine(
       cgroupParent: config.linux?.cgroupParent ?? '',
       sysctls: Object.fromEntries(sysctlsOf(config, plan)),
       sharedPid: plan.sharedPid,
-      limits: {
-        memory: Number(limits?.memoryLimitInBytes ?? 0),
-        cpuQuota: Number(limits?.cpuQuota ?? 0),
-        cpuPeriod: Number(limits?.cpuPeriod ?? 0),
-      },
-      overheadMemory: Number(overhead?.memoryLimitInBytes ?? 0),
+      ...limitsOf(config),
     },
     signal,
   );
+}
+
+/** What the size of a sandbox's machine follows. */
+function limitsOf({ linux }: PodSandboxConfig): PodMachineLimits {
+  const { resources, overhead } = linux ?? {};
+  return {
+    limits: {
+      memory: Number(resources?.memoryLimitInBytes ?? 0),
+      cpuQuota: Number(resources?.cpuQuota ?? 0),
+      cpuPeriod: Number(resources?.cpuPeriod ?? 0),
+    },
+    overheadMemory: Number(overhead?.memoryLimitInBytes ?? 0),
+  };
+}
+
+/** Gives the machine of a sandbox, if it is one, the size of a new configuration. @throws SkiffError OUT_OF_RANGE. */
+export async function resizeMachine(
+  deps: SandboxDeps,
+  { id, handler }: Sandbox,
+  config: PodSandboxConfig,
+): Promise<void> {
+  try {
+    await deps.pods(handler)?.resize(id, limitsOf(config));
+  } catch (error) {
+    throw wrapError(error, `Cannot change the size of the VM of sandbox "${id}"`);
+  }
 }
 
 /** Whether the machine of a ready sandbox is there; true for one that has none. */

@@ -1,6 +1,6 @@
 /**
  * UpdatePodSandboxResources: the kubelet tells what it has set on the pod's cgroup. Skiff changes nothing there,
- * but remembers it, across restarts too, and passes it on.
+ * but remembers it, across restarts too, and passes it on. A pod that is a VM gets its size, or is told why not.
  */
 import { clone, create } from '@bufbuild/protobuf';
 import {
@@ -11,9 +11,14 @@ import {
 import { SkiffError } from '#foundation/base/errors.ts';
 import type { SandboxDeps } from './deps.ts';
 import type { Sandbox } from './lifecycle.ts';
+import { resizeMachine } from './machine.ts';
 import { viewOf } from './view.ts';
 
-/** Remembers the overhead and resources of a sandbox. @throws SkiffError NOT_FOUND, FAILED_PRECONDITION if it is not ready. */
+/**
+ * Remembers the overhead and resources of a sandbox.
+ *
+ * @throws SkiffError NOT_FOUND; FAILED_PRECONDITION if it is not ready; OUT_OF_RANGE for more than its VM has.
+ */
 export async function updateResources(
   deps: SandboxDeps,
   request: UpdatePodSandboxResourcesRequest,
@@ -40,6 +45,7 @@ async function updateLocked(
   config.linux ??= create(LinuxPodSandboxConfigSchema);
   config.linux.overhead = overhead ?? config.linux.overhead;
   config.linux.resources = resources ?? config.linux.resources;
+  await resizeMachine(deps, sandbox, config);
   deps.records.put({ ...sandbox, config });
   sandbox.config = config;
   await deps.hooks.update(viewOf(deps.run, sandbox), signal);

@@ -251,6 +251,15 @@ test('limits, figures and processes go to the guest in its own terms', async (t)
   const resources = { memory: { limit: 1 }, cpu: { quota: 5, cpus: '0-3', mems: '0' }, hugepageLimits: [] };
   await pod.client.updateContainer({ id: 'c1', resources: JSON.stringify(resources) });
   assert.ok(pod.guest.calls.includes('update c1 {"memory":{"limit":1},"cpu":{"quota":5}}'));
+  const beyond = (limits: object) => ({ id: 'c1', resources: JSON.stringify(limits) });
+  await assert.rejects(pod.client.updateContainer(beyond({ memory: { limit: 600 * 1024 * 1024 } })), {
+    code: 'OUT_OF_RANGE',
+    message: /the pod's VM has 512 MiB of memory and cannot have 600 .*make the pod anew/,
+  });
+  await assert.rejects(pod.client.updateContainer(beyond({ cpu: { quota: 250_000, period: 100_000 } })), {
+    message: /the pod's VM has 1 processors and cannot have 3 /,
+  });
+  assert.equal(pod.guest.calls.filter((call) => call.startsWith('update')).length, 1);
   const { containers } = await pod.client.getStats({});
   assert.deepEqual(
     [containers[0]?.id, containers[0]?.cpuUsage, containers[0]?.memoryUsage],

@@ -5,6 +5,7 @@ import type { GuestProcessInfo } from '../../agent-client/types.ts';
 import type { Core } from '../core.ts';
 import { saveContainer } from '../exits.ts';
 import type { ExitRecord } from '../records.ts';
+import { refuseBeyondMachine } from '../resize.ts';
 import { guestResources } from '../translate/index.ts';
 import { getContainer, getLive, getProcess } from './find.ts';
 
@@ -84,7 +85,7 @@ export async function resume(core: Core, id: string): Promise<void> {
   });
 }
 
-/** Changes limits of a container in the guest. */
+/** Changes limits of a container in the guest. @throws SkiffError OUT_OF_RANGE for more than its VM has. */
 export async function update(core: Core, id: string, resources: string): Promise<void> {
   let wanted: SpecResources;
   try {
@@ -93,8 +94,12 @@ export async function update(core: Core, id: string, resources: string): Promise
     throw new SkiffError('INVALID_ARGUMENT', `the resources are not JSON: ${(error as Error).message}`);
   }
   getLive(core, id, 'update');
+  const { agent, vm } = await core.machine();
+  const { memory, cpu } = wanted;
+  const cpus = (cpu?.quota ?? 0) / (cpu?.period || 100_000);
+  refuseBeyondMachine(vm, { cpus, ...(memory?.limit === undefined ? {} : { memory: memory.limit }) });
   const { devices: _, ...limits } = guestResources(wanted);
-  await (await core.machine()).agent.updateContainer(id, JSON.stringify(limits));
+  await agent.updateContainer(id, JSON.stringify(limits));
 }
 
 /** The processes of a container, as the guest numbers them. */
