@@ -23,7 +23,7 @@ import { type UndoStack, undoStack } from '#foundation/base/undo.ts';
 import { removeEmptyCgroup } from '#foundation/linux/cgroups.ts';
 import { identify } from '#foundation/linux/process.ts';
 import type { LocalImage, SandboxView } from '../ports.ts';
-import { attachName } from '../runtimes/conmon.ts';
+import { attachName, monitorEnded } from '../runtimes/conmon.ts';
 import { namespacePlan } from '../sandboxes/validate.ts';
 import type { SelinuxLabels } from '../selinux/policy.ts';
 import { type OpenCheckpoint, openCheckpoint } from './checkpoint/restore.ts';
@@ -290,7 +290,10 @@ async function createInRuntime(
 ): Promise<{ pid: number }> {
   const { id, config, record } = container;
   const driver = core.runtimes.driver(record.runtime);
-  undo.defer('remove the files of conmon', () => removeMonitorFiles(core.monitor, attachName(id), id));
+  undo.defer('remove the files of conmon', async () => {
+    await monitorEnded(bundleOf(core.paths, id));
+    removeMonitorFiles(core.monitor, attachName(id), id);
+  });
   undo.defer('remove the default cgroup parent', () =>
     removeEmptyCgroup(core.host.cgroups, ownCgroupParent(core.paths.tag)),
   );

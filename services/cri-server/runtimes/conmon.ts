@@ -8,9 +8,10 @@
  */
 import { closeSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { CreateRequest, MonitorPaths } from '#contracts/oci/runtime-driver.ts';
 import { SkiffError } from '#foundation/base/errors.ts';
-import { identify, killProcessTree } from '#foundation/linux/process.ts';
+import { identify, isRunning, killProcessTree, type ProcessIdentity } from '#foundation/linux/process.ts';
 import { openPipe, pipeStream, type Spawner } from '#foundation/linux/spawn.ts';
 import { outputPipe } from '#foundation/linux/spawn-command.ts';
 
@@ -52,7 +53,7 @@ export async function createMonitored(
   const errors = outputPipe(64 * 1024);
   const sync = openPipe();
   const stream = pipeStream(sync.read, 'read');
-  const pidFile = join(request.bundle, 'conmon.pid');
+  const pidFile = pidFileOf(request.bundle);
   rmSync(pidFile, { force: true });
   try {
     try {
@@ -173,12 +174,31 @@ function unquote(text: string): string {
 
 /** Ends a conmon that did not get to its answer, and the runtime below it. */
 export function killMonitor(pidFile: string): void {
-  let pid: number;
-  try {
-    pid = Number(readFileSync(pidFile, 'utf8'));
-  } catch {
-    return;
-  }
-  const identity = Number.isInteger(pid) && pid > 1 ? identify(pid) : undefined;
+  const identity = monitorOf(pidFile);
   if (identity !== undefined) killProcessTree(identity);
+}
+
+/**
+ * Waits for the conmon of a container that was deleted by force: it writes the exit file before it ends, and whoever
+ * removed that file earlier would find it again. One that does not end within 2 s is killed.
+ */
+export async function monitorEnded(bundle: string): Promise<void> {
+  const pidFile = pidFileOf(bundle);
+  const identity = monitorOf(pidFile);
+  if (identity === undefined) return;
+  for (const deadline = Date.now() + 2000; isRunning(identity); await sleep(5))
+    if (Date.now() > deadline) return killMonitor(pidFile);
+}
+
+function pidFileOf(bundle: string): string {
+  return join(bundle, 'conmon.pid');
+}
+
+function monitorOf(pidFile: string): ProcessIdentity | undefined {
+  try {
+    const pid = Number(readFileSync(pidFile, 'utf8'));
+    return Number.isInteger(pid) && pid > 1 ? identify(pid) : undefined;
+  } catch {
+    return undefined;
+  }
 }
