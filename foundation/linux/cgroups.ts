@@ -2,12 +2,15 @@
  * Control groups, versions 1 and 2 and the mix of both (cgroups(7)). A path such as `/kubepods/pod1/c1` names
  * one group in every hierarchy.
  */
-import { existsSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { errnoOf, SkiffError } from '#foundation/base/errors.ts';
+import { SkiffError } from '#foundation/base/errors.ts';
+import { declare, lastErrno } from './libc.ts';
 import { listMounts, type MountEntry } from './mount.ts';
 import { identify, signalProcess } from './process.ts';
+
+const rmdir2 = declare('int rmdir(const char *path)');
 
 /** How this machine's control groups are laid out. */
 export interface CgroupLayout {
@@ -132,19 +135,16 @@ export function removeEmptyCgroup(layout: CgroupLayout, path: string): void {
   for (const directory of cgroupDirectories(layout, path)) removeQuietly(directory);
 }
 
+/** Most groups have none below them, or are gone already: that is tried first. */
 function removeTree(directory: string): boolean {
-  if (!existsSync(directory)) return true;
+  if (removeQuietly(directory)) return true;
   for (const child of subdirectories(directory)) if (!removeTree(child)) return false;
   return removeQuietly(directory);
 }
 
+/** By system call: a dozen hierarchies refuse the removal of a group that others use for each container that goes. */
 function removeQuietly(directory: string): boolean {
-  try {
-    rmdirSync(directory);
-    return true;
-  } catch (error) {
-    return errnoOf(error) === 'ENOENT';
-  }
+  return rmdir2(directory) === 0 || lastErrno() === 'ENOENT';
 }
 
 function subdirectories(directory: string): string[] {

@@ -79,6 +79,11 @@ export function errnoName(number: number): string {
   return errnoNames.get(number) ?? `errno ${number}`;
 }
 
+/** The errno of the last failed call on this thread, by name: for a failure that is expected, and so costs no error. */
+export function lastErrno(): string {
+  return errnoName(koffi.errno());
+}
+
 /** The error that the last failed call on this thread left, as a SkiffError: `mount "/a": EBUSY`. */
 export function lastError(what: string): SkiffError {
   return errnoError(koffi.errno(), what);

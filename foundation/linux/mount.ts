@@ -1,8 +1,7 @@
 /** Mounts by system call: mount(2), umount2(2), and the table of what is mounted. */
 import { readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import { isSkiffError } from '#foundation/base/errors.ts';
-import { check, declare } from './libc.ts';
+import { check, declare, lastErrno, lastError } from './libc.ts';
 
 const mount2 = declare(
   'int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)',
@@ -86,13 +85,10 @@ export function unmountAll(target: string): void {
 
 /** @returns whether something was mounted there. */
 function takeOff(target: string, flags: number): boolean {
-  try {
-    check(umount2(target, UMOUNT_NOFOLLOW | flags), `Cannot unmount "${target}"`);
-    return true;
-  } catch (error) {
-    if (isSkiffError(error) && (error.errno === 'EINVAL' || error.errno === 'ENOENT')) return false;
-    throw error;
-  }
+  if (umount2(target, UMOUNT_NOFOLLOW | flags) === 0) return true;
+  const errno = lastErrno();
+  if (errno === 'EINVAL' || errno === 'ENOENT') return false;
+  throw lastError(`Cannot unmount "${target}"`);
 }
 
 /** One line of /proc/PID/mountinfo (proc(5)). */

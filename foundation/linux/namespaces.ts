@@ -118,7 +118,7 @@ export function pinNamespace(source: string, pin: string): void {
   bindMount(source, pin);
 }
 
-/** Lets a pinned namespace go; the kernel frees it, and its interfaces, soon after. The file stays. */
+/** Lets a pinned namespace go; the kernel frees it, and its interfaces, soon after. The file stays; none is success. */
 export function unpinNamespace(pin: string): void {
   unmount(pin, { lazy: true });
 }

@@ -72,9 +72,10 @@ export async function assemble(
   const { paths, log } = config;
   const database = join(paths.lib, 'cri.db');
   const spawner = undo.use(createSpawner());
-  // Files of images are deleted on the strength of their records: each of these waits for the disk.
-  const images = openImages(config, undo.use(openStore(database)), undo);
   const store = undo.use(openStore(database, { grouped: true }));
+  // Files of images are deleted on the strength of their records: each of these waits for the disk, and with it for
+  // all that was written before it, since there is one log: whoever deletes a layer that no root has any more too.
+  const images = openImages(config, { own: undo.use(openStore(database)), roots: store }, undo);
   const mappedRoots = await tryUserNamespace(spawner, (path) => images.canMapIds(path));
   const [runtimes, network] = await Promise.all([
     openRuntimes(config, spawner, mappedRoots === true, undo),
@@ -134,14 +135,15 @@ export async function assemble(
 
 function openImages(
   { paths, log, registry, signaturePolicy = machinePolicy }: CriServerConfig,
-  store: Store,
+  stores: { own: Store; roots: Store },
   undo: AsyncDisposableStack,
 ): Images {
   const client = createRegistryClient(registry);
   undo.defer(() => client.close());
   const images = createImages({
     directory: join(paths.lib, 'images'),
-    store,
+    store: stores.own,
+    rootStore: stores.roots,
     registry: client,
     logger: log,
     shortNames: createShortNames({ files: shortNameFiles }),

@@ -27,6 +27,7 @@ import { type PullRequest, pullImage } from './pull/pull.ts';
 import { recoverImages } from './recover.ts';
 import { parseReference, type Reference } from './reference.ts';
 import type { RegistryClient } from './registry/types.ts';
+import { rehearse } from './rehearse.ts';
 import { overlayWorks } from './roots/probe.ts';
 import { openRoots } from './roots/roots.ts';
 import { sharedWork } from './shared-work.ts';
@@ -55,6 +56,8 @@ export interface ImagesDeps {
   /** Everything lies below it; on one file system that can hold overlayfs's upper directories. */
   directory: string;
   store: Store;
+  /** Where the records of roots are, which may be on disk later than those of what they use; `store` unless told. */
+  rootStore?: Store;
   registry: RegistryClient;
   logger: Logger;
   /** The platform to choose from indexes; this machine's unless told. */
@@ -109,6 +112,8 @@ export interface Images extends ImageSource {
   usage(): { path: string; bytes: number; inodes: number };
   /** Disk usage of the roots' own layers. */
   rootsUsage(): Promise<{ bytes: number; inodes: number }>;
+  /** Prepares for the first pull, when there is nothing else to do: it then is as quick as any. Never rejects. */
+  rehearse(signal?: AbortSignal): Promise<void>;
   /** Progress of pulls. */
   readonly board: Pick<ProgressBoard, 'current' | 'watch'>;
   /** Ends the worker threads; pulls under way fail. */
@@ -119,7 +124,7 @@ export interface Images extends ImageSource {
 export function createImages(deps: ImagesDeps): Images {
   mkdirSync(deps.directory, { recursive: true, mode: 0o711 });
   const parts = assemble(deps);
-  const roots = openRoots(parts, deps.store);
+  const roots = openRoots(parts, deps.rootStore ?? deps.store);
   const pulls = sharedWork<ImageRecord>();
   recoverImages(parts);
   return {
@@ -165,6 +170,7 @@ export function createImages(deps: ImagesDeps): Images {
     prune: (options) => prune(parts, roots.all(), options),
     canMapIds: (userNamespace) => parts.overlay && overlayWorks(parts.directory, userNamespace),
     usage: () => usage(parts),
+    rehearse: (signal) => rehearse(parts, signal ?? never()),
     board: parts.board,
     close: () => parts.pool.close(),
   };

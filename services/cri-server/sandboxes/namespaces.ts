@@ -8,7 +8,6 @@ import {
   currentNamespace,
   inNamespaces,
   inNewNamespaces,
-  isPinned,
   pinNamespace,
   setHostname,
   type ThreadNamespace,
@@ -100,8 +99,5 @@ function setUp({ plan, hostname, sysctls }: NamespaceRequest): void {
 
 /** Lets all namespaces of a sandbox go; those that are gone already are fine. The empty files stay. */
 export function releaseNamespaces(paths: SandboxPaths): void {
-  for (const kind of ['net', 'ipc', 'uts', 'pid', 'user']) {
-    const pin = join(paths.namespaces, kind);
-    if (isPinned(pin)) unpinNamespace(pin);
-  }
+  for (const kind of ['net', 'ipc', 'uts', 'pid', 'user']) unpinNamespace(join(paths.namespaces, kind));
 }
