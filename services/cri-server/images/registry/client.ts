@@ -68,6 +68,7 @@ export function createRegistryClient(config: RegistryClientDeps = {}): RegistryC
       const what = `look for referrers of ${digest} in ${formatRepository(reference)}`;
       return listReferrers({ deps, reference, options, what }, digest, options.artifactType);
     },
+    prepare: () => dispatchers.prepare(),
     close: () => dispatchers.close(),
   };
 }

@@ -97,6 +97,8 @@ export interface RegistryClient {
     digest: string,
     options?: CallOptions & { artifactType?: string },
   ): Promise<Descriptor[]>;
+  /** Reads the machine's authorities, which the first call would do otherwise. */
+  prepare(): Promise<void>;
   /** Ends idle connections; calls under way are let finish. */
   close(): Promise<void>;
 }

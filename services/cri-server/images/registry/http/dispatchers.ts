@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { buildConnector, type Dispatcher, Pool, ProxyAgent } from 'undici';
-import type { TlsSettings } from '../hosts/host.ts';
+import { defaultTls, type TlsSettings } from '../hosts/host.ts';
 import type { Limits, ProxySettings } from '../types.ts';
 import { proxyFor } from './proxy.ts';
 import { createTrust } from './trust.ts';
@@ -26,6 +26,8 @@ export interface Route {
 export interface Dispatchers {
   /** @throws SkiffError FAILED_PRECONDITION for an unusable certificate or proxy address. */
   get(route: Route): Promise<Dispatcher>;
+  /** Makes the TLS context that most hosts have. */
+  prepare(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -62,6 +64,7 @@ export function createDispatchers(deps: { proxy: ProxySettings; limits: Limits }
       closeOldest(pools);
       return pool;
     },
+    prepare: async () => void (await trust.contextFor(defaultTls)),
     async close() {
       const open = [...pools.values()];
       pools.clear();
