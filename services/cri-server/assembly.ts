@@ -15,6 +15,7 @@ import { createImages, type Images } from './images/index.ts';
 import { openPolicy } from './images/policy.ts';
 import { createShortNames } from './images/reference-short-names.ts';
 import { createRegistryClient } from './images/registry/client.ts';
+import { rehearseWhenIdle } from './images/rehearse.ts';
 import { collectMetrics, type ServerMetrics } from './metrics/collect.ts';
 import { createExecutingRunner } from './network/cni/execute.ts';
 import { removeDefaultBridge } from './network/default-bridge.ts';
@@ -130,6 +131,7 @@ export async function assemble(
   await nri.start();
   const stats = undo.use(openStats(config, { runtimes, images, sandboxes, containers }));
   const streaming = await openStreaming(config, containers, undo);
+  undo.use(rehearseWhenIdle((signal) => images.rehearse(signal)));
   return { store, runtimes, images, network, sandboxes, containers, streaming, events, stats };
 }
 
