@@ -169,6 +169,7 @@ async function startOriginal({
       cgroupsPerQOS: false,
       enforceNodeAllocatable: [],
       evictionHard: {},
+      clusterDNS: ['192.0.2.53'],
       failSwapOn: false,
       failCgroupV1: false,
       address: '127.0.0.1',

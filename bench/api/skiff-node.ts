@@ -1,12 +1,11 @@
 /** A whole `skiff node` under a root of its own, with the bench's image, for the API's figures. */
 import { spawn } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { busyboxArchive } from '../../test/peers/busybox-image.ts';
 import { runLauncher } from '../../test/program/harness.ts';
-import { killContainersBelow } from '../peers/leftovers.ts';
-import { unmountBelow } from '../peers/unmount.ts';
+import { makeNodeRoot } from '../node-root.ts';
 
 /** The image of the bench's pods. */
 export const image = 'localhost/bench/box:1';
@@ -29,8 +28,8 @@ const readyMs = 120_000;
  * @param args of `skiff node`: `--kubeconfig FILE` joins a cluster.
  */
 export async function startSkiffNode(nodeName: string, ...args: string[]): Promise<SkiffNode> {
-  const root = mkdtempSync('/tmp/skiff-ba-');
-  chmodSync(root, 0o711);
+  const place = makeNodeRoot('/tmp/skiff-ba-');
+  const root = place.directory;
   mkdirSync(join(root, 'etc'));
   const config = join(root, 'etc', 'config.yaml');
   const kubelet = join(root, 'etc', 'kubelet.yaml');
@@ -44,6 +43,8 @@ export async function startSkiffNode(nodeName: string, ...args: string[]): Promi
       imageGCHighThresholdPercent: 100,
       failCgroupV1: false,
       readOnlyPort: 0,
+      // Without it every sync of a pod is worth an event, the original's and ours.
+      clusterDNS: ['192.0.2.53'],
       ...(args.length > 0 && { port: 0, healthzPort: 0 }),
     }),
   );
@@ -57,9 +58,7 @@ export async function startSkiffNode(nodeName: string, ...args: string[]): Promi
   const stop = async () => {
     child.kill('SIGTERM');
     await ended;
-    await killContainersBelow(root);
-    unmountBelow(root);
-    rmSync(root, { recursive: true, force: true });
+    await place.clear();
   };
   try {
     await untilReady(root, child);

@@ -6,18 +6,9 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { setTimeout as wait } from 'node:timers/promises';
 import { type ApiClient, openApi } from '#contracts/kubernetes/client/client.ts';
 import { loadKubeconfig } from '#contracts/kubernetes/client/kubeconfig.ts';
-import type {
-  CertificateSigningRequest,
-  CoreEvent,
-  KubeList,
-  Lease,
-  Node,
-  Pod,
-} from '#contracts/kubernetes/types.ts';
-import { isSkiffError } from '#foundation/base/errors.ts';
+import type { CoreEvent, KubeList, Lease, Node, Pod } from '#contracts/kubernetes/types.ts';
 import { createLogger, silentLogger } from '#foundation/base/log.ts';
 import { pathsUnder } from '#foundation/base/paths.ts';
 import { systemClock } from '#foundation/base/time.ts';
@@ -25,22 +16,15 @@ import { unmountTree } from '#foundation/linux/mount.ts';
 import { createKubeApi } from '#services/kube-api/index.ts';
 import { testApiConfig } from '#services/kube-api/testing/config.ts';
 import { containerdInstalled, startContainerd } from '../../test/peers/containerd.ts';
-import { bootstrap } from './api/certificates/bootstrap.ts';
-import { openCertificates } from './api/certificates/store.ts';
 import { connectKubeletApi } from './api/connect.ts';
 import { loadConfiguration } from './configuration/load.ts';
 import { createKubelet } from './kubelet.ts';
+import { bootstrapNode, find, realCluster, until } from './testing/cluster.ts';
 import { endKubelet } from './testing/end-kubelet.ts';
 
 const skip = containerdInstalled ? false : 'needs Debian package containerd';
 const logger = process.env.VERBOSE === undefined ? silentLogger : createLogger('info');
 const clock = systemClock;
-
-async function until(what: string, check: () => Promise<boolean>, ms = 20_000): Promise<void> {
-  for (const end = Date.now() + ms; !(await check()); await wait(30)) {
-    if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
-  }
-}
 
 async function joined(work: (admin: ApiClient) => Promise<void>): Promise<void> {
   await using stack = new AsyncDisposableStack();
@@ -50,9 +34,11 @@ async function joined(work: (admin: ApiClient) => Promise<void>): Promise<void> 
     rmSync(root, { recursive: true, force: true });
   });
   const peer = stack.use(await startContainerd(73));
-  const cluster = process.env.SKIFF_TEST_KUBECONFIG;
+  const cluster = realCluster;
   const { adminKubeconfig, nodeKubeconfig } =
-    cluster === undefined ? await embedded(root, stack) : await bootstrapped(cluster, root);
+    cluster === undefined
+      ? await embedded(root, stack)
+      : { adminKubeconfig: cluster, nodeKubeconfig: await bootstrapNode(cluster, root, 'node1') };
   const kubelet = createKubelet({
     paths: pathsUnder(root),
     cri: peer.cri,
@@ -82,36 +68,7 @@ async function embedded(root: string, stack: AsyncDisposableStack): Promise<Kube
   return { adminKubeconfig: api.adminKubeconfigPath, nodeKubeconfig: api.nodeKubeconfigPath };
 }
 
-/** A certificate of the cluster for node1: asked for, and approved, with the administrator's kubeconfig. */
-async function bootstrapped(adminKubeconfig: string, root: string): Promise<Kubeconfigs> {
-  const nodeKubeconfig = join(root, 'node.kubeconfig');
-  const store = openCertificates(join(root, 'pki'), 'kubelet-client');
-  const deps = { nodeName: 'node1', bootstrapKubeconfig: adminKubeconfig, kubeconfig: nodeKubeconfig };
-  await using admin = openApi(loadKubeconfig(adminKubeconfig));
-  const asking = bootstrap({ ...deps, store, clock, logger }, new AbortController().signal);
-  const path = '/apis/certificates.k8s.io/v1/certificatesigningrequests';
-  await until('the request for a certificate', async () => {
-    const { items } = await admin.get<KubeList<CertificateSigningRequest>>(path);
-    const mine = items.find(({ status }) => status?.conditions === undefined);
-    if (mine === undefined) return false;
-    mine.status = { conditions: [{ type: 'Approved', status: 'True', reason: 'Test', message: 'a test' }] };
-    await admin.update(`${path}/${mine.metadata.name}/approval`, mine);
-    return true;
-  });
-  await asking;
-  return { adminKubeconfig, nodeKubeconfig };
-}
-
 const pods = '/api/v1/namespaces/default/pods';
-
-async function find<T>(admin: ApiClient, path: string): Promise<T | undefined> {
-  try {
-    return await admin.get<T>(path);
-  } catch (error) {
-    if (isSkiffError(error, 'NOT_FOUND')) return undefined;
-    throw error;
-  }
-}
 
 test('node, pod, configMap, events, deletion', { skip }, async () => {
   await joined(async (admin) => {

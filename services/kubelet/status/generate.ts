@@ -85,11 +85,13 @@ function isOver(phase: string | undefined): phase is 'Succeeded' | 'Failed' {
   return phase === 'Succeeded' || phase === 'Failed';
 }
 
-/** A terminal phase never changes, whether the kubelet or the API has it. */
+/**
+ * A terminal phase never changes, whether the API or the kubelet has it: of a pod that was evicted or ended for a
+ * shutdown the reason stays, also when its containers then end well.
+ */
 function stickyPhase(phase: Phase, before: PodStatus | undefined, api: PodStatus | undefined): Phase {
-  if (isOver(phase)) return phase;
-  if (isOver(before?.phase)) return before.phase;
-  return isOver(api?.phase) ? api.phase : phase;
+  if (isOver(api?.phase)) return api.phase;
+  return isOver(before?.phase) ? before.phase : phase;
 }
 
 /** The kubelet's own last conditions, and others' newest from the API. */
