@@ -39,3 +39,57 @@ test('a service answers, streams, fails with its code, and says what it has not'
   rmSync(directory, { recursive: true });
   assert.deepEqual(calls.slice(0, 3), ['Version', 'StopContainer', 'ExecSync']);
 });
+
+test('a server that closes waits for the calls that it cancels to undo what they began, for a while', async () => {
+  const directory = mkdtempSync('/tmp/skiff-grpc-');
+  const socket = `${directory}/s.sock`;
+  const undoing = Promise.withResolvers<void>();
+  const [began, cancelled] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  let undone = false;
+  const server = createRpcServer();
+  server.add(RuntimeService, {
+    async runPodSandbox(_request, { signal }) {
+      began.resolve();
+      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
+      cancelled.resolve();
+      await undoing.promise;
+      undone = true;
+      throw signal.reason;
+    },
+  });
+  await server.listen(`unix://${socket}`);
+  using client = connectCri(socket);
+  const call = client.runtime.runPodSandbox({});
+  const failed = assert.rejects(call, (error) => isSkiffError(error, 'UNAVAILABLE', 'CANCELLED'));
+  await began.promise;
+  const closed = server.close(1, 60_000).then(() => undone);
+  await cancelled.promise;
+  undoing.resolve();
+  assert.equal(await closed, true);
+  await failed;
+  // Nothing is under way any more: this waits for nothing.
+  await server.close(1, 60_000);
+  rmSync(directory, { recursive: true });
+});
+
+test('a call that does not heed that it was cancelled keeps no server from closing', async () => {
+  const directory = mkdtempSync('/tmp/skiff-grpc-');
+  const socket = `${directory}/s.sock`;
+  const [began, end] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const server = createRpcServer();
+  server.add(RuntimeService, {
+    async stopContainer() {
+      began.resolve();
+      await end.promise;
+      return {};
+    },
+  });
+  await server.listen(`unix://${socket}`);
+  using client = connectCri(socket);
+  const failed = assert.rejects(client.runtime.stopContainer({}));
+  await began.promise;
+  await server.close(1, 50);
+  await failed;
+  end.resolve();
+  rmSync(directory, { recursive: true });
+});

@@ -40,8 +40,11 @@ export interface RpcServer {
   add<S extends DescService>(service: S, handlers: Handlers<S>): void;
   /** Listens on `unix:///path` or `host:port`. @throws SkiffError UNAVAILABLE if it cannot. */
   listen(address: string): Promise<void>;
-  /** Stops accepting calls and waits up to `graceMs` milliseconds for those under way. */
-  close(graceMs?: number): Promise<void>;
+  /**
+   * Stops accepting calls, waits up to `graceMs` milliseconds for those under way, cancels the rest, and waits up to
+   * `settleMs` for these to undo what they had begun: with what the caller is to close next. Not at all unless told.
+   */
+  close(graceMs?: number, settleMs?: number): Promise<void>;
 }
 
 type AnyUnary = (request: object, context: CallContext) => Promise<object>;
@@ -53,6 +56,11 @@ export function createRpcServer(observe: CallObserver = () => {}): RpcServer {
     'grpc.max_receive_message_length': 16 * 1024 * 1024,
     'grpc.max_send_message_length': -1,
   });
+  const running = new Set<Promise<void>>();
+  const track = (work: Promise<void>) => {
+    running.add(work);
+    return work.finally(() => running.delete(work));
+  };
   return {
     add(service, handlers) {
       const table = handlers as unknown as Record<string, AnyUnary & AnyStream>;
@@ -62,7 +70,7 @@ export function createRpcServer(observe: CallObserver = () => {}): RpcServer {
           method.methodKind === 'server_streaming'
             ? serveStream(method, handler as AnyStream, observe)
             : serveUnary(method, handler as AnyUnary, observe);
-        return [method.localName, serve];
+        return [method.localName, (call: never, answer: never) => track(serve(call, answer))];
       });
       grpc.addService(
         serviceDefinition(service),
@@ -76,18 +84,31 @@ export function createRpcServer(observe: CallObserver = () => {}): RpcServer {
           else reject(new SkiffError('UNAVAILABLE', `Cannot listen on ${address}: ${error.message}`));
         });
       }),
-    close: (graceMs = 2000) =>
-      new Promise((resolve) => {
-        const force = setTimeout(() => {
-          grpc.forceShutdown();
-          resolve();
-        }, graceMs);
-        grpc.tryShutdown(() => {
-          clearTimeout(force);
-          resolve();
-        });
-      }),
+    async close(graceMs = 2000, settleMs = 0) {
+      await shutDown(grpc, graceMs);
+      if (settleMs > 0) await settled(running, settleMs);
+    },
   };
+}
+
+function shutDown(grpc: GrpcServer, graceMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const force = setTimeout(() => {
+      grpc.forceShutdown();
+      resolve();
+    }, graceMs);
+    grpc.tryShutdown(() => {
+      clearTimeout(force);
+      resolve();
+    });
+  });
+}
+
+async function settled(running: ReadonlySet<Promise<void>>, ms: number): Promise<void> {
+  const late = Promise.withResolvers<void>();
+  const timer = setTimeout(late.resolve, ms);
+  await Promise.race([Promise.allSettled(running), late.promise]);
+  clearTimeout(timer);
 }
 
 function unimplemented(service: DescService, method: DescMethod): unknown {

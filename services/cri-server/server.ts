@@ -28,6 +28,9 @@ import { streamingHandlers } from './streaming/rpc.ts';
 
 export type * from './server-config.ts';
 
+/** Milliseconds that calls under way have to end when the server stops, and cancelled ones to undo what they began. */
+const [graceMs, settleMs] = [2000, 20_000];
+
 /** A CRI server. */
 export interface CriServer {
   /** Recovers, then serves on the socket. @throws SkiffError ALREADY_EXISTS if another server has this root. */
@@ -81,7 +84,7 @@ async function start(
   }
   rmSync(paths.criSocket, { force: true }); // Of a killed run: nobody else can hold the lock now.
   undo.defer(() => rmSync(paths.criSocket, { force: true }));
-  undo.defer(() => rpc.close());
+  undo.defer(() => rpc.close(graceMs, settleMs));
   await rpc.listen(`unix://${paths.criSocket}`);
   chmodSync(paths.criSocket, 0o660);
 }

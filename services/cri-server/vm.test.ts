@@ -1,8 +1,11 @@
 /** Pods whose runtime handler is `vm`, over the CRI. More of them is in test/vm/lineage.test.ts. */
 import assert from 'node:assert/strict';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { NamespaceMode } from '#contracts/cri/runtime_pb.ts';
 import { criStage, patience, podConfig } from '../../test/vm/cri-stage.ts';
+import { until } from '../../test/vm/oci-stage.ts';
 
 test('a VM has the address of its pod; a container that takes too much is OOMKilled; a given-up command goes with its children', async (t) => {
   const node = await criStage(t);
@@ -54,4 +57,17 @@ test('lineage 04: pods that need the host get the plain runtime, or a clear refu
   const { runtimeHandlers } = await runtime.status({});
   const names = runtimeHandlers.map(({ name }) => name);
   assert.ok(names.includes('vm') && names.includes('plain'), names.join());
+});
+
+test('a server that stops while it makes a VM takes away what there is of it', async (t) => {
+  const node = await criStage(t);
+  const pods = join(node.paths.run, 'runtimes', 'vm', '.pods');
+  const failed = assert.rejects(
+    node.cri().runtime.runPodSandbox({ config: podConfig(node, 'late') }, patience),
+  );
+  await until(() => existsSync(pods) && readdirSync(pods).length > 0, 'the beginning of the VM');
+  await node.restart();
+  await failed;
+  assert.deepEqual(readdirSync(pods), []);
+  assert.deepEqual((await node.cri().runtime.listPodSandbox({})).items, []);
 });
