@@ -10,8 +10,15 @@ import { watchLoop } from './loop-watch.ts';
 
 const [directory = '', first = '', reference = ''] = process.argv.slice(2);
 const store = openStore(`${directory}/state.db`);
+const groupedStore = openStore(`${directory}/state.db`, { grouped: true });
 const registry = createRegistryClient();
-const images = createImages({ directory: `${directory}/images`, store, registry, logger: silentLogger });
+const images = createImages({
+  directory: `${directory}/images`,
+  store,
+  groupedStore,
+  registry,
+  logger: silentLogger,
+});
 
 const residentMb = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) / 1024;
 // As in every server: the loop goes before its threads, and a pull is rehearsed once the server is idle.
@@ -53,4 +60,5 @@ console.log(
 );
 await images.close();
 await registry.close();
+groupedStore.close();
 store.close();

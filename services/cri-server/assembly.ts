@@ -76,7 +76,7 @@ export async function assemble(
   const store = undo.use(openStore(database, { grouped: true }));
   // Files of images are deleted on the strength of their records: each of these waits for the disk, and with it for
   // all that was written before it, since there is one log: whoever deletes a layer that no root has any more too.
-  const images = openImages(config, { own: undo.use(openStore(database)), roots: store }, undo);
+  const images = openImages(config, { own: undo.use(openStore(database)), grouped: store }, undo);
   const mappedRoots = await tryUserNamespace(spawner, (path) => images.canMapIds(path));
   const [runtimes, network] = await Promise.all([
     openRuntimes(config, spawner, mappedRoots === true, undo),
@@ -137,7 +137,7 @@ export async function assemble(
 
 function openImages(
   { paths, log, registry, signaturePolicy = machinePolicy }: CriServerConfig,
-  stores: { own: Store; roots: Store },
+  stores: { own: Store; grouped: Store },
   undo: AsyncDisposableStack,
 ): Images {
   const client = createRegistryClient(registry);
@@ -145,7 +145,7 @@ function openImages(
   const images = createImages({
     directory: join(paths.lib, 'images'),
     store: stores.own,
-    rootStore: stores.roots,
+    groupedStore: stores.grouped,
     registry: client,
     logger: log,
     shortNames: createShortNames({ files: shortNameFiles }),

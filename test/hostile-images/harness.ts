@@ -12,6 +12,8 @@ export interface TestImages extends AsyncDisposable {
   /** Where everything of it lies. */
   directory: string;
   store: Store;
+  /** The same file as the server has it for what is acknowledged later. */
+  grouped: Store;
   registry: RegistryClient;
   /** Closes it and opens it anew in the same place, as a restart does. */
   reopen(): Promise<void>;
@@ -23,16 +25,15 @@ export async function openTestImages(options: Partial<ImagesDeps> = {}): Promise
   const directory = `${root}/images`;
   const open = () => {
     const store = openStore(`${root}/state.db`);
+    const grouped = openStore(`${root}/state.db`, { grouped: true });
     const registry = createRegistryClient();
-    return {
-      store,
-      registry,
-      images: createImages({ directory, store, registry, logger: silentLogger, ...options }),
-    };
+    const deps = { directory, store, groupedStore: grouped, registry, logger: silentLogger };
+    return { store, grouped, registry, images: createImages({ ...deps, ...options }) };
   };
   const close = async () => {
     await self.images.close();
     await self.registry.close();
+    self.grouped.close();
     self.store.close();
   };
   const self: TestImages = {

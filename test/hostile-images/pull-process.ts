@@ -6,9 +6,12 @@ import { openStore } from '#services/cri-server/store/store.ts';
 
 const [root = '', reference = ''] = process.argv.slice(2);
 const store = openStore(`${root}/state.db`);
+const groupedStore = openStore(`${root}/state.db`, { grouped: true });
 const registry = createRegistryClient();
-const images = createImages({ directory: `${root}/images`, store, registry, logger: silentLogger });
+const directory = `${root}/images`;
+const images = createImages({ directory, store, groupedStore, registry, logger: silentLogger });
 await images.pull({ reference });
 await images.close();
 await registry.close();
+groupedStore.close();
 store.close();

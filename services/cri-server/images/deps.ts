@@ -22,6 +22,8 @@ export interface ImageParts {
   logger: Logger;
   registry: RegistryClient;
   catalog: Catalog;
+  /** Resolves when the records that were put into the grouped store by now are on disk. */
+  synced(): Promise<void>;
   content: Content;
   layers: Layers;
   leases: Leases;

@@ -56,8 +56,11 @@ export interface ImagesDeps {
   /** Everything lies below it; on one file system that can hold overlayfs's upper directories. */
   directory: string;
   store: Store;
-  /** Where the records of roots are, which may be on disk later than those of what they use; `store` unless told. */
-  rootStore?: Store;
+  /**
+   * The same file with commits that do not wait for the disk: for records of roots, and of images that come, whose pull
+   * waits beside the event loop. `store` unless told.
+   */
+  groupedStore?: Store;
   registry: RegistryClient;
   logger: Logger;
   /** The platform to choose from indexes; this machine's unless told. */
@@ -124,7 +127,7 @@ export interface Images extends ImageSource {
 export function createImages(deps: ImagesDeps): Images {
   mkdirSync(deps.directory, { recursive: true, mode: 0o711 });
   const parts = assemble(deps);
-  const roots = openRoots(parts, deps.rootStore ?? deps.store);
+  const roots = openRoots(parts, deps.groupedStore ?? deps.store);
   const pulls = sharedWork<ImageRecord>();
   recoverImages(parts);
   return {
@@ -183,7 +186,8 @@ function never(): AbortSignal {
 
 function assemble(deps: ImagesDeps): ImageParts {
   const { directory, store, registry, logger } = deps;
-  const catalog = openCatalog(store);
+  const grouped = deps.groupedStore ?? store;
+  const catalog = openCatalog(store, grouped);
   const layers = catalog.all().flatMap((image) => image.layers);
   const pool = createWorkerPool(deps.workerFile === undefined ? {} : { file: deps.workerFile });
   return {
@@ -192,9 +196,10 @@ function assemble(deps: ImagesDeps): ImageParts {
     registry,
     pool,
     catalog,
+    synced: () => grouped.synced(),
     verified: new Set(layers.map(({ descriptor, diffId }) => `${descriptor.digest} ${diffId}`)),
     content: openContent(directory),
-    layers: openLayers({ directory, store, pool }),
+    layers: openLayers({ directory, store, grouped, pool }),
     leases: createLeases(),
     board: createProgressBoard(),
     downloads: limiter(deps.parallelDownloads ?? 3),

@@ -13,14 +13,14 @@ export interface NewNames {
 /**
  * Adds or changes the image's record; what it had before is kept. Everything it needs must be durable.
  *
- * @returns the record.
+ * @returns the record, when it is durable itself.
  */
-export function recordImage(
-  parts: Pick<ImageParts, 'catalog' | 'layers'>,
+export async function recordImage(
+  parts: Pick<ImageParts, 'catalog' | 'layers' | 'synced'>,
   resolved: ResolvedImage,
   layers: ImageLayer[],
   names: NewNames,
-): ImageRecord {
+): Promise<ImageRecord> {
   const { manifest, descriptor, image } = resolved;
   const before = parts.catalog.get(manifest.config.digest);
   const record: ImageRecord = {
@@ -41,7 +41,9 @@ export function recordImage(
   };
   const chain = layers.map((layer) => layer.chainId);
   const isNew = JSON.stringify(before) !== JSON.stringify(record);
-  if (isNew || !parts.layers.areDurable(chain)) parts.catalog.put(record, () => parts.layers.persist(chain));
+  if (isNew || !parts.layers.areDurable(chain))
+    parts.catalog.putGrouped(record, () => parts.layers.persist(chain));
+  await parts.synced(); // Also if another pull of the same has just written it.
   return record;
 }
 

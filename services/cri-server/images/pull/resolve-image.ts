@@ -41,13 +41,13 @@ export async function resolveImage(
 ): Promise<ResolvedImage> {
   const { content, lease } = deps;
   const indexes: Descriptor[] = [];
-  const keep = (descriptor: Descriptor, bytes: Uint8Array) => {
+  const keep = async (descriptor: Descriptor, bytes: Uint8Array) => {
     verify(descriptor, bytes);
     lease.blob(descriptor.digest);
-    content.write(descriptor.digest, bytes);
+    await content.write(descriptor.digest, bytes);
   };
   let { descriptor, bytes } = origin.top;
-  keep(descriptor, bytes);
+  await keep(descriptor, bytes);
   let resolved = parseManifest(bytes, descriptor.mediaType);
   while (resolved.kind === 'index') {
     indexes.push(withoutPlatform(descriptor));
@@ -55,7 +55,7 @@ export async function resolveImage(
       throw new SkiffError('DATA_LOSS', `it has more than ${maxDepth} indexes in each other`);
     descriptor = choosePlatform(resolved.index, deps.platform);
     bytes = intact(content, descriptor.digest) ?? (await origin.manifest(descriptor));
-    keep(descriptor, bytes);
+    await keep(descriptor, bytes);
     resolved = parseManifest(bytes, descriptor.mediaType);
   }
   const { manifest } = resolved;
@@ -65,7 +65,7 @@ export async function resolveImage(
       `its config has ${manifest.config.size} bytes; ${maxConfigBytes} is the most`,
     );
   const config = intact(content, manifest.config.digest) ?? (await origin.blob(manifest.config));
-  keep(manifest.config, config);
+  await keep(manifest.config, config);
   const image = parseConfig(config, manifest);
   checkPlatform(image, deps.platform);
   const top = withoutPlatform(origin.top.descriptor);

@@ -13,18 +13,21 @@ export interface Catalog {
    * Undefined if there is none, or if several ids have the prefix.
    */
   find(reference: string): ImageRecord | undefined;
+  /** Adds or replaces an image; its names are taken from any other image that has them. */
+  put(image: ImageRecord): void;
   /**
-   * Adds or replaces an image; its names are taken from any other image that has them.
+   * The same without waiting for the disk, if the catalog has a grouped store; the caller waits for that.
    *
-   * @param alongside writes other records in the same transaction.
+   * @param alongside writes other records of that store in the same transaction.
    */
-  put(image: ImageRecord, alongside?: () => void): void;
+  putGrouped(image: ImageRecord, alongside: () => void): void;
   delete(id: string): void;
 }
 
-/** Opens the catalog in `store`. */
-export function openCatalog(store: Store): Catalog {
+/** Opens the catalog in `store`; `grouped` is the same file, with commits that do not wait for the disk. */
+export function openCatalog(store: Store, grouped: Store): Catalog {
   const records: Records<ImageRecord> = store.records<ImageRecord>('image', 1);
+  const groupedRecords: Records<ImageRecord> = grouped.records<ImageRecord>('image', 1);
   const images = new Map(records.all().map(({ key, value }) => [key, value]));
   const byName = new Map<string, string>();
   const index = (image: ImageRecord) => {
@@ -35,12 +38,20 @@ export function openCatalog(store: Store): Catalog {
     for (const name of [...image.tags, ...image.digests])
       if (byName.get(name) === image.id) byName.delete(name);
   };
-  const save = (image: ImageRecord) => {
+  const save = (image: ImageRecord, into: Records<ImageRecord>) => {
     const before = images.get(image.id);
     if (before !== undefined) forget(before);
-    records.put(image.id, image);
+    into.put(image.id, image);
     images.set(image.id, image);
     index(image);
+  };
+  const put = (image: ImageRecord, into: Records<ImageRecord>) => {
+    for (const name of image.tags) {
+      const owner = images.get(byName.get(name) ?? '');
+      if (owner === undefined || owner.id === image.id) continue;
+      save({ ...owner, tags: owner.tags.filter((tag) => tag !== name) }, into);
+    }
+    save(image, into);
   };
   return {
     all: () => [...images.values()],
@@ -49,15 +60,11 @@ export function openCatalog(store: Store): Catalog {
       const id = byName.get(reference) ?? findByName(reference, byName) ?? findById(reference, images);
       return id === undefined ? undefined : images.get(id);
     },
-    put: (image, alongside) =>
-      store.transaction(() => {
-        alongside?.();
-        for (const name of image.tags) {
-          const owner = images.get(byName.get(name) ?? '');
-          if (owner === undefined || owner.id === image.id) continue;
-          save({ ...owner, tags: owner.tags.filter((tag) => tag !== name) });
-        }
-        save(image);
+    put: (image) => store.transaction(() => put(image, records)),
+    putGrouped: (image, alongside) =>
+      grouped.transaction(() => {
+        alongside();
+        put(image, groupedRecords);
       }),
     delete: (id) => {
       const image = images.get(id);

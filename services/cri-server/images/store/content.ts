@@ -2,9 +2,10 @@
  * Blobs by digest: `blobs/sha256/<hex>`, and what is still being downloaded in `ingest/`. A file under
  * `blobs` had its digest verified when it came there.
  */
+import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { replaceFileSync } from '#foundation/base/files.ts';
 
 /** The blobs of a store. */
 export interface Content {
@@ -19,9 +20,9 @@ export interface Content {
   read(digest: string): Buffer | undefined;
   /**
    * Adds a small blob whose digest the caller has verified. Whole, but not durable before the caller has synced
-   * the file system: an fsync here could hold up the event loop for long.
+   * the file system.
    */
-  write(digest: string, bytes: Uint8Array): void;
+  write(digest: string, bytes: Uint8Array): Promise<void>;
   remove(digest: string): void;
   removePartial(digest: string): void;
   /** Every digest. */
@@ -60,8 +61,16 @@ export function openContent(directory: string): Content {
         throw error;
       }
     },
-    write: (digest, bytes) => {
-      if (!existsSync(path(digest))) replaceFileSync(path(digest), bytes, { durable: false });
+    write: async (digest, bytes) => {
+      if (existsSync(path(digest))) return;
+      const temporary = `${path(digest)}.${randomUUID()}.tmp`;
+      try {
+        await writeFile(temporary, bytes, { mode: 0o600 });
+        await rename(temporary, path(digest));
+      } catch (error) {
+        await rm(temporary, { force: true });
+        throw error;
+      }
     },
     remove: (digest) => rmSync(path(digest), { force: true }),
     removePartial: (digest) => rmSync(partialPath(digest), { force: true }),

@@ -40,7 +40,7 @@ export interface Layers {
   replace(layer: LayerRecord, fresh: string): void;
   /** Whether the records of these chains are in the database. */
   areDurable(chainIds: readonly string[]): boolean;
-  /** Writes the records of these chains to the database; the caller has synced the file system. */
+  /** Writes the records of these chains to the grouped store; the caller has synced the file system. */
   persist(chainIds: readonly string[]): void;
   delete(chainId: string): void;
   /** Directories on disk that no record names. */
@@ -48,12 +48,19 @@ export interface Layers {
 }
 
 /** Opens the layers below `directory`. */
-export function openLayers(deps: { directory: string; store: Store; pool: WorkerPool }): Layers {
+export function openLayers(deps: {
+  directory: string;
+  store: Store;
+  /** The same file, with commits that do not wait for the disk. */
+  grouped: Store;
+  pool: WorkerPool;
+}): Layers {
   const { pool } = deps;
   const directory = join(deps.directory, 'layers');
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   setTopDirectory(directory);
   const records: Records<LayerRecord> = deps.store.records<LayerRecord>('layer', 1);
+  const groupedRecords: Records<LayerRecord> = deps.grouped.records<LayerRecord>('layer', 1);
   const layers = new Map(records.all().map(({ key, value }) => [key, value]));
   const durable = new Set(layers.keys());
   const numbers = readdirSync(directory).map(Number).filter(Number.isInteger);
@@ -100,7 +107,7 @@ export function openLayers(deps: { directory: string; store: Store; pool: Worker
     persist: (ids) => {
       for (const id of ids) {
         const layer = layers.get(id);
-        if (layer !== undefined && !durable.has(id)) records.put(id, layer);
+        if (layer !== undefined && !durable.has(id)) groupedRecords.put(id, layer);
         durable.add(id);
       }
     },

@@ -160,7 +160,7 @@ async function mendSmall(
   if (digestLike(descriptor.digest, bytes) !== descriptor.digest)
     throw new SkiffError('DATA_LOSS', 'the registry has something else under this digest');
   content.remove(descriptor.digest);
-  content.write(descriptor.digest, bytes);
+  await content.write(descriptor.digest, bytes);
 }
 
 async function mendBlob(
