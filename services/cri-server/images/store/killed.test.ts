@@ -1,54 +1,20 @@
 /** A pull that is killed again and again, at any moment, still comes to a whole image, and leaves nothing else. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { readdirSync, statSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { statSync } from 'node:fs';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { openTestImages, temporaryDirectory } from '../../../../test/hostile-images/harness.ts';
 import { pushImage } from '../../../../test/hostile-images/image.ts';
+import { assertTidy, changeOf, pullAndKill } from '../../../../test/hostile-images/kill-pull.ts';
 import { startRegistry } from '../../../../test/hostile-images/registry.ts';
 import { slowRegistry } from '../../../../test/hostile-images/slow-registry.ts';
 import { tar } from '../../../../test/hostile-images/tar.ts';
 
 const rounds = 8;
-const script = new URL('../../../../test/hostile-images/pull-process.ts', import.meta.url).pathname;
-
-/** Starts a pull and kills it some time after `hasBegun` tells that it is where it shall be. */
-async function pullAndKill(
-  directory: string,
-  reference: string,
-  hasBegun: () => boolean,
-  afterMs: number,
-): Promise<void> {
-  const args = ['--disable-warning=ExperimentalWarning', script, dirname(directory), reference];
-  const child = spawn(process.execPath, args, { stdio: 'ignore' });
-  const ended = once(child, 'exit');
-  for (let wait = 0; !hasBegun() && child.exitCode === null; wait += 1) {
-    assert.ok(wait < 6000, 'the pull does not begin');
-    await sleep(10);
-  }
-  await sleep(afterMs);
-  child.kill('SIGKILL');
-  await ended;
-}
-
-/** Tells whether anything in the store is not as it is now. */
-function change(directory: string): () => boolean {
-  const before = JSON.stringify(state(directory));
-  return () => JSON.stringify(state(directory)) !== before;
-}
-
 /** Whether a part of a blob is here, and not yet all of it. */
 function isPartial(directory: string, digest: string): boolean {
   const path = `${directory}/ingest/${digest.replace(':', '-')}`;
   return (statSync(path, { throwIfNoEntry: false })?.size ?? 0) > 0;
-}
-
-function state(directory: string): string[][] {
-  return ['ingest', 'layers', 'blobs/sha256'].map((name) => readdirSync(`${directory}/${name}`).sort());
 }
 
 test('a pull killed at any moment resumes, and comes to the same image', { timeout: 300_000 }, async () => {
@@ -61,17 +27,18 @@ test('a pull killed at any moment resumes, and comes to the same image', { timeo
   const layers = contents.map((content, at) => ({ tar: tar({ name: `d/f${at}`, content }) }));
   const pushed = await pushImage(registry.host, 'app', 'v1', { layers });
   const reference = `${slow.host}/app:v1`;
+  const killing = { directory: it.directory, references: [reference] };
   // First in the middle of a blob, so that there is something to resume, however slow this machine is.
   const isHalfFetched = () => isPartial(it.directory, pushed.layers[0] ?? '');
   for (let pauseMs = 200; !isHalfFetched(); pauseMs *= 2) {
     assert.ok(pauseMs < 2000, 'the large blob is never half fetched');
     slow.pauseMs = pauseMs;
-    await pullAndKill(it.directory, reference, isHalfFetched, 0);
+    await pullAndKill({ ...killing, hasBegun: isHalfFetched, afterMs: 0 });
   }
   for (let round = 0; round < rounds; round += 1) {
     // Sooner and later, and slower and faster, so that every phase is hit.
     slow.pauseMs = round % 2 === 0 ? 20 : 1;
-    await pullAndKill(it.directory, reference, change(it.directory), round * 50);
+    await pullAndKill({ ...killing, hasBegun: changeOf(it.directory), afterMs: round * 50 });
   }
   slow.pauseMs = 0;
   await it.reopen();
@@ -81,12 +48,7 @@ test('a pull killed at any moment resumes, and comes to the same image', { timeo
     slow.blobs.some(({ from }) => from > 0),
     'nothing was resumed',
   );
-  for (let wait = 0; readdirSync(`${it.directory}/trash`).length > 0 && wait < 3000; wait += 1)
-    await sleep(20);
-  assert.deepEqual(
-    ['ingest', 'trash', 'layers'].map((name) => readdirSync(`${it.directory}/${name}`).length),
-    [0, 0, layers.length],
-  );
+  await assertTidy(it.directory, layers.length);
   await it.images.prune({ all: true });
   assert.deepEqual(it.images.usage(), { path: it.directory, bytes: 0, inodes: 0 });
 });
