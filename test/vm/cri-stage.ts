@@ -1,17 +1,21 @@
 /** A CRI server whose pods are VMs unless they need the host, for tests: a root of its own, an image with busybox. */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { type CriClient, connectCri } from '#contracts/cri/client.ts';
 import { ContainerState, type ContainerStatus } from '#contracts/cri/runtime_pb.ts';
-import { silentLogger } from '#foundation/base/log.ts';
 import { type Paths, pathsUnder } from '#foundation/base/paths.ts';
-import { type CriServerConfig, createCriServer } from '#services/cri-server/server.ts';
+import type { CriServerConfig } from '#services/cri-server/server.ts';
 import { startRegistry } from '../../conformance/cri/images/registry.ts';
 import { testImages } from '../../conformance/cri/images/test-images.ts';
 import { leakCheck } from '../leaks.ts';
 import { skiffVm } from './oci-stage.ts';
+
+/** The server's. */
+const program = fileURLToPath(new URL('cri-process.ts', import.meta.url));
 
 /** For calls that may boot a VM on a machine that is busy with other tests. */
 export const patience = { timeoutMs: 200_000 };
@@ -33,6 +37,8 @@ export interface CriStage {
   vm(...args: string[]): string;
   /** Ends the server and starts another one on the same root. @param vmsAhead as for the stage */
   restart(vmsAhead?: VmsAhead): Promise<void>;
+  /** Kills the server, does something while there is none, and starts another one on the same root. */
+  crash(meanwhile: () => Promise<void>): Promise<void>;
   /** Creates and starts a container that runs a shell script. @param config of the container, over what is usual. */
   run(podSandboxId: string, pod: object, name: string, script: string, config?: object): Promise<string>;
   exec(containerId: string, script: string): Promise<Answer>;
@@ -55,13 +61,13 @@ export async function criStage(t: TestContext, vmsAhead?: VmsAhead): Promise<Cri
   const paths = pathsUnder(root);
   const logs = join(root, 'logs');
   mkdirSync(logs);
-  let { server, client } = await openServer(paths, vmsAhead);
+  let server = await openServer(paths, root, vmsAhead);
   const registry = await startRegistry();
   t.after(async () => {
-    const { items } = await client.runtime.listPodSandbox({});
-    for (const { id } of items) await client.runtime.removePodSandbox({ podSandboxId: id }, patience);
-    client.close();
-    await server.close();
+    const { runtime } = server.client;
+    const { items } = await runtime.listPodSandbox({});
+    for (const { id } of items) await runtime.removePodSandbox({ podSandboxId: id }, patience);
+    await server.end('SIGTERM');
     await registry[Symbol.asyncDispose]();
     rmSync(root, { recursive: true });
     await leaks.assertClean(10_000);
@@ -69,8 +75,8 @@ export async function criStage(t: TestContext, vmsAhead?: VmsAhead): Promise<Cri
   const [[name, built] = ['', undefined]] = Object.entries(testImages());
   if (built === undefined) throw new Error('there is no test image');
   const image = registry.publish(`conformance/${name}:1`, built);
-  await client.images.pullImage({ image: { image } }, patience);
-  const cri = () => client;
+  await server.client.images.pullImage({ image: { image } }, patience);
+  const cri = () => server.client;
   return {
     paths,
     image,
@@ -79,29 +85,42 @@ export async function criStage(t: TestContext, vmsAhead?: VmsAhead): Promise<Cri
     vm: (...args) =>
       execFileSync(skiffVm, [`--root=${join(paths.run, 'runtimes', 'vm')}`, ...args], { encoding: 'utf8' }),
     async restart(ahead) {
-      client.close();
-      await server.close();
-      ({ server, client } = await openServer(paths, ahead));
+      await server.end('SIGTERM');
+      server = await openServer(paths, root, ahead);
+    },
+    async crash(meanwhile) {
+      await server.end('SIGKILL');
+      await meanwhile();
+      server = await openServer(paths, root, vmsAhead);
     },
     ...containerHelpers(cri, image),
   };
 }
 
-async function openServer(paths: Paths, vmsAhead: VmsAhead) {
-  const server = createCriServer({
-    paths,
-    version: '0.0.0-test',
-    log: silentLogger,
-    cni: { configDir: join(paths.etc, 'cni'), binDirs: ['/usr/lib/cni'], writeDefault: true },
-    runtimes: {
-      candidates: [{ name: 'crun' }, { name: 'runc' }, { name: 'vm', path: skiffVm }],
-      preferred: 'vm',
-      hostPods: 'plain',
-      ...(vmsAhead === undefined ? {} : { vmsAhead }),
-    },
+/** A server, and a connection to it. */
+interface OpenServer {
+  client: CriClient;
+  /** @param signal SIGKILL leaves it no time for anything. */
+  end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void>;
+}
+
+async function openServer(paths: Paths, root: string, vmsAhead: VmsAhead): Promise<OpenServer> {
+  const ahead = vmsAhead === undefined ? [] : [JSON.stringify(vmsAhead)];
+  const child = spawn(process.execPath, [...process.execArgv, program, root, ...ahead], {
+    stdio: ['ignore', 'pipe', 'inherit'],
   });
-  await server.listen();
-  return { server, client: connectCri(server.endpoint) };
+  const exited = once(child, 'exit');
+  const first = await Promise.race([once(child.stdout, 'data'), exited]);
+  if (String(first[0]) !== 'ready\n') throw new Error(`the CRI server ended with ${String(first[0])}`);
+  const client = connectCri(`unix://${paths.criSocket}`);
+  return {
+    client,
+    async end(signal) {
+      client.close();
+      child.kill(signal);
+      await exited;
+    },
+  };
 }
 
 function containerHelpers(cri: () => CriClient, image: string): Pick<CriStage, 'run' | 'exec' | 'ended'> {

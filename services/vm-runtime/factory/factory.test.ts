@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -8,6 +9,7 @@ import { openNetlink } from '#foundation/linux/netlink.ts';
 import { identify, signalProcess } from '#foundation/linux/process.ts';
 import { interfacesWithIngress } from '#foundation/linux/traffic-control.ts';
 import { leakCheck } from '../../../test/leaks.ts';
+import { type ArchiveEntry, cpioArchive } from '../guest-image/cpio.ts';
 import { busyboxRoot, patientMs, runInGuest, testShape, vmStage } from '../testing/vm-stage.ts';
 import type { PodVm, PodVmRequest } from './types.ts';
 
@@ -168,4 +170,31 @@ test('lineage 02: a failure at each step leaves nothing: no redirect, no share, 
   await assert.rejects(factory('direct').acquire(request(directory, { netns: '/nonexistent' })), {
     code: 'NOT_FOUND',
   });
+});
+
+test('lineage 11: a guest that hangs at boot fails in time with its last words, and nothing of it is left', async (t) => {
+  const { root, factory, image, makeNetns } = await vmStage(t, leakCheck);
+  const source = join(root, 'hang.c');
+  writeFileSync(source, '#include <unistd.h>\nint main(void) { for (;;) pause(); }\n');
+  const program = join(root, 'hang');
+  execFileSync('gcc', ['-static', '-O1', '-o', program, source]);
+  const initrdPath = join(root, 'initrd');
+  // The kernel's console is made for it: initramfs-buffer-format.
+  const files: ArchiveEntry[] = [
+    { kind: 'directory', path: 'dev' },
+    { kind: 'character-device', path: 'dev/console', major: 5, minor: 1 },
+    { kind: 'file', path: 'init', mode: 0o755, content: readFileSync(program) },
+  ];
+  writeFileSync(initrdPath, cpioArchive(files));
+  const netns = makeNetns('n');
+  const directory = join(root, 'p');
+  const hung = factory('direct', { image: async () => ({ ...image, initrdPath }) });
+  const began = performance.now();
+  await assert.rejects(hung.acquire(request(directory, { netns, deadlineMs: 5000 })), {
+    code: 'DEADLINE_EXCEEDED',
+    message: /Cannot make the VM pod: The guest of the VM pod does not answer.*took longer than 5000 ms/s,
+  });
+  assert.ok(performance.now() - began >= 5000);
+  assert.equal(existsSync(directory), false);
+  assert.equal(redirected(netns), 0);
 });
