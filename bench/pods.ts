@@ -1,10 +1,12 @@
 /**
  * Measures pods on Skiff's kubelet with Skiff's CRI server in one process: `node bench/pods.ts [--rounds N]
- * [--pods N] [--seconds N] [--only start|idle|probes] [--cpu-prof DIR] [--flag FLAG...]`; flags are Node's, for the node.
+ * [--pods N] [--seconds N] [--only start|idle|probes|http|tcp|grpc|exec] [--cpu-prof DIR] [--flag FLAG...]`; flags are
+ * Node's, for the node.
  *
  * - start: from writing static manifests to the last pod Running and Ready; 1 pod, 30 pods; medians;
  * - idle: what so many idle pods cost, in percent of one core, and the memory they take;
- * - probes: what an http probe a second of each pod costs, and how far probes stray from their beat.
+ * - probes: what a probe a second of each pod costs, for each kind, and how far probes stray from their beat. Commands
+ *   are processes: what these cost is told apart from what kubelet and CRI server do for them.
  *
  * Processor time is that of the node and of all that it started and waited for (proc_pid_stat(5)).
  */
@@ -13,7 +15,7 @@ import { parseArgs } from 'node:util';
 import { startRegistry } from '../conformance/cri/images/registry.ts';
 import { testImages } from '../conformance/cri/images/test-images.ts';
 import { type BenchNode, startNode } from './pods/node.ts';
-import { startProbed } from './pods/probed.ts';
+import { type ProbeKind, probeKinds, startProbed } from './pods/probed.ts';
 import { median } from './statistics.ts';
 
 const { values } = parseArgs({
@@ -95,32 +97,43 @@ if (wants('idle')) {
   await node.clear();
 }
 
-if (wants('probes')) {
-  await using probed = await startProbed();
-  const { port } = probed;
-  await node.run('probed', pods, (index) => ({
+/** One kind of probe: what a round a second costs, and how far probes stray from their beat. */
+async function probes(kind: ProbeKind): Promise<void> {
+  await using probed = await startProbed(kind, pods, node.subnet);
+  const [container] = sleeping().containers;
+  await node.run(`probed-${kind}`, pods, (index) => ({
     ...sleeping(),
     containers: [
-      {
-        ...sleeping().containers[0],
-        readinessProbe: { httpGet: { host: '127.0.0.1', port, path: `/${index}` }, periodSeconds: 1 },
-      },
+      { ...container, readinessProbe: { ...probed.handler(index), periodSeconds: 1, timeoutSeconds: 5 } },
     ],
   }));
   await sleep(5000);
   probed.reset();
+  const [own, count] = [node.ownCpuMs(), await node.probes()];
+  const start = performance.now();
+  const all = await share(seconds * 1000);
+  const elapsed = performance.now() - start;
+  const ownShare = ((node.ownCpuMs() - own) / elapsed) * 100;
+  const done = (await node.probes()) - count;
+  const commands = kind === 'exec';
   tell(
-    `a probe a second of ${pods} pods, of one core`,
-    `${(await share(seconds * 1000)).toFixed(2)} %`,
-    '10 %',
+    `${kind}: a probe a second of ${pods} pods, of one core`,
+    `${ownShare.toFixed(2)} %`,
+    commands ? '-' : '10 %',
   );
-  const { probes, median: middle, worst, drift } = probed.deviations(1000);
+  if (commands) tell('  with the processes that run the commands', `${all.toFixed(2)} %`, '-');
   tell(
-    `${probes} probes of ${pods * seconds}: median distance from the beat`,
-    `${middle.toFixed(1)} ms`,
+    `  ${done} probes of ${pods * seconds}, each`,
+    `${((ownShare * elapsed) / 100 / done).toFixed(2)} ms`,
     '-',
   );
-  tell('  the worst', `${worst.toFixed(1)} ms`, '-');
-  tell(`  of the last ones, after ${seconds} s`, `${drift.toFixed(1)} ms`, 'no more: no drift');
+  const strays = probed.deviations(1000);
+  if (strays !== undefined) {
+    tell('  median distance from the beat', `${strays.median.toFixed(1)} ms`, '-');
+    tell('  the worst', `${strays.worst.toFixed(1)} ms`, '-');
+    tell(`  of the last ones, after ${seconds} s`, `${strays.drift.toFixed(1)} ms`, 'no more: no drift');
+  }
   await node.clear();
 }
+
+for (const kind of probeKinds) if (wants('probes') || values.only === kind) await probes(kind);

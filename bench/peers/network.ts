@@ -12,6 +12,8 @@ export const pluginDirectory = '/usr/lib/cni';
 /** A peer's pod network. */
 export interface PeerNetwork {
   configDir: string;
+  /** Of its pods: `10.200.N.0/24`. */
+  subnet: string;
   /** Deletes the bridge and the rules that died runtimes left. */
   remove(): void;
 }
@@ -29,6 +31,7 @@ export function writePeerNetwork(directory: string, peer: 'containerd' | 'skiff'
   const configDir = join(directory, 'cni');
   mkdirSync(configDir, { recursive: true });
   const bridge = `br-${name}`;
+  const subnet = `10.200.${third}.0/24`;
   const conflist = {
     cniVersion: '1.0.0',
     name: `peer-${name}`,
@@ -42,7 +45,7 @@ export function writePeerNetwork(directory: string, peer: 'containerd' | 'skiff'
         ipam: {
           type: 'host-local',
           dataDir: join(directory, 'leases'),
-          ranges: [[{ subnet: `10.200.${third}.0/24` }]],
+          ranges: [[{ subnet }]],
           routes: [{ dst: '0.0.0.0/0' }],
         },
       },
@@ -52,6 +55,7 @@ export function writePeerNetwork(directory: string, peer: 'containerd' | 'skiff'
   writeFileSync(join(configDir, '10-peer.conflist'), JSON.stringify(conflist, undefined, 2));
   return {
     configDir,
+    subnet,
     remove: () => {
       removeNetworkRules(`peer-${name}`);
       try {

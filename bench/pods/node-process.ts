@@ -35,7 +35,7 @@ const overrides = {
   failCgroupV1: false,
   maxPods: 200,
   // How full the machine's disk is must not matter.
-  evictionHard: { 'memory.available': '1Mi' },
+  evictionHard: {},
   imageGCHighThresholdPercent: 100,
 };
 const kubelet = createKubelet({
@@ -79,9 +79,17 @@ async function stop(): Promise<void> {
   process.exit(0);
 }
 
-process.on('message', (message: { pods?: number; stop?: boolean; heap?: boolean }) => {
+/** The sum over all pods and results. */
+async function probesSoFar(): Promise<number> {
+  const text = await kubelet.services.view.metrics.metrics();
+  const lines = text.split('\n').filter((line) => line.startsWith('prober_probe_total{'));
+  return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
+}
+
+process.on('message', (message: { pods?: number; stop?: boolean; heap?: boolean; probes?: boolean }) => {
   if (message.stop === true) void stop();
   else if (message.heap === true) process.send?.({ heap: process.memoryUsage() });
+  else if (message.probes === true) void probesSoFar().then((probes) => process.send?.({ probes }));
   else wait(message.pods ?? 0);
 });
 process.once('disconnect', () => void stop());

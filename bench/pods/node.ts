@@ -1,23 +1,13 @@
 /** Starts the node of `node-process.ts` and writes pods for it. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import {
-  chmodSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { compileCache } from '../compile-cache.ts';
-import { killContainersBelow } from '../peers/leftovers.ts';
+import { makeNodeRoot } from '../node-root.ts';
 import { writePeerNetwork } from '../peers/network.ts';
-import { commandLines, proportionalSetSize } from '../peers/peer.ts';
-import { unmountBelow } from '../peers/unmount.ts';
+import { proportionalSetSize } from '../peers/peer.ts';
 
 const program = new URL('./node-process.ts', import.meta.url).pathname;
 
@@ -27,8 +17,14 @@ export interface BenchNode extends AsyncDisposable {
   run(name: string, count: number, spec: (index: number) => object): Promise<number>;
   /** Takes all manifests away and waits for the end of the pods. */
   clear(): Promise<void>;
+  /** The addresses of its pods: `10.200.101.0/24`. */
+  readonly subnet: string;
   /** Processor milliseconds of the node and of what it started, all that ended included. */
   cpuMs(): number;
+  /** The same, of the node's own process alone. */
+  ownCpuMs(): number;
+  /** How many probes of its pods have had an answer. */
+  probes(): Promise<number>;
   /** Bytes: the node's process, and its helpers (conmon) together. */
   memory(): { node: number; helpers: number };
   /** V8's view of the node's main thread: bytes. */
@@ -40,8 +36,8 @@ export interface BenchNode extends AsyncDisposable {
  * @param flags of Node for the node's process.
  */
 export async function startNode(cpuProfile?: string, flags: readonly string[] = []): Promise<BenchNode> {
-  const directory = mkdtempSync('/tmp/skiff-bp-');
-  chmodSync(directory, 0o711);
+  const place = makeNodeRoot('/tmp/skiff-bp-');
+  const { directory } = place;
   const network = writePeerNetwork(directory, 'skiff');
   const root = join(directory, 'root');
   const manifests = join(root, 'manifests');
@@ -56,6 +52,7 @@ export async function startNode(cpuProfile?: string, flags: readonly string[] = 
   await answer(child);
   return {
     pid,
+    subnet: network.subnet,
     async run(name, count, spec) {
       const texts = Array.from({ length: count }, (_, index) => manifest(`${name}-${index}`, spec(index)));
       const wanted = readdirSync(manifests).length + count;
@@ -73,10 +70,15 @@ export async function startNode(cpuProfile?: string, flags: readonly string[] = 
       await answer(child);
       await sleep(500);
     },
-    cpuMs: () => processorMs(pid),
+    cpuMs: () => processorMs(pid, [11, 12, 13, 14]),
+    ownCpuMs: () => processorMs(pid, [11, 12]),
+    async probes() {
+      child.send({ probes: true });
+      return (await answer(child)).probes;
+    },
     memory: () => ({
       node: proportionalSetSize(pid),
-      helpers: helpersOf(directory, pid).reduce((sum, each) => sum + proportionalSetSize(each), 0),
+      helpers: place.helpers(pid).reduce((sum, each) => sum + proportionalSetSize(each), 0),
     }),
     async heap() {
       child.send({ heap: true });
@@ -86,11 +88,8 @@ export async function startNode(cpuProfile?: string, flags: readonly string[] = 
       const ended = once(child, 'exit');
       child.send({ stop: true });
       await Promise.race([ended, sleep(20_000).then(() => child.kill('SIGKILL'))]);
-      for (const helper of helpersOf(directory, pid)) process.kill(helper, 'SIGKILL');
-      await killContainersBelow(directory);
-      unmountBelow(directory);
+      await place.clear();
       network.remove();
-      rmSync(directory, { recursive: true, force: true });
     },
   };
 }
@@ -98,6 +97,7 @@ export async function startNode(cpuProfile?: string, flags: readonly string[] = 
 interface Answer {
   at: number;
   heap: NodeJS.MemoryUsage;
+  probes: number;
 }
 
 /** The next message. @throws Error if the node ends instead. */
@@ -115,13 +115,8 @@ function manifest(name: string, spec: object): string {
   return JSON.stringify({ apiVersion: 'v1', kind: 'Pod', metadata: { name }, spec });
 }
 
-/** conmon names the root on its command line. */
-function helpersOf(directory: string, pid: number): number[] {
-  return [...commandLines()].filter(([id, line]) => id !== pid && line.includes(directory)).map(([id]) => id);
-}
-
-/** utime, stime, and those of waited-for children (proc_pid_stat(5)), of 100 ticks a second. */
-function processorMs(pid: number): number {
+/** The sum of some of utime, stime, and those of waited-for children (proc_pid_stat(5)), of 100 ticks a second. */
+function processorMs(pid: number, which: readonly number[]): number {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
-  return [11, 12, 13, 14].reduce((sum, at) => sum + Number(fields[at]), 0) * 10;
+  return which.reduce((sum, at) => sum + Number(fields[at]), 0) * 10;
 }

@@ -1,7 +1,13 @@
 /** grpc probes: the gRPC health checking protocol, in plain text, at the pod's address. */
-import { Health, HealthCheckResponse_ServingStatus } from '#contracts/health/health_pb.ts';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import {
+  HealthCheckRequestSchema,
+  HealthCheckResponse_ServingStatus,
+  HealthCheckResponseSchema,
+} from '#contracts/health/health_pb.ts';
 import { isSkiffError, messageOf } from '#foundation/base/errors.ts';
-import { openChannel } from '#foundation/grpc/client.ts';
+import { connectionError } from './dial-error.ts';
+import { callUnary, LateError } from './grpc-unary.ts';
 import type { Outcome } from './outcome.ts';
 
 /** Asks `service` (empty for the server as a whole) for its health. Whatever goes wrong is a failure. */
@@ -12,26 +18,39 @@ export async function probeGrpc(
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<Outcome> {
-  const address = `${host.includes(':') ? `[${host}]` : host}:${port}`;
-  using channel = openChannel(address);
+  const authority = `${host.includes(':') ? `[${host}]` : host}:${port}`;
+  const message = toBinary(HealthCheckRequestSchema, create(HealthCheckRequestSchema, { service }));
+  const path = '/grpc.health.v1.Health/Check';
+  const call = { host, port, path, authority, userAgent: 'kube-probe/1.36', message };
   try {
-    const { status } = await channel.client(Health).check({ service }, { timeoutMs, signal });
+    const { status } = fromBinary(HealthCheckResponseSchema, await callUnary(call, { signal, timeoutMs }));
     if (status === HealthCheckResponse_ServingStatus.SERVING)
       return { result: 'success', output: 'service healthy' };
     const said = nameOf(status);
     return { result: 'failure', output: `service unhealthy (responded with "${said}")` };
   } catch (error) {
     signal.throwIfAborted();
-    return { result: 'failure', output: describe(error, address, timeoutMs) };
+    return { result: 'failure', output: describe(error, { host, port, authority, timeoutMs }) };
   }
 }
 
-function describe(error: unknown, address: string, timeoutMs: number): string {
+interface Asked {
+  host: string;
+  port: number;
+  authority: string;
+  timeoutMs: number;
+}
+
+function describe(error: unknown, { host, port, authority, timeoutMs }: Asked): string {
   if (isSkiffError(error, 'UNIMPLEMENTED'))
     return 'error: this server does not implement the grpc health protocol (grpc.health.v1.Health)';
-  if (isSkiffError(error, 'DEADLINE_EXCEEDED'))
-    return `timeout: failed to connect service "${address}" within ${timeoutMs}ms`;
-  return `error: health rpc probe failed: ${messageOf(error)}`;
+  const late = isSkiffError(error, 'DEADLINE_EXCEEDED') || error instanceof LateError;
+  if (late && messageOf(error) !== 'calling')
+    return `timeout: failed to connect service "${authority}" within ${timeoutMs}ms`;
+  if (late) return `timeout: health rpc did not complete within ${timeoutMs}ms`;
+  const isDial = error instanceof Error && 'syscall' in error;
+  const why = isDial ? connectionError(error, host, port) : messageOf(error);
+  return `error: health rpc probe failed: ${why}`;
 }
 
 function nameOf(status: number): string {
