@@ -12,7 +12,7 @@ import { outputPipe } from '#foundation/linux/spawn-command.ts';
 import { directly } from './vm-direct.ts';
 
 /** A container `c` whose pod's supervisor does as told, and a driver that notes what it is asked for. */
-async function stage(t: TestContext, handlers: Partial<Handlers<typeof Supervisor>>) {
+async function stage(t: TestContext, handlers: Partial<Handlers<typeof Supervisor>>, endMs = 60_000) {
   const root = mkdtempSync('/tmp/skiff-vd');
   const spawner = createSpawner();
   const pod = join(root, 'pod');
@@ -38,7 +38,7 @@ async function stage(t: TestContext, handlers: Partial<Handlers<typeof Superviso
   return {
     asked,
     serve,
-    direct: directly({ spawner, stateDirectory, timeoutMs: 60_000 }, driver),
+    direct: directly({ spawner, stateDirectory, timeoutMs: 60_000, endMs }, driver),
     state: join(stateDirectory, 'c'),
     request(fds: ExecRequest['fds']): ExecRequest {
       writeFileSync(join(root, 'process.json'), '{"args":["x"]}');
@@ -114,20 +114,31 @@ test('a command has the streams that it was given, and its exit code', async (t)
   assert.ok(Number(readFileSync(asked.pidPath, 'utf8')) > 1);
 });
 
-test('a command can be given up before the guest has answered, and while it runs', async (t) => {
+test('a command that is given up has ended in the guest when its caller hears of it', async (t) => {
   const waiting: ((carrier: string[]) => void)[] = [];
+  const heard: string[] = [];
   const { direct, serve, request } = await stage(t, {
     exec: async () => ({ carrier: await new Promise<string[]>((resolve) => waiting.push(resolve)) }),
+    signal: async ({ id, signal, all }) => {
+      heard.push(`signal ${id} ${signal} ${all}`);
+      return {};
+    },
+    wait: async ({ id }) => {
+      heard.push(`wait ${id}`);
+      return {};
+    },
   });
   const until = async (holds: () => boolean) => {
     while (!holds()) await new Promise((wake) => setTimeout(wake, 5));
   };
   await serve();
+  const killed = ['signal c 9 true', 'wait c'];
   const early = await direct.exec(request({}));
   await until(() => waiting.length === 1);
   early.kill(9);
+  waiting[0]?.(['/bin/false']);
   await assert.rejects(early.exited, { code: 'CANCELLED' });
-  waiting[0]?.(['/bin/true']);
+  assert.deepEqual(heard.splice(0), killed);
   const asked = request({});
   const running = await direct.exec(asked);
   await until(() => waiting.length === 2);
@@ -135,4 +146,20 @@ test('a command can be given up before the guest has answered, and while it runs
   await until(() => existsSync(asked.pidPath));
   running.kill(9);
   assert.deepEqual(await running.exited, { code: 137 });
+  assert.deepEqual(heard.splice(0), killed);
+});
+
+test('a guest that does not answer keeps no command that is given up', async (t) => {
+  let began = false;
+  const silent = () => new Promise<never>(() => {});
+  const exec = () => {
+    began = true;
+    return silent();
+  };
+  const { direct, serve, request } = await stage(t, { exec }, 100);
+  await serve();
+  const session = await direct.exec(request({}));
+  while (!began) await new Promise((wake) => setTimeout(wake, 5));
+  session.kill(9);
+  await assert.rejects(session.exited, { code: 'CANCELLED' });
 });

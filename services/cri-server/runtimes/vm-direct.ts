@@ -22,7 +22,11 @@ export interface VmDirectDeps {
   stateDirectory: string;
   /** Milliseconds for one call. */
   timeoutMs: number;
+  /** Milliseconds that the end of a command that was given up is waited for; 10,000 unless told. */
+  endMs?: number;
 }
+
+const usualEndMs = 10_000;
 
 /** What is needed of a container's record, which the runtime keeps. */
 export interface VmContainerRecord {
@@ -137,8 +141,18 @@ async function remove(
   rmSync(join(deps.stateDirectory, id), { recursive: true, force: true });
 }
 
+/** A command that is to run. */
+interface Command {
+  /** Chosen here; the supervisor knows the command by it. */
+  execId: string;
+  /** The OCI `process` as JSON. */
+  process: string;
+  fds: readonly (readonly [string, number])[];
+}
+
 /** Has the supervisor run the command, then starts what carries its streams: the process that stands for it here. */
 function exec(deps: VmDirectDeps, socket: string, request: ExecRequest): ExecSession {
+  const execId = randomBytes(8).toString('hex');
   // The caller closes its own as soon as it has the session.
   const fds = Object.entries(request.fds).map(([number, fd]) => [number, duplicate(fd)] as const);
   const given = new AbortController();
@@ -146,12 +160,14 @@ function exec(deps: VmDirectDeps, socket: string, request: ExecRequest): ExecSes
   const exited = (async () => {
     try {
       const process = readFileSync(request.processPath, 'utf8');
-      carrier = await carry(deps, socket, request, { process, fds, signal: given.signal });
+      carrier = await carry(deps, socket, request, { execId, process, fds }, given.signal);
     } finally {
       for (const [, fd] of fds) closeSync(fd);
     }
-    if (given.signal.aborted) carrier.kill(9);
-    return { code: (await carrier.exited).code };
+    const { code } = await carrier.exited;
+    // The end of the carrier alone would have it killed too, but nobody would know when.
+    if (given.signal.aborted) await endInGuest(deps, socket, request.id, execId);
+    return { code };
   })();
   exited.catch(() => {}); // The caller awaits it; until then a failure must not count as unhandled.
   return {
@@ -164,18 +180,19 @@ function exec(deps: VmDirectDeps, socket: string, request: ExecRequest): ExecSes
   };
 }
 
+/** @throws SkiffError CANCELLED if the command was given up meanwhile; it has ended then. */
 async function carry(
   deps: VmDirectDeps,
   socket: string,
   request: ExecRequest,
-  { process, fds, signal }: { process: string; fds: (readonly [string, number])[]; signal: AbortSignal },
+  { execId, process, fds }: Command,
+  given: AbortSignal,
 ): Promise<SpawnedProcess> {
-  using channel = openLeanChannel(socket);
-  const execId = randomBytes(8).toString('hex');
-  const { carrier } = await channel
-    .client(Supervisor)
-    .exec({ id: request.id, execId, process }, { timeoutMs: deps.timeoutMs, signal })
-    .catch(tell);
+  const { carrier } = await begin(deps, socket, { id: request.id, execId, process }, given);
+  if (given.aborted) {
+    await endInGuest(deps, socket, request.id, execId);
+    throw new SkiffError('CANCELLED', 'it was given up while it was started, and was killed');
+  }
   const [file, ...args] = carrier;
   if (file === undefined) throw new SkiffError('INTERNAL', 'skiff-vm: its supervisor is of another version');
   const console = request.consoleSocket === undefined ? [] : ['-c', request.consoleSocket];
@@ -189,4 +206,44 @@ async function carry(
   });
   writeFileSync(request.pidPath, String(child.pid), { mode: 0o600 });
   return child;
+}
+
+/** Has it started. One that is given up meanwhile is waited for a little: it can be killed only once it is there. */
+async function begin(
+  { timeoutMs, endMs = usualEndMs }: VmDirectDeps,
+  socket: string,
+  command: { id: string; execId: string; process: string },
+  given: AbortSignal,
+): Promise<{ carrier: string[] }> {
+  using channel = openLeanChannel(socket);
+  const late = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  const wait = () => {
+    timer = setTimeout(() => late.abort(), endMs);
+  };
+  given.addEventListener('abort', wait, { once: true });
+  try {
+    return await channel.client(Supervisor).exec(command, { timeoutMs, signal: late.signal }).catch(tell);
+  } finally {
+    given.removeEventListener('abort', wait);
+    clearTimeout(timer);
+  }
+}
+
+/** Kills a command with all that it started; it has ended when this resolves, unless its guest does not answer. */
+async function endInGuest(
+  { endMs = usualEndMs }: VmDirectDeps,
+  socket: string,
+  id: string,
+  execId: string,
+): Promise<void> {
+  using channel = openLeanChannel(socket);
+  const client = channel.client(Supervisor);
+  try {
+    await client.signal({ id, execId, signal: 9, all: true }, { timeoutMs: endMs });
+    await client.wait({ id, execId }, { timeoutMs: endMs });
+  } catch (error) {
+    // It has ended already, maybe with its container or its VM; or the supervisor will do it when it can.
+    if (!isSkiffError(error)) throw error;
+  }
 }

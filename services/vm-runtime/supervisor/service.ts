@@ -33,7 +33,7 @@ export function supervisorHandlers(core: Core): Handlers<typeof Supervisor> {
     deleteContainer: async ({ id, force }) => done(deleteContainer(core, id, force)),
     getContainer: async ({ id }) => containerView(getContainer(core, id)),
     listContainers: async () => ({ containers: [...core.containers.values()].map(containerView) }),
-    exec: async (request) => exec(core, request),
+    exec: async (request, { signal }) => exec(core, request, signal),
     signal: async (request) => done(control.signal(core, request)),
     wait: async (request, { signal }) => exitView(await control.wait(core, request, signal)),
     resize: async (request) => done(control.resize(core, request)),

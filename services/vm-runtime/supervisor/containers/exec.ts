@@ -26,8 +26,8 @@ export interface Executed {
   carrier: string[];
 }
 
-/** Starts a process. */
-export async function exec(core: Core, request: ExecRequest): Promise<Executed> {
+/** Starts a process. @param abort whether the caller has gone: then it is killed at once */
+export async function exec(core: Core, request: ExecRequest, abort: AbortSignal): Promise<Executed> {
   const container = getLive(core, request.id, 'exec in');
   const { status } = container.record;
   if (status === 'paused') throw new SkiffError('FAILED_PRECONDITION', 'cannot exec in a paused container');
@@ -55,6 +55,7 @@ export async function exec(core: Core, request: ExecRequest): Promise<Executed> 
   core.events.emit('EXEC_STARTED', { container: request.id, exec: request.execId });
   watchExit(core, container, running, { id: request.execId, running });
   void forgetLater(core, container, request.execId, running);
+  if (abort.aborted) await process.signal(9, { all: true }).catch(() => {});
   const terminal = spec.terminal === true;
   const carrier = (await core.carrier?.(request.id, request.execId, terminal)) ?? [];
   return { guestPid: process.pid, carrier };
@@ -82,7 +83,7 @@ export async function forgetLater(
 ): Promise<void> {
   await running.link.shim(shimMs).catch(async (error) => {
     core.say('no shim attached to a command', { container: container.record.id, error: String(error) });
-    await running.process?.signal(9).catch(() => {});
+    await running.process?.signal(9, { all: true }).catch(() => {});
   });
   await running.ended.promise;
   await new Promise((resolve) => setTimeout(resolve, keepMs).unref());
