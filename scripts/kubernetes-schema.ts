@@ -12,6 +12,7 @@ const out = 'contracts/kubernetes/schema/schema.json';
 /** The kinds that Skiff serves or reads; what they refer to follows. */
 const roots = [
   'V1Pod V1Binding V1Eviction V1Node V1Namespace V1ConfigMap V1Secret V1ServiceAccount V1Service CoreV1Event',
+  'EventsV1Event',
   'V1EndpointSlice V1PersistentVolume V1PersistentVolumeClaim V1StorageClass V1CSINode V1CSIDriver',
   'V1VolumeAttachment V1Lease V1RuntimeClass V1PriorityClass V1TokenReview V1SubjectAccessReview',
   'V1SelfSubjectAccessReview V1LocalSubjectAccessReview V1SelfSubjectRulesReview V1SelfSubjectReview',
@@ -85,7 +86,7 @@ for (let model = waiting.pop(); model !== undefined; model = waiting.pop()) {
     read(model).map((field) => [field.name, field.type + (field.required ? '!' : '')]),
   );
   const rows = readFileSync(`${models}/${model}.js`, 'utf8').matchAll(
-    /"type": "(?:Array<|\{ \[key: string\]: )?((?:Core|Authentication|Discovery|Storage)?V1\w+)/g,
+    /"type": "(?:Array<|\{ \[key: string\]: )?((?:Core|Authentication|Discovery|Events|Storage)?V1\w+)/g,
   );
   waiting.push(...[...rows].map((row) => row[1] ?? '').filter((next) => next !== 'V1MicroTime'));
 }

@@ -8,7 +8,7 @@ export interface KindInfo extends GroupVersionKind {
   singular: string;
   namespaced: boolean;
   shortNames: readonly string[];
-  /** Its model in the schema table; the kind's name. */
+  /** Its model in the schema table: the kind's name, but for kinds of which there are two. */
   model: string;
   /** Named in `kubectl get all`. */
   inAll?: boolean;
@@ -49,6 +49,7 @@ export const kinds: readonly KindInfo[] = [
   row('certificates.k8s.io/v1', 'CertificateSigningRequest', 'certificatesigningrequests', 'all', 'csr'),
   row('coordination.k8s.io/v1', 'Lease', 'leases', 'ns'),
   row('discovery.k8s.io/v1', 'EndpointSlice', 'endpointslices', 'ns'),
+  { ...row('events.k8s.io/v1', 'Event', 'events', 'ns', 'ev'), model: 'EventsEvent' },
   row('node.k8s.io/v1', 'RuntimeClass', 'runtimeclasses', 'all'),
   row('scheduling.k8s.io/v1', 'PriorityClass', 'priorityclasses', 'all', 'pc'),
   row('storage.k8s.io/v1', 'CSIDriver', 'csidrivers', 'all'),

@@ -116,6 +116,8 @@ export type EnvVarSource = Wire<models.V1EnvVarSource>;
 export type EphemeralContainer = Wire<models.V1EphemeralContainer>;
 export type EphemeralVolumeSource = Wire<models.V1EphemeralVolumeSource>;
 export type EventSeries = Wire<models.CoreV1EventSeries>;
+/** An event as events.k8s.io has it. */
+export type NewEvent = Stored<Wire<models.EventsV1Event>>;
 export type EventSource = Wire<models.V1EventSource>;
 export type Eviction = Wire<models.V1Eviction>;
 export type ExecAction = Wire<models.V1ExecAction>;

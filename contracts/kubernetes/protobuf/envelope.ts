@@ -20,12 +20,17 @@ const magic = Buffer.from('k8s\0');
 export function decodeObject(bytes: Buffer, model: string): Record<string, unknown> {
   if (!bytes.subarray(0, magic.length).equals(magic)) throw malformed('it does not begin with "k8s"');
   const { type, raw } = readEnvelope(bytes.subarray(magic.length));
-  const other = type.kind !== '' && type.kind !== model;
+  const other = type.kind !== '' && wireModel(type) !== model;
   return {
     ...(type.apiVersion === '' ? {} : { apiVersion: type.apiVersion }),
     ...(type.kind === '' ? {} : { kind: type.kind }),
     ...(other ? {} : decodeMessage(model, raw)),
   };
+}
+
+/** The model of an object's message: its kind, but for events, of which there are two. */
+export function wireModel({ apiVersion, kind = '' }: { apiVersion?: string; kind?: string }): string {
+  return apiVersion === 'events.k8s.io/v1' ? `Events${kind}` : kind;
 }
 
 interface TypeMeta {
@@ -60,7 +65,7 @@ function readType(bytes: Buffer, type: TypeMeta): void {
 /** Writes an object; its kind is read from it, and is its model unless told. */
 export function encodeObject(
   object: { apiVersion?: string; kind?: string },
-  model = object.kind ?? '',
+  model = wireModel(object),
 ): Buffer {
   const { apiVersion = '', kind = '', ...rest } = object;
   const type = Buffer.concat([bytesField(1, apiVersion), bytesField(2, kind)]);

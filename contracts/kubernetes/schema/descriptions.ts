@@ -8,6 +8,8 @@ import { readFileSync } from 'node:fs';
 export const classNames: Readonly<Record<string, string>> = {
   Event: 'CoreV1Event',
   EventSeries: 'CoreV1EventSeries',
+  EventsEvent: 'EventsV1Event',
+  EventsEventSeries: 'EventsV1EventSeries',
   TokenRequest: 'AuthenticationV1TokenRequest',
   StorageTokenRequest: 'StorageV1TokenRequest',
   EndpointPort: 'DiscoveryV1EndpointPort',

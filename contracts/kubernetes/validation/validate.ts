@@ -4,6 +4,7 @@
  */
 import type { KindInfo } from '../kinds.ts';
 import type { KubeObject } from '../types.ts';
+import { checkEvent, checkNewEvent } from './events.ts';
 import { checkMeta, checkMetaUpdate } from './meta.ts';
 import {
   checkClaimUpdate,
@@ -34,6 +35,7 @@ interface Rules {
   needs?: readonly string[];
 }
 
+/** By the kind's model. */
 const rules: Record<string, Rules | undefined> = {
   Pod: { create: checkNewPod, update: checkPodUpdate, needs: ['spec'] },
   ConfigMap: { create: checkConfigMap, change: checkDataUpdate },
@@ -45,13 +47,16 @@ const rules: Record<string, Rules | undefined> = {
   PersistentVolumeClaim: { create: checkPersistentVolumeClaim, change: checkClaimUpdate, needs: ['spec'] },
   RuntimeClass: { create: checkRuntimeClass },
   PriorityClass: { create: checkPriorityClass, change: checkPriorityUpdate },
+  Event: { create: checkEvent },
+  // Those of old, which the core group made, may be changed here.
+  EventsEvent: { create: checkNewEvent, update: () => {} },
 };
 
 /** What is wrong with a new object; empty for nothing. */
 export function validateCreate(kind: KindInfo, object: KubeObject): FieldProblem[] {
   const problems = createProblems();
   checkMeta(kind, object.metadata, problems);
-  if (hasNeeds(kind, object, problems)) rules[kind.kind]?.create?.(object as never, problems);
+  if (hasNeeds(kind, object, problems)) rules[kind.model]?.create?.(object as never, problems);
   return problems.list;
 }
 
@@ -60,7 +65,7 @@ export function validateUpdate(kind: KindInfo, now: KubeObject, before: KubeObje
   const problems = createProblems();
   checkMetaUpdate(kind, now.metadata, before.metadata, problems);
   if (!hasNeeds(kind, now, problems)) return problems.list;
-  const { create, update, change } = rules[kind.kind] ?? {};
+  const { create, update, change } = rules[kind.model] ?? {};
   if (update !== undefined) update(now as never, before as never, problems);
   else create?.(now as never, problems);
   change?.(now as never, before as never, problems);
@@ -75,7 +80,7 @@ export function validateMetaUpdate(kind: KindInfo, now: KubeObject, before: Kube
 }
 
 function hasNeeds(kind: KindInfo, object: KubeObject, problems: Problems): boolean {
-  const missing = (rules[kind.kind]?.needs ?? []).filter((field) => !(field in object));
+  const missing = (rules[kind.model]?.needs ?? []).filter((field) => !(field in object));
   for (const field of missing) problems.required(field);
   return missing.length === 0;
 }

@@ -39,7 +39,8 @@ const rules: Record<string, Rule | undefined> = {
   'runtimeclasses.node.k8s.io': anyRead,
   'csidrivers.storage.k8s.io': anyRead,
   'volumeattachments.storage.k8s.io': ({ verb }) => verb === 'get' || 'nodes may only get these',
-  events: ({ verb }) => ['create', 'patch', 'update'].includes(verb) || 'nodes may only write events',
+  events: eventRule,
+  'events.events.k8s.io': eventRule,
   'certificatesigningrequests.certificates.k8s.io': ({ verb, subresource }) =>
     (subresource === undefined && (reads.has(verb) || verb === 'create')) ||
     'nodes may only make and read requests',
@@ -52,6 +53,10 @@ export function nodeMay(asked: Attributes, node: string, store: Pick<Store, 'get
   const resource = asked.group === '' ? (asked.resource ?? '') : `${asked.resource}.${asked.group}`;
   const rule = rules[resource];
   return rule === undefined ? 'nodes have no business with this resource' : rule(asked, node, store);
+}
+
+function eventRule({ verb }: Attributes): true | string {
+  return ['create', 'patch', 'update'].includes(verb) || 'nodes may only write events';
 }
 
 function ownNode({ verb, name, subresource, fieldSelector }: Attributes, node: string): true | string {

@@ -50,7 +50,7 @@ export interface Session {
 export interface WatchStream {
   status: number;
   /**
-   * The next event of what the case did; undefined when the server ended the watch. Fails after 5 s. Certificates
+   * The next event of what the case did; undefined when the server ended the watch. Fails after 30 s. Certificates
    * that a cluster's controllers put into every new namespace are passed over.
    */
   next(): Promise<{ type: string; object: Json } | undefined>;
@@ -123,7 +123,7 @@ export function createSession(to: ReturnType<typeof connect>, namespace: string)
       dispatcher: to.agent,
       headers: headersFor(options, body !== undefined),
       body: body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body),
-      signal: AbortSignal.timeout(15_000),
+      signal: AbortSignal.timeout(60_000),
     });
     const text = await answer.body.text();
     return { status: answer.statusCode, body: parse(text), headers: answer.headers };
@@ -168,7 +168,7 @@ async function openWatch(
     status: answer.statusCode,
     next: async () => {
       const late = Promise.withResolvers<never>();
-      const timer = setTimeout(() => late.reject(new Error('no event came within 5 s')), 5_000);
+      const timer = setTimeout(() => late.reject(new Error('no event came within 30 s')), 30_000);
       try {
         const { value, done } = await Promise.race([events.next(), late.promise]);
         return done === true ? undefined : value;
@@ -197,6 +197,8 @@ async function* lines(body: AsyncIterable<Buffer>): AsyncGenerator<string> {
         rest = rest.slice(end + 1);
       }
     }
+    // Instead of a watch: a refusal.
+    if (rest !== '') yield rest;
   } catch (error) {
     if (!(error instanceof Error && error.name === 'AbortError')) throw error;
   }

@@ -7,6 +7,7 @@ import type { Case } from './client.ts';
 import { crudCases } from './crud.ts';
 import { deletionCases } from './deletion.ts';
 import { discoveryCases } from './discovery.ts';
+import { eventCases } from './events.ts';
 import { listCases } from './lists.ts';
 import { patchCases } from './patches.ts';
 import { podCases } from './pods.ts';
@@ -26,4 +27,5 @@ export const contractCases: readonly Case[] = [
   ...validationCases,
   ...podCases,
   ...discoveryCases,
+  ...eventCases,
 ];

@@ -1,6 +1,6 @@
 /** Writes answers. */
 import type { ServerResponse } from 'node:http';
-import { encodeObject, protobufType } from '#contracts/kubernetes/protobuf/envelope.ts';
+import { encodeObject, protobufType, wireModel } from '#contracts/kubernetes/protobuf/envelope.ts';
 import { messageOf as wireMessageOf } from '#contracts/kubernetes/protobuf/table.ts';
 import type { Status } from '#contracts/kubernetes/types.ts';
 import { wantsProtobuf } from './accept.ts';
@@ -28,8 +28,11 @@ function sendEncoded(response: ServerResponse, status: number, body: unknown): v
 
 /** The object as protobuf; undefined for what has no such form: discovery, OpenAPI. */
 export function asProtobuf(body: unknown): Buffer | undefined {
-  const object = (typeof body === 'string' ? JSON.parse(body) : body) as { kind?: string };
-  return wireMessageOf(object.kind ?? '') === undefined ? undefined : encodeObject(object);
+  const object = (typeof body === 'string' ? JSON.parse(body) : body) as {
+    apiVersion?: string;
+    kind?: string;
+  };
+  return wireMessageOf(wireModel(object)) === undefined ? undefined : encodeObject(object);
 }
 
 /** Sends text. */

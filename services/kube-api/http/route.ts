@@ -11,6 +11,7 @@ import { proxyPod, proxyService } from '../pods/proxy.ts';
 import { streamed } from '../pods/stream.ts';
 import { type ReviewDeps, serveReview } from '../reviews/reviews.ts';
 import { requestToken } from '../reviews/token-request.ts';
+import { throughView } from '../storage/view.ts';
 import { create } from '../verbs/create.ts';
 import { deleteCollection, deleteOne } from '../verbs/delete.ts';
 import type { ApiDeps, Call } from '../verbs/deps.ts';
@@ -63,7 +64,9 @@ export function createRoutes(deps: RouteDeps): Route {
     const { group, version, resource, subresource } = request.target;
     const type = api.registry.find(group ?? '', version ?? '', resource ?? '');
     if (type === undefined) throw unknownPath(request);
-    const call = { request, type, deps: api };
+    const { view } = type.strategy;
+    const store = view === undefined ? api.store : throughView(api.store, type.resource, view);
+    const call = { request, type, deps: { ...api, store } };
     const handler =
       subresource === undefined
         ? mainHandler(request, list)

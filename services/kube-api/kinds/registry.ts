@@ -1,6 +1,8 @@
 /** All resources that the API serves, with what is special about each. */
 import { type KindInfo, kinds } from '#contracts/kubernetes/kinds.ts';
+import { apiVersionOf } from '#contracts/kubernetes/meta.ts';
 import { resourceName } from '../http/status.ts';
+import { newEventStrategy } from './new-events.ts';
 import {
   claimStrategy,
   csrStrategy,
@@ -28,6 +30,10 @@ const strategies: Record<string, Strategy | undefined> = {
   ServiceAccount: { returnsDeleted: true },
   Secret: { selectable: ['type'] },
 };
+/** Where two kinds have one name. */
+const strategiesByVersion: Record<string, Strategy | undefined> = {
+  'events.k8s.io/v1 Event': newEventStrategy,
+};
 
 /** Finds resources by what a path names. */
 export interface Registry {
@@ -43,7 +49,7 @@ export function createRegistry(): Registry {
   const all = kinds.map((kind: KindInfo) => ({
     kind,
     resource: resourceName(kind),
-    strategy: strategies[kind.kind] ?? {},
+    strategy: strategiesByVersion[`${apiVersionOf(kind)} ${kind.kind}`] ?? strategies[kind.kind] ?? {},
   }));
   const required = (found: ResourceType | undefined): ResourceType => {
     if (found === undefined) throw new Error('no such resource type');

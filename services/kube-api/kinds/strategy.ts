@@ -46,8 +46,20 @@ export interface Strategy {
   gracePeriod?(object: never, asked: number | undefined): number;
   /** Subresources that update a part. */
   parts?: Readonly<Record<string, PartialUpdate | undefined>>;
+  /** Set for a kind that is a view of another. */
+  view?: View;
   /** Finalizers that every new object gets. */
   finalizers?: readonly string[];
+}
+
+/** Another form of what is stored as another resource. */
+export interface View {
+  /** The resource in the store. */
+  of: string;
+  /** A stored object in this form. */
+  shown(stored: never): KubeObject;
+  /** The object to store. */
+  stored(shown: never): KubeObject;
 }
 
 /** A kind with all that is special about it. */

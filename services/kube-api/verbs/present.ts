@@ -75,6 +75,7 @@ function metadata(): Presenter {
 
 function tables({ request, type, deps }: Call): Presenter {
   const { columns, row } = layoutOf(type.kind.kind);
+  const { view } = type.strategy;
   const include = request.query.get('includeObject') ?? 'Metadata';
   const shown = (object: KubeObject) => {
     if (include === 'None') return {};
@@ -89,7 +90,9 @@ function tables({ request, type, deps }: Call): Presenter {
     const columnDefinitions = first ? columns : null;
     first = false;
     const now = deps.clock.now();
-    const cells = (object: KubeObject) => (rows ? row(object as never, now) : columns.map(() => ''));
+    // The columns of a view are those of what it shows.
+    const inStore = (object: KubeObject) => (view === undefined ? object : view.stored(object as never));
+    const cells = (object: KubeObject) => (rows ? row(inStore(object) as never, now) : columns.map(() => ''));
     return JSON.stringify({
       kind: 'Table',
       apiVersion: 'meta.k8s.io/v1',

@@ -53,6 +53,9 @@ export const cluster: Readonly<Record<string, string>> = {
     action related *reportingComponent *reportingInstance`,
   EventSource: 'component host',
   EventSeries: 'count lastObservedTime',
+  EventsEvent: `metadata eventTime series *reportingController *reportingInstance *action *reason *regarding related
+    *note *type *deprecatedSource *deprecatedFirstTimestamp *deprecatedLastTimestamp *deprecatedCount`,
+  EventsEventSeries: 'count lastObservedTime',
 
   Lease: 'metadata spec',
   LeaseSpec: `*holderIdentity *leaseDurationSeconds acquireTime renewTime *leaseTransitions *strategy
