@@ -3,9 +3,10 @@
  * idle VM, and what an idle VM costs. `node bench/vm.ts [rounds] [idle VMs]`, as root. Times are those of this machine
  * at this moment: compare figures of one run only.
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { processTree } from '#foundation/linux/process.ts';
 import { createSpawner } from '#foundation/linux/spawn.ts';
 import { connectAgent } from '#services/vm-runtime/agent-client/connect.ts';
 import { createVmFactory } from '#services/vm-runtime/factory/index.ts';
@@ -33,6 +34,7 @@ const targets: Record<string, number> = {
   'cache: next container': 200,
   'template, share: ready': 100,
   'template, share: first container has ended': 300,
+  'template, share: memory of an idle VM': 40,
   'template, disk: ready': 100,
   'template, disk: first container has ended': 300,
   'template, disk: memory of an idle VM': 40,
@@ -141,7 +143,7 @@ async function measureIdle(name: string, factory: VmFactory, sharing: 'virtiofs'
     await sleep(10_000);
     const spent = pods.map((pod, index) => (cpuOf(pod) - (before[index] ?? 0)) / 100_000_000); // of 10 s, in percent
     addRow(`${name}: processor of an idle VM`, '%', median(spent));
-    addRow(`${name}: memory of an idle VM`, 'MiB', median(pods.map((pod) => pssOf(pod.vm.pid))));
+    addRow(`${name}: memory of an idle VM`, 'MiB', median(pods.map(memoryOf)));
   } finally {
     for (const [index, pod] of pods.entries()) {
       pod.agent.close();
@@ -160,6 +162,21 @@ function threadsOf(pid: number): number {
   const status = readFileSync(`/proc/${pid}/stat`, 'utf8');
   const fields = status.slice(status.lastIndexOf(')') + 2).split(' ');
   return (Number(fields[11]) + Number(fields[12])) * 10_000_000;
+}
+
+/** MiB of all processes of a VM: those of its user (the hypervisor, a relay), and the file server. */
+function memoryOf({ vm, share }: PodVm): number {
+  const userOf = (pid: number | string) => {
+    try {
+      return /^Uid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+    } catch {
+      return undefined; // Gone meanwhile.
+    }
+  };
+  const user = userOf(vm.pid);
+  const own = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && userOf(name) === user);
+  const server = share === undefined ? [] : processTree(share.pid).map(({ pid }) => pid);
+  return [...own.map(Number), ...server].reduce((sum, pid) => sum + pssOf(pid), 0);
 }
 
 /** Proportional set size in MiB. */

@@ -58,11 +58,11 @@ export function connectUnix(path: string): number {
  *
  * @throws SkiffError FAILED_PRECONDITION if it has, or if the socket is closed; UNAVAILABLE if its buffer is full.
  */
-export function sendDescriptors(socket: Socket, text: string, fds: readonly number[]): void {
+export function sendDescriptors(socket: Socket, text: string | Buffer, fds: readonly number[]): void {
   const fd = descriptorOf(socket);
   if (fd === undefined || socket.writableLength > 0)
     throw new SkiffError('FAILED_PRECONDITION', 'Cannot send descriptors: the socket is closed or busy');
-  const bytes = Buffer.from(text);
+  const bytes = typeof text === 'string' ? Buffer.from(text) : text;
   const vector = Buffer.alloc(16);
   vector.writeBigUInt64LE(addressOf(bytes), 0);
   vector.writeBigUInt64LE(BigInt(bytes.length), 8);

@@ -8,7 +8,7 @@ import { wrapError } from '#foundation/base/errors.ts';
 import { undoStack } from '#foundation/base/undo.ts';
 import { confinedCommand } from '#foundation/linux/confined.ts';
 import { socketPair } from '#foundation/linux/socket-pair.ts';
-import { openPipe, type Spawner } from '#foundation/linux/spawn.ts';
+import { type ExitStatus, openPipe, type Spawner } from '#foundation/linux/spawn.ts';
 import { lastWords } from '#foundation/linux/spawn-command.ts';
 import { nativeProgram } from '../native.ts';
 
@@ -41,10 +41,12 @@ export interface RelayRequest {
 
 /** A started relay. */
 export interface Relay {
+  pid: number;
   /** The connection for the hypervisor; the caller closes it when the hypervisor has its copy. */
   fd: number;
   /** Why it ended, if it did. */
   said(): string;
+  ended: Promise<ExitStatus>;
 }
 
 /** Bytes of its words that are kept. */
@@ -68,12 +70,12 @@ export async function startRelay({ spawner, program }: RelayDeps, request: Relay
     ours.defer('close the output', () => closeSync(output.write));
     const said = lastWords(output.read, saidBytes);
     const [file = '', ...args] = [...confinedCommand(request.cgroup), program, String(request.user)];
-    spawner.spawn({
+    const child = spawner.spawn({
       ...{ file, args, env: {}, cwd: '/', newSession: true },
       fds: { 2: output.write, 3: far, 4: request.server, 5: memory },
     });
     undo.commit();
-    return { fd: near, said };
+    return { pid: child.pid, fd: near, said, ended: child.exited };
   } catch (error) {
     throw wrapError(error, `Cannot relay the share of the process ${request.pid}`);
   }
