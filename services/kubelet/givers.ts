@@ -49,6 +49,12 @@ export function makeGivers(deps: KubeletDeps, machine: Machine): Givers {
     reserved: reservedCpus(configuration, cpuTopology),
     fullCoresOnly: cpuOptions['full-pcpus-only'] === 'true',
     strictReservation: cpuOptions['strict-cpu-reservation'] === 'true',
+    placing: {
+      acrossNuma: cpuOptions['distribute-cpus-across-numa'] === 'true',
+      alignSockets: cpuOptions['align-by-socket'] === 'true',
+      spreadCores: cpuOptions['distribute-cpus-across-cores'] === 'true',
+      alignUncore: cpuOptions['prefer-align-cpus-by-uncorecache'] === 'true',
+    },
     stateFile: join(paths.kubelet, 'cpu_manager_state'),
   });
   const memory = createMemoryManager({

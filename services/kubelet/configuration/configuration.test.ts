@@ -63,6 +63,21 @@ test('without a file it is safe, and the values of old are there for who wants t
   assert.deepEqual(configuration.evictionHard, {});
 });
 
+test('every option of the static CPU policy', () => {
+  const { cpuManagerPolicyOptions } = load(`
+cpuManagerPolicy: static
+featureGates: { CPUManagerPolicyAlphaOptions: true }
+cpuManagerPolicyOptions:
+  strict-cpu-reservation: "true"
+  full-pcpus-only: "true"
+  distribute-cpus-across-numa: "true"
+  align-by-socket: "true"
+  distribute-cpus-across-cores: "false"
+  prefer-align-cpus-by-uncorecache: "false"
+`);
+  assert.equal(Object.keys(cpuManagerPolicyOptions ?? {}).length, 6);
+});
+
 test('drop-ins in the order of their names; others are ignored', () => {
   const configuration = load('maxPods: 10\nkubeReserved: { cpu: 1 }\nclusterDNS: [1.1.1.1]', {
     '20-b.conf': 'maxPods: 30\nclusterDNS: [2.2.2.2]',
@@ -100,8 +115,24 @@ for (const [text, wanted] of [
   ['crashLoopBackOff: { maxContainerRestartPeriod: 10m }', /between 1s and 300s/],
   ['cpuManagerPolicyOptions: { full-pcpus-only: "true" }', /need cpuManagerPolicy static/],
   [
+    'cpuManagerPolicy: static\ncpuManagerPolicyOptions: { align-by-moon: "true" }',
+    /align-by-moon: not supported; known are/,
+  ],
+  [
     'cpuManagerPolicy: static\ncpuManagerPolicyOptions: { align-by-socket: "true" }',
-    /align-by-socket: not supported; known are/,
+    /align-by-socket: needs featureGates.CPUManagerPolicyAlphaOptions/,
+  ],
+  [
+    'cpuManagerPolicy: static\ntopologyManagerPolicy: single-numa-node\nfeatureGates: { CPUManagerPolicyAlphaOptions: true }\ncpuManagerPolicyOptions: { align-by-socket: "true" }',
+    /cannot be used with single-numa-node/,
+  ],
+  [
+    'cpuManagerPolicy: static\nfeatureGates: { CPUManagerPolicyAlphaOptions: true }\ncpuManagerPolicyOptions: { full-pcpus-only: "true", distribute-cpus-across-cores: "true" }',
+    /full-pcpus-only and distribute-cpus-across-cores cannot be used at the same time/,
+  ],
+  [
+    'cpuManagerPolicy: static\ncpuManagerPolicyOptions: { prefer-align-cpus-by-uncorecache: "true", distribute-cpus-across-numa: "true" }',
+    /cannot be used at the same time/,
   ],
   [
     'cpuManagerPolicy: static\ncpuManagerPolicyOptions: { full-pcpus-only: "yes" }',

@@ -108,19 +108,51 @@ function nodeProblems(configuration: KubeletConfiguration): string[] {
 }
 
 /** Options of the managers by name, with the values that are taken. */
-const cpuOptions = ['full-pcpus-only', 'strict-cpu-reservation'];
+const cpuOptions = [
+  'full-pcpus-only',
+  'strict-cpu-reservation',
+  'distribute-cpus-across-numa',
+  'prefer-align-cpus-by-uncorecache',
+  'align-by-socket',
+  'distribute-cpus-across-cores',
+];
+/** Of them those that the original has behind its gate for what is young. */
+const youngCpuOptions = ['align-by-socket', 'distribute-cpus-across-cores'];
+const youngGate = 'CPUManagerPolicyAlphaOptions';
+/** Pairs that say opposite things. */
+const cpuContradictions = [
+  ['full-pcpus-only', 'distribute-cpus-across-cores'],
+  ['prefer-align-cpus-by-uncorecache', 'distribute-cpus-across-numa'],
+  ['prefer-align-cpus-by-uncorecache', 'distribute-cpus-across-cores'],
+] as const;
 const topologyOptions = ['prefer-closest-numa-nodes', 'max-allowable-numa-nodes'];
 
-function managerProblems(configuration: KubeletConfiguration): string[] {
-  const { cpuManagerPolicyOptions: cpus = {}, topologyManagerPolicyOptions: topology = {} } = configuration;
+function cpuOptionProblems(configuration: KubeletConfiguration): string[] {
+  const { cpuManagerPolicyOptions: options = {}, cpuManagerPolicy, topologyManagerPolicy } = configuration;
   const problems: string[] = [];
-  for (const [name, value] of Object.entries(cpus))
+  const is = (name: string) => options[name] === 'true';
+  for (const [name, value] of Object.entries(options)) {
+    const field = `cpuManagerPolicyOptions.${name}`;
     if (!cpuOptions.includes(name))
-      problems.push(`cpuManagerPolicyOptions.${name}: not supported; known are ${cpuOptions.join(', ')}`);
+      problems.push(`${field}: not supported; known are ${cpuOptions.join(', ')}`);
     else if (value !== 'true' && value !== 'false')
-      problems.push(`cpuManagerPolicyOptions.${name}: "${value}" must be "true" or "false"`);
-  if (Object.keys(cpus).length > 0 && configuration.cpuManagerPolicy !== 'static')
+      problems.push(`${field}: "${value}" must be "true" or "false"`);
+    else if (youngCpuOptions.includes(name) && configuration.featureGates[youngGate] !== true)
+      problems.push(`${field}: needs featureGates.${youngGate}: true`);
+  }
+  for (const [one, other] of cpuContradictions)
+    if (is(one) && is(other))
+      problems.push(`cpuManagerPolicyOptions: ${one} and ${other} cannot be used at the same time`);
+  if (is('align-by-socket') && topologyManagerPolicy === 'single-numa-node')
+    problems.push('cpuManagerPolicyOptions.align-by-socket: cannot be used with single-numa-node');
+  if (Object.keys(options).length > 0 && cpuManagerPolicy !== 'static')
     problems.push('cpuManagerPolicyOptions: need cpuManagerPolicy static');
+  return problems;
+}
+
+function managerProblems(configuration: KubeletConfiguration): string[] {
+  const { topologyManagerPolicyOptions: topology = {} } = configuration;
+  const problems = cpuOptionProblems(configuration);
   for (const [name, value] of Object.entries(topology))
     if (!topologyOptions.includes(name))
       problems.push(

@@ -33,7 +33,7 @@ const reasons: Partial<Record<keyof KubeletFields, string>> = {
 };
 
 /** Feature gates that change what this kubelet does. */
-const knownGates = ['EventedPLEG', 'MemoryQoS'];
+const knownGates = ['CPUManagerPolicyAlphaOptions', 'EventedPLEG', 'MemoryQoS'];
 
 /** What the kubelet cannot follow: one line for each, beginning with the field. */
 export function withoutEffect(configuration: KubeletConfiguration): string[] {

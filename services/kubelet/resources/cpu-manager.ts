@@ -7,7 +7,15 @@ import type { Pod } from '#contracts/kubernetes/types.ts';
 import { SkiffError } from '#foundation/base/errors.ts';
 import { replaceFileSync } from '#foundation/base/files.ts';
 import { formatCpus, parseCpus } from './cpu-set.ts';
-import { type CpuEntries, cpuHints, podCpus, reusableOf, takeNear, wholeCpus } from './cpu-shares.ts';
+import {
+  type CpuEntries,
+  cpuHints,
+  type Placing,
+  podCpus,
+  reusableOf,
+  takeNear,
+  wholeCpus,
+} from './cpu-shares.ts';
 import { type Cpu, threadsPerCore } from './cpu-topology.ts';
 import type { Giver } from './topology/manager.ts';
 
@@ -21,6 +29,8 @@ export interface CpuManagerDeps {
   fullCoresOnly?: boolean;
   /** `strict-cpu-reservation`: pods do not share the reserved CPUs either. */
   strictReservation?: boolean;
+  /** The other options. */
+  placing?: Placing;
   /** `<kubelet root>/cpu_manager_state`. */
   stateFile: string;
 }
@@ -45,6 +55,8 @@ interface State {
 /** Makes the manager. @throws SkiffError FAILED_PRECONDITION for a state that does not fit this machine. */
 export function createCpuManager(deps: CpuManagerDeps): CpuManager {
   const all = deps.cpus.map(({ id }) => id);
+  const groupSize = deps.fullCoresOnly === true ? threadsPerCore(deps.cpus) : 1;
+  const placing: Placing = { ...deps.placing, groupSize };
   const entries: CpuEntries = deps.policy === 'static' ? load(deps, all) : new Map();
   const given = () => new Set([...entries.values()].flatMap((containers) => [...containers.values()].flat()));
   const shared = () => {
@@ -64,13 +76,14 @@ export function createCpuManager(deps: CpuManagerDeps): CpuManager {
       if (deps.policy === 'none') return new Map();
       const reusable = reusableOf(entries, pod);
       const held = heldBy(pod, container.name);
-      return cpuHints(deps.cpus, { count: wholeCpus(pod, container), held, free: free(), reusable });
+      const wanted = { count: wholeCpus(pod, container), held, free: free(), reusable };
+      return cpuHints(deps.cpus, wanted, placing);
     },
     podHints(pod) {
       if (deps.policy === 'none') return new Map();
       const held = new Set([...(entries.get(pod.metadata.uid ?? '')?.values() ?? [])].flat());
       const wanted = { count: podCpus(pod), free: free(), reusable: [] };
-      return cpuHints(deps.cpus, held.size === 0 ? wanted : { ...wanted, held: [...held] });
+      return cpuHints(deps.cpus, held.size === 0 ? wanted : { ...wanted, held: [...held] }, placing);
     },
     refuses: (pod, container) =>
       deps.policy === 'none' ? undefined : refusal(deps, wholeCpus(pod, container)),
@@ -79,7 +92,7 @@ export function createCpuManager(deps: CpuManagerDeps): CpuManager {
       const count = wholeCpus(pod, container);
       if (count === 0) return;
       const reusable = reusableOf(entries, pod);
-      const cpus = takeNear(deps.cpus, { free: free(), reusable, count, affinity });
+      const cpus = takeNear(deps.cpus, { free: free(), reusable, count, affinity }, placing);
       if (cpus === undefined) {
         const why = `not enough cpus available to satisfy request: requested=${count}, available=${free().length + reusable.length}`;
         throw new SkiffError('RESOURCE_EXHAUSTED', `${why} (container "${container.name}")`);

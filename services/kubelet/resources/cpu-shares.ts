@@ -2,11 +2,22 @@
 import type { Pod } from '#contracts/kubernetes/types.ts';
 import type { AnyContainer } from '../ports.ts';
 import { milliCpuOf } from './amounts.ts';
-import { type Cpu, takePacked } from './cpu-topology.ts';
+import { takeDistributed } from './cpu-distribution.ts';
+import { type Cpu, type Packing, takePacked } from './cpu-topology.ts';
 import { hasPodLevel, qosOf } from './qos.ts';
 import type { Hints } from './topology/hints.ts';
 import { hasNode, type NumaMask } from './topology/mask.ts';
 import { spreadHints } from './topology/spread.ts';
+
+/** How CPUs are placed: `cpuManagerPolicyOptions`. */
+export interface Placing extends Packing {
+  /** `distribute-cpus-across-numa`. */
+  acrossNuma?: boolean;
+  /** `align-by-socket`: NUMA nodes of one socket are as good as one node. */
+  alignSockets?: boolean;
+  /** CPUs that are not to be parted: the threads of a core with `full-pcpus-only`. */
+  groupSize?: number;
+}
 
 /** CPUs that were given away, by pod and container. */
 export type CpuEntries = Map<string, Map<string, number[]>>;
@@ -46,6 +57,7 @@ export function reusableOf(entries: CpuEntries, pod: Pod): number[] {
 export function cpuHints(
   cpus: readonly Cpu[],
   wanted: { count: number; held?: readonly number[]; free: readonly number[]; reusable: readonly number[] },
+  { alignSockets = false }: Placing = {},
 ): Hints {
   const { count, held, free, reusable } = wanted;
   if (count === 0) return new Map();
@@ -54,7 +66,20 @@ export function cpuHints(
   const nodes = [...new Set(cpus.map(({ numa }) => numa))].sort((a, b) => a - b);
   const must = held === undefined ? reusable.map(place) : [];
   const all = cpus.map(({ id }) => place(id));
-  return new Map([['cpu', spreadHints(nodes, all, (held ?? free).map(place), must, count)]]);
+  const aligned = alignSockets ? socketAligned(cpus) : undefined;
+  return new Map([['cpu', spreadHints(nodes, all, (held ?? free).map(place), must, count, aligned)]]);
+}
+
+/** Whether a set of nodes spans no more sockets than as many nodes as are needed must. */
+function socketAligned(cpus: readonly Cpu[]): (affinity: NumaMask, least: number) => boolean {
+  const sockets = new Set(cpus.map(({ socket }) => socket)).size;
+  const nodesOfSocket = Math.floor(new Set(cpus.map(({ numa }) => numa)).size / sockets);
+  return (affinity, least) =>
+    nodesOfSocket > 0 && socketsOf(cpus, affinity).size === Math.ceil(least / nodesOfSocket);
+}
+
+function socketsOf(cpus: readonly Cpu[], affinity: NumaMask): Set<number> {
+  return new Set(cpus.filter(({ numa }) => hasNode(affinity, numa)).map(({ socket }) => socket));
 }
 
 interface Taking {
@@ -68,16 +93,40 @@ interface Taking {
 export function takeNear(
   all: readonly Cpu[],
   { free, reusable, count, affinity }: Taking,
+  placing: Placing = {},
 ): number[] | undefined {
   if (reusable.length + free.length < count) return undefined;
-  const isNear = (id: number) =>
-    affinity === undefined || all.some((cpu) => cpu.id === id && hasNode(affinity, cpu.numa));
+  const isNear = nearness(all, affinity, placing);
   const isFar = (id: number) => !isNear(id);
   const pools = [reusable.filter(isNear), free.filter(isNear), reusable.filter(isFar), free.filter(isFar)];
   const taken: number[] = [];
   for (const pool of pools) {
-    const some = takePacked(all, pool, Math.min(pool.length, count - taken.length));
+    const some = takeFrom(all, pool, Math.min(pool.length, count - taken.length), placing);
     taken.push(...(some ?? []));
   }
   return taken.sort((a, b) => a - b);
+}
+
+function takeFrom(
+  all: readonly Cpu[],
+  pool: readonly number[],
+  count: number,
+  { acrossNuma = false, groupSize = 1, ...packing }: Placing,
+): number[] | undefined {
+  return acrossNuma
+    ? takeDistributed(all, pool, count, { groupSize, packing })
+    : takePacked(all, pool, count, packing);
+}
+
+/** Whether a CPU is where it should come from: on the nodes of the affinity, or on their sockets. */
+function nearness(
+  all: readonly Cpu[],
+  affinity: NumaMask | undefined,
+  { alignSockets = false }: Placing,
+): (id: number) => boolean {
+  if (affinity === undefined) return () => true;
+  const sockets = alignSockets ? socketsOf(all, affinity) : new Set<number>();
+  const near = all.filter(({ numa, socket }) => hasNode(affinity, numa) || sockets.has(socket));
+  const ids = new Set(near.map(({ id }) => id));
+  return (id) => ids.has(id);
 }

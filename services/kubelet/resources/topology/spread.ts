@@ -14,6 +14,7 @@ export interface Placed {
  * @param all everything there is; things of no node do not count.
  * @param available what may be taken.
  * @param mustHave what is held already and will be used again: every set must include it.
+ * @param alsoPreferred whether a set is as good as one of the fewest nodes.
  */
 export function spreadHints(
   nodes: readonly number[],
@@ -21,6 +22,7 @@ export function spreadHints(
   available: readonly Placed[],
   mustHave: readonly Placed[],
   count: number,
+  alsoPreferred: (affinity: number, least: number) => boolean = () => false,
 ): TopologyHint[] {
   let least = nodes.length;
   const fitting: number[] = [];
@@ -31,5 +33,8 @@ export function spreadHints(
     if (!placed.every(near(mask))) continue;
     if (placed.length + available.filter(near(mask)).length >= count) fitting.push(mask);
   }
-  return fitting.map((affinity) => ({ affinity, preferred: sizeOf(affinity) === least }));
+  return fitting.map((affinity) => ({
+    affinity,
+    preferred: sizeOf(affinity) === least || alsoPreferred(affinity, least),
+  }));
 }
