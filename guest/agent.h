@@ -25,6 +25,8 @@
 #define STREAM_ROOM (256 * 1024)
 #define MAX_PROCESSES 1024
 #define MAX_CONTAINERS 256
+#define CRUN "/bin/crun"
+#define LAUNCH "/bin/launch"
 
 /* Something that epoll watches. */
 struct watch {
@@ -80,6 +82,7 @@ struct container {
   char id[MAX_ID];
   enum container_status status;
   struct process *main;
+  bool launched;         /* by launch, not by crun */
   char cgroup[MAX_PATH]; /* the directory; empty until it is known */
   int oom_watch;         /* inotify's number, or -1 */
   uint64_t oom_kills;
@@ -161,7 +164,8 @@ bool stdio_open(struct process *process, bool terminal, bool no_input, struct st
 void stdio_close(struct stdio *stdio);
 struct child *child_new(uint32_t call, const char *id, struct process *process, const char *name);
 void child_free(struct child *child);
-bool child_start(struct child *child, struct stdio *stdio, const char *const *arguments, struct failure *failure);
+bool child_start(struct child *child, const char *program, struct stdio *stdio, const char *const *arguments,
+                 struct failure *failure);
 bool child_ended(pid_t pid, int status);
 bool children_run(void);
 bool children_work_on(const char *id);

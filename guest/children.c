@@ -94,17 +94,19 @@ static void become(char *const *arguments, const struct stdio *stdio) {
 }
 
 /*
- * Starts crun with `arguments` after the common ones. The caller keeps `stdio` and frees the child if this fails.
+ * Starts crun, or launch in its place, with `arguments` after the common ones. The caller keeps `stdio` and frees the
+ * child if this fails.
  */
-bool child_start(struct child *child, struct stdio *stdio, const char *const *arguments, struct failure *failure) {
+bool child_start(struct child *child, const char *program, struct stdio *stdio, const char *const *arguments,
+                 struct failure *failure) {
   char log[MAX_PATH];
-  char *all[MAX_ARGUMENTS] = {"/bin/crun", "--root=/run/crun", "--cgroup-manager=cgroupfs", "--log-format=text"};
+  char *all[MAX_ARGUMENTS] = {(char *)program, "--root=/run/crun", "--cgroup-manager=cgroupfs", "--log-format=text"};
   size_t count = 4;
   snprintf(log, sizeof(log), "--log=/run/skiff/%s.log", child->name);
   all[count++] = log;
   while (*arguments != NULL && count + 1 < MAX_ARGUMENTS) all[count++] = (char *)*arguments++;
   pid_t pid = fork();
-  if (pid < 0) return fail(failure, errno, "cannot start crun");
+  if (pid < 0) return fail(failure, errno, "cannot start %s", program);
   if (pid == 0) become(all, stdio);
   child->pid = pid;
   child->next = children;

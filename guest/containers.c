@@ -118,14 +118,14 @@ static void created(struct child *child, int status, const char *text) {
 struct start {
   char id[MAX_ID];
   uint32_t handle, columns, rows;
-  struct span json;
+  struct span json, program; /* for crun, or launch */
   bool terminal, no_input;
 };
 
 static const struct rule start_rules[] = {
     RULE(start, 1, RULE_TEXT, id),       RULE(start, 2, RULE_U32, handle),  RULE(start, 3, RULE_SPAN, json),
     RULE(start, 4, RULE_BOOL, terminal), RULE(start, 5, RULE_U32, columns), RULE(start, 6, RULE_U32, rows),
-    RULE(start, 7, RULE_BOOL, no_input),
+    RULE(start, 7, RULE_BOOL, no_input), RULE(start, 8, RULE_SPAN, program),
 };
 
 static struct container *container_new(const char *id, struct failure *failure) {
@@ -144,7 +144,7 @@ static struct container *container_new(const char *id, struct failure *failure) 
   return container;
 }
 
-/* Starts crun for a new process; `first` are its arguments before the id. */
+/* Starts crun or launch for a new process; `first` are its arguments before the id. */
 static bool run_crun(struct child *child, const struct start *start, const char *const *first, struct failure *failure) {
   char pid_file[MAX_PATH], console[MAX_PATH];
   const char *arguments[16];
@@ -161,7 +161,8 @@ static bool run_crun(struct child *child, const struct start *start, const char 
   arguments[count++] = start->id;
   arguments[count] = NULL;
   if (!stdio_open(child->process, start->terminal, start->no_input, &stdio, failure)) return false;
-  bool fine = child_start(child, &stdio, arguments, failure);
+  const char *program = child->process->container->launched ? LAUNCH : CRUN;
+  bool fine = child_start(child, program, &stdio, arguments, failure);
   stdio_close(&stdio);
   return fine;
 }
@@ -172,8 +173,9 @@ static bool begin_create(uint32_t call, const struct start *start, struct contai
   if (process == NULL) return false;
   container->main = process;
   snprintf(bundle, sizeof(bundle), BUNDLES "/%s", start->id);
-  snprintf(config, sizeof(config), "%s/config.json", bundle);
-  if (!make_directories(bundle) || !write_whole(config, start->json, 0600))
+  container->launched = start->program.size > 0;
+  snprintf(config, sizeof(config), "%s/%s", bundle, container->launched ? "program" : "config.json");
+  if (!make_directories(bundle) || !write_whole(config, container->launched ? start->program : start->json, 0600))
     return fail(failure, errno, "cannot keep the configuration");
   struct child *child = child_new(call, start->id, process, "create");
   if (child == NULL) return fail(failure, EBUSY, "too many calls at once");
@@ -213,7 +215,7 @@ static void executed(struct child *child, int status, const char *text) {
 }
 
 static bool begin_exec(uint32_t call, const struct start *start, struct container *container, struct failure *failure) {
-  char path[MAX_PATH];
+  char path[MAX_PATH], init[32];
   struct process *process = process_new(start->handle, container, failure);
   if (process == NULL) return false;
   struct child *child = child_new(call, start->id, process, "exec");
@@ -221,8 +223,10 @@ static bool begin_exec(uint32_t call, const struct start *start, struct containe
   if (fine) {
     child->done = executed;
     snprintf(path, sizeof(path), "/run/skiff/%s.json", child->name);
-    const char *const first[] = {"exec", "--detach", "--process", path, NULL};
-    fine = write_whole(path, start->json, 0600) || fail(failure, errno, "cannot keep the process");
+    snprintf(init, sizeof(init), "--init=%d", container->main->pid);
+    const char *const first[] = {"exec", "--detach", "--process", path, container->launched ? init : NULL, NULL};
+    struct span text = container->launched ? start->program : start->json;
+    fine = write_whole(path, text, 0600) || fail(failure, errno, "cannot keep the process");
     fine = fine && run_crun(child, start, first, failure);
   }
   if (fine) return true;

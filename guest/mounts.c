@@ -166,7 +166,8 @@ void call_mount(uint32_t call, struct span body) {
   struct failure failure = {0};
   if (READ(body, mount_rules, &wanted)) load_what_it_needs(&wanted);
   bool decided = try_mount(body, wanted.wait_ms == 0, &failure);
-  if (!decided) {
+  /* Disks come by SCSI, which says so itself; shares may be behind a bridge. */
+  if (!decided && wanted.serial[0] == 0) {
     find_new_devices();
     decided = try_mount(body, false, &failure);
   }

@@ -79,9 +79,12 @@ static bool load_module(const char *path) {
   return fine;
 }
 
-/* Loads the modules that /modules/<group>.list names, in its order. */
+/* Loads the modules that /modules/<group>.list names, in its order; once, since the kernel reads a module that it has. */
 bool load_modules(const char *group, struct failure *failure) {
+  static char loaded[256] = " ";
   char path[MAX_PATH], names[4096];
+  snprintf(path, sizeof(path), " %s ", group);
+  if (strstr(loaded, path) != NULL) return true;
   snprintf(path, sizeof(path), "/modules/%s.list", group);
   if (read_file(path, names, sizeof(names)) < 0) return fail(failure, errno, "no modules for %s", group);
   char *rest = names;
@@ -90,6 +93,8 @@ bool load_modules(const char *group, struct failure *failure) {
     snprintf(path, sizeof(path), "/modules/%s", name);
     if (!load_module(path)) return fail(failure, errno, "cannot load the module %s", name);
   }
+  size_t size = strlen(loaded);
+  snprintf(loaded + size, sizeof(loaded) - size, "%s ", group);
   return true;
 }
 

@@ -4,11 +4,13 @@ import { SkiffError } from '#foundation/base/errors.ts';
 import {
   decodeProcess,
   defaultMountWaitMs,
-  encodeConfig,
   encodeConfiguration,
+  encodeContainer,
+  encodeExec,
+  encodeLimits,
   encodeMount,
-  encodeProcess,
 } from './encode.ts';
+import { type Launcher, launcher } from './launch/index.ts';
 import type { CallShape, Link } from './link.ts';
 import { exitOf } from './process.ts';
 import { processTable } from './processes.ts';
@@ -50,7 +52,7 @@ export function agentClient({ link, hello, onLog }: ClientDeps): AgentClient {
       return () => void listeners.delete(listener);
     },
     ...machineCalls(call),
-    ...containerCalls(call, table),
+    ...containerCalls(call, table, launcher()),
     attach: table.attach,
     connectTcp: (port, address, options) => connectInGuest(link, table.newHandle(), port, address, options),
     async shutdown(options) {
@@ -129,20 +131,21 @@ type ContainerCalls = Pick<
   | 'listProcesses'
 >;
 
-function containerCalls(call: Send, table: ReturnType<typeof processTable>): ContainerCalls {
+function containerCalls(
+  call: Send,
+  table: ReturnType<typeof processTable>,
+  launch: Launcher,
+): ContainerCalls {
   const named = (verb: string, id: string) => `Cannot ${verb} container "${id}" in the guest`;
   return {
-    createContainer: ({ id, config, terminal, size, noInput }, options) =>
-      table.begin(named('create', id), 60_000, options, (handle) => ({
-        case: 'createContainer',
-        value: {
-          id,
-          handle,
-          config: encodeConfig(id, config, size),
-          terminal,
-          noInput,
-        },
-      })),
+    createContainer: (container, options) =>
+      table.begin(named('create', container.id), 60_000, options, (handle) => {
+        const { id, terminal, noInput } = container;
+        return {
+          case: 'createContainer',
+          value: { id, handle, terminal, noInput, ...encodeContainer(launch, container) },
+        };
+      }),
     async startContainer(id, options) {
       await call(named('start', id), { case: 'startContainer', value: { id } }, 30_000, options);
     },
@@ -161,20 +164,17 @@ function containerCalls(call: Send, table: ReturnType<typeof processTable>): Con
       await call(named('resume', id), { case: 'resumeContainer', value: { id } }, 10_000, options);
     },
     async updateContainer(id, resources, options) {
-      const value = { id, resources: Buffer.from(resources) };
+      const value = encodeLimits(launch, id, resources);
       await call(named('update', id), { case: 'updateContainer', value }, 30_000, options);
     },
-    exec: ({ containerId, process, terminal, size, noInput }, options) =>
-      table.begin(named('run a process in', containerId), 30_000, options, (handle) => ({
-        case: 'exec',
-        value: {
-          containerId,
-          handle,
-          process: encodeProcess(process, size),
-          terminal,
-          noInput,
-        },
-      })),
+    exec: (process, options) =>
+      table.begin(named('run a process in', process.containerId), 30_000, options, (handle) => {
+        const { containerId, terminal, noInput } = process;
+        return {
+          case: 'exec',
+          value: { containerId, handle, terminal, noInput, ...encodeExec(launch, process) },
+        };
+      }),
     async signalContainer(id, signal, all, options) {
       const value = { containerId: id, signal, all };
       await call(named('signal', id), { case: 'signal', value }, 10_000, options);

@@ -1,5 +1,6 @@
 /** What the host says, in the protocol's messages; what the guest says, in ours. */
 import type { MessageInitShape } from '@bufbuild/protobuf';
+import type { ProcessSpec, RuntimeSpec, SpecResources } from '#contracts/oci/runtime.ts';
 import {
   type ConfigureSchema,
   type ContainerState,
@@ -10,14 +11,17 @@ import {
 } from '#contracts/vm/agent_pb.ts';
 import { SkiffError, wrapError } from '#foundation/base/errors.ts';
 import { parseAddress } from '#foundation/base/ip.ts';
+import type { Launcher } from './launch/index.ts';
 import { processState } from './process.ts';
 import { cleanText } from './text.ts';
 import type {
   AgentHello,
   AgentRoute,
+  CreateGuestContainer,
   GuestConfiguration,
   GuestContainer,
   GuestContainerStatus,
+  GuestExec,
   GuestMount,
   GuestProcessInfo,
   TerminalSize,
@@ -84,44 +88,66 @@ export function encodeMount(mount: GuestMount): MessageInitShape<typeof MountSch
   return { source, target, type, options: [...(options ?? [])], blockSerial, waitMs };
 }
 
-/** A process's JSON with the size that its terminal begins with, where that is not said already. */
-export function encodeProcess(json: string, size: TerminalSize | undefined): Uint8Array {
-  if (size === undefined) return Buffer.from(json);
-  const process = JSON.parse(json) as ProcessJson;
-  return Buffer.from(JSON.stringify(withSize(process, size)));
-}
-
 /**
- * A container's JSON with a cgroup below the pod's, and its terminal's size. The personality says what is so anyway on
- * Linux, and makes the guest's runtime undo that it runs at fixed addresses itself (guest/children.c).
+ * A container: the program that starts it or, where there is none for it, its JSON for the guest's crun, with a cgroup
+ * below the pod's and its terminal's size. The personality says what is so anyway on Linux, and makes crun undo that
+ * it runs at fixed addresses itself (guest/children.c).
  */
-export function encodeConfig(id: string, json: string, size: TerminalSize | undefined): Uint8Array {
-  const config = parseConfig(id, json);
-  const linux = { cgroupsPath: `/pod/${id}`, personality: { domain: 'LINUX' }, ...config.linux };
-  const process = config.process && size ? withSize(config.process, size) : config.process;
-  return Buffer.from(JSON.stringify({ ...config, process, linux }));
+export function encodeContainer(
+  launch: Launcher,
+  { id, config: json, terminal, size }: CreateGuestContainer,
+): { config?: Uint8Array; program?: Uint8Array } {
+  const config = parseJson<RuntimeSpec>(json, `The configuration of container "${id}"`);
+  const { cgroupsPath = groupOf(id), ...linux } = config.linux ?? {};
+  const process = config.process && withSize(config.process, terminal, size);
+  const own = cgroupsPath === groupOf(id);
+  const program = own ? launch.container({ ...config, process }, cgroupsPath) : undefined;
+  if (program !== undefined) return { program };
+  const forCrun = { cgroupsPath, personality: { domain: 'LINUX' }, ...linux };
+  return { config: Buffer.from(JSON.stringify({ ...config, process, linux: forCrun })) };
 }
 
-interface ProcessJson {
-  consoleSize?: { height: number; width: number };
-}
-
-interface ConfigJson {
-  process?: ProcessJson;
-  linux?: { cgroupsPath?: string; personality?: object };
-}
-
-function parseConfig(id: string, json: string): ConfigJson {
+/** A process of a container, for both kinds. @throws SkiffError INVALID_ARGUMENT for what neither can be told. */
+export function encodeExec(
+  launch: Launcher,
+  { containerId, process: json, terminal, size }: GuestExec,
+): { process: Uint8Array; program: Uint8Array } {
+  const what = `A process in container "${containerId}"`;
+  const process = withSize(parseJson<ProcessSpec>(json, what), terminal, size);
   try {
-    return JSON.parse(json) as ConfigJson;
+    const program = launch.process(process, groupOf(containerId));
+    return { process: Buffer.from(JSON.stringify(process)), program };
   } catch (error) {
-    const text = `The configuration of container "${id}" is no JSON: ${(error as Error).message}`;
+    throw new SkiffError('INVALID_ARGUMENT', `${what} cannot have ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+}
+
+/** Limits, for both kinds of containers. */
+export function encodeLimits(launch: Launcher, id: string, json: string) {
+  const limits = launch.limits(parseJson<SpecResources>(json, `The limits of container "${id}"`));
+  return { id, resources: Buffer.from(json), limits };
+}
+
+/** Where a container's cgroup is in the guest unless its configuration says something else. */
+function groupOf(id: string): string {
+  return `/pod/${id}`;
+}
+
+function parseJson<T>(json: string, what: string): T {
+  try {
+    return JSON.parse(json) as T;
+  } catch (error) {
+    const text = `${what} is no JSON: ${(error as Error).message}`;
     throw new SkiffError('INVALID_ARGUMENT', text, { cause: error });
   }
 }
 
-function withSize(process: ProcessJson, { columns, rows }: TerminalSize): ProcessJson {
-  return { consoleSize: { height: rows, width: columns }, ...process };
+/** The call says whether there is a terminal; its size is that of the configuration if that says one. */
+function withSize(process: ProcessSpec, terminal: boolean, size: TerminalSize | undefined): ProcessSpec {
+  const consoleSize = size && { height: size.rows, width: size.columns };
+  return { ...(consoleSize === undefined ? {} : { consoleSize }), ...process, terminal };
 }
 
 const statuses: Readonly<Record<number, GuestContainerStatus>> = {

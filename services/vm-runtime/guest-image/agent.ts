@@ -1,4 +1,4 @@
-/** Compiles the guest's PID 1 from `guest/`. */
+/** Compiles the guest's own programs from `guest/`: PID 1, and what starts containers. */
 import { globSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { runCommand } from '#foundation/linux/command.ts';
@@ -22,6 +22,11 @@ export function agentFiles(): string[] {
   return globSync(`${agentSources}/*.{c,h}`).sort();
 }
 
+/** The files of the program that starts containers, sorted. */
+export function launchFiles(): string[] {
+  return globSync(`${agentSources}/launch/*.{c,h}`).sort();
+}
+
 /** The C library that makes the small programs; the kernel's own headers are not among its. */
 const compiler = 'musl-gcc';
 const kernelHeaders = ['/usr/include', '/usr/include/x86_64-linux-gnu'].flatMap((path) => [
@@ -35,8 +40,17 @@ const kernelHeaders = ['/usr/include', '/usr/include/x86_64-linux-gnu'].flatMap(
  *
  * @throws SkiffError INTERNAL with the compiler's words.
  */
-export async function compileAgent(target: string): Promise<void> {
-  const sources = agentFiles().filter((path) => path.endsWith('.c'));
+export function compileAgent(target: string): Promise<void> {
+  return compileSmall(agentFiles(), target);
+}
+
+/** Makes the program that starts containers at `target`, as small. @throws SkiffError INTERNAL. */
+export function compileLaunch(target: string): Promise<void> {
+  return compileSmall(launchFiles(), target);
+}
+
+async function compileSmall(files: readonly string[], target: string): Promise<void> {
+  const sources = files.filter((path) => path.endsWith('.c'));
   const args = [...agentFlags, ...kernelHeaders, '-Os', '-static', '-s', '-o', target, ...sources];
   await runCommand({ file: compiler, args });
 }

@@ -13,7 +13,7 @@ import { errnoOf, SkiffError, wrapError } from '#foundation/base/errors.ts';
 import { syncDirectory } from '#foundation/base/files.ts';
 import { undoStack } from '#foundation/base/undo.ts';
 import { runCommand } from '#foundation/linux/command.ts';
-import { agentFiles, compileAgent } from './agent.ts';
+import { agentFiles, compileAgent, compileLaunch, launchFiles } from './agent.ts';
 import { type ArchiveEntry, cpioArchive } from './cpio.ts';
 import { extractVmlinux, unpackPackage } from './kernel.ts';
 import { type ModuleSet, resolveModules } from './modules.ts';
@@ -135,7 +135,7 @@ function digestOf(deb: string): string {
   const own = globSync(fileURLToPath(new URL('*.ts', import.meta.url))).filter(
     (path) => !path.endsWith('.test.ts'),
   );
-  for (const path of [...agentFiles(), ...own.sort(), '/usr/bin/crun']) {
+  for (const path of [...agentFiles(), ...launchFiles(), ...own.sort(), '/usr/bin/crun']) {
     if (!existsSync(path))
       throw new SkiffError('FAILED_PRECONDITION', `${path} is missing: run \`skiff setup vm\` once`);
     hash.update(`${basename(path)}\n`).update(readFileSync(path));
@@ -173,7 +173,8 @@ async function checkPackage(deb: string): Promise<void> {
 
 async function makeInitrd(moduleTree: string, work: string): Promise<Buffer> {
   const init = join(work, 'init');
-  await compileAgent(init);
+  const launch = join(work, 'launch');
+  await Promise.all([compileAgent(init), compileLaunch(launch)]);
   const modules = resolveModules(moduleTree);
   const directories = ['bin', 'dev', 'etc', 'lib', 'lib64', 'modules', 'proc', 'run', 'sys', 'tmp'];
   return cpioArchive([
@@ -181,6 +182,7 @@ async function makeInitrd(moduleTree: string, work: string): Promise<Buffer> {
     // The kernel opens it for PID 1 before anything is mounted.
     { kind: 'character-device', path: 'dev/console', major: 5, minor: 1 },
     { kind: 'file', path: 'init', mode: 0o755, content: await readFile(init) },
+    { kind: 'file', path: 'bin/launch', mode: 0o755, content: await readFile(launch) },
     ...(await runtimeEntries(work)),
     ...(await moduleEntries(modules, work)),
   ]);

@@ -4,7 +4,8 @@ import { basename } from 'node:path';
 import { SkiffError } from '#foundation/base/errors.ts';
 
 /**
- * What the agent loads together, and when: `base` and (with a PCI bus) `pci` at boot, the others when first needed.
+ * What the agent loads together, and when: `base` (which the others need not repeat) and with a PCI bus `pci` at boot,
+ * the others when first needed.
  * Only the last of a chain is named; the rest follows from it.
  */
 export const moduleGroups = {
@@ -35,9 +36,10 @@ export function resolveModules(tree: string): ModuleSet {
   for (const [group, wanted] of Object.entries(moduleGroups)) {
     const found: string[] = [];
     for (const name of wanted) visit(name, paths, found, []);
+    const base = order.get('base') ?? [];
     order.set(
       group,
-      found.map((path) => basename(path)),
+      found.map((path) => basename(path)).filter((name) => !base.includes(name)),
     );
     for (const path of found) files.add(path);
   }
