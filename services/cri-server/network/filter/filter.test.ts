@@ -154,6 +154,25 @@ for (const [name, create] of [
     });
   });
 
+  test(`a port that is published no longer refuses behind a firewall too, ${name}`, async (t) => {
+    const { runner, addPod, serve, tag } = await setUp(t, create);
+    const port = 10_000 + (Number.parseInt(tag.slice(0, 4), 16) % 10_000);
+    const web = await addPod('web', [{ hostPort: port, containerPort: 80, protocol: 'tcp' }]);
+    await serve(web.pin, 80);
+    // What the kubelet and kube-proxy have against those who reach for the loopback network from outside.
+    const firewall = `add table ip firewall-${tag}
+      add chain ip firewall-${tag} input { type filter hook input priority filter; }
+      add rule ip firewall-${tag} input ip saddr != 127.0.0.0/8 ip daddr 127.0.0.0/8 tcp dport ${port} drop`;
+    execFileSync('nft', ['-f', '-'], { input: firewall });
+    try {
+      assert.ok(await ask(undefined, '127.0.0.1', port));
+      await deleteChain(runner, web.place, web.pin, web.result, signal);
+      await assert.rejects(ask(undefined, '127.0.0.1', port), /ECONNREFUSED/);
+    } finally {
+      execFileSync('nft', ['delete', 'table', 'ip', `firewall-${tag}`]);
+    }
+  });
+
   test(`what leaves the pod network has the address of the host, ${name}`, async (t) => {
     const { filter, addPod, addNamespace, serve, tag, subnet } = await setUp(t, create);
     const pod = await addPod('pod', []);
@@ -189,6 +208,19 @@ for (const [name, create] of [
     await filter.clear();
   });
 }
+
+test('the rules of an older version are replaced, and its elements stay', async (t) => {
+  const { filter, subnet, tag } = await setUp(t, createNftFilter);
+  const table = ['ip', `skiff-${tag}`];
+  const list = () => execFileSync('nft', ['list', 'table', ...table], { encoding: 'utf8' });
+  await filter.masquerade(subnet);
+  const made = list();
+  const older = made.replace(' ct status dnat', '').replace('iifname', 'oifname');
+  execFileSync('nft', ['-f', '-'], { input: `delete table ${table.join(' ')}\n${older}` });
+  assert.notEqual(list(), made);
+  await createNftFilter(tag).masquerade(subnet);
+  assert.equal(list(), made);
+});
 
 test('rules that somebody flushed come back with a later pod', async (t) => {
   const { filter, subnet, tag } = await setUp(t, (name) => createNftFilter(name, 1));

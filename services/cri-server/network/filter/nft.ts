@@ -4,7 +4,7 @@ import { isIPv6 } from 'node:net';
 import { SkiffError } from '#foundation/base/errors.ts';
 import { tryCommand } from '#foundation/linux/command.ts';
 import type { PacketFilter, PublishedPort } from './index.ts';
-import { type Family, tableName, tableText } from './nft-table.ts';
+import { currentRule, type Family, tableName, tableText } from './nft-table.ts';
 
 /** Milliseconds that rules are taken to be there; others may have flushed them (a firewall that is reloaded). */
 const trustMs = 30_000;
@@ -67,10 +67,10 @@ export function createNftFilter(tag: string, trust = trustMs): PacketFilter {
   };
 }
 
-/** A table that another run of this root made is kept as it is, with its elements. */
+/** A table that another run of this root made is kept, with its elements. */
 async function makeTable(family: Family, tag: string): Promise<void> {
   const present = await tryNft(`list chain ${family} ${tableName(tag)} postrouting`);
-  if (present.exitCode === 0 && present.stdout.toString().includes('masquerade')) return;
+  if (present.exitCode === 0 && present.stdout.toString().includes(currentRule)) return;
   await nft(tableText(family, tag));
 }
 
