@@ -68,10 +68,16 @@ exec busybox switch_root /root /bin/sh /run/job
 `;
 }
 
+/** The machine gets an address and a default route, as any has; they lead nowhere. */
 function job({ checkout, command, node, statusMark }: InitialRootOptions): string {
   return `export PATH=${quoted(dirname(node))}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root NO_COLOR=1
 mount --make-rshared /
 ip link set lo up
+ip link add uplink type veth peer name far
+ip address add 192.0.2.2/24 dev uplink
+ip link set far up
+ip link set uplink up
+ip route add default via 192.0.2.1
 hostname unified
 cd ${quoted(checkout)}
 ${command.map(quoted).join(' ')} 2>&1
