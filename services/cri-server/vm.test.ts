@@ -7,7 +7,7 @@ import { NamespaceMode } from '#contracts/cri/runtime_pb.ts';
 import { criStage, patience, podConfig } from '../../test/vm/cri-stage.ts';
 import { until } from '../../test/vm/oci-stage.ts';
 
-test('a VM has the address of its pod; a container that takes too much is OOMKilled; a given-up command goes with its children', async (t) => {
+test('a VM has the address of its pod; who may administer its network makes bridges; a container that takes too much is OOMKilled; a given-up command goes with its children', async (t) => {
   const node = await criStage(t);
   const { runtime } = node.cri();
   const config = podConfig(node, 'a');
@@ -17,6 +17,11 @@ test('a VM has the address of its pod; a container that takes too much is OOMKil
   const facts = await node.exec(first, 'ip -o -4 addr show eth0; exit 7');
   assert.equal(facts.code, 7);
   assert.ok(facts.out.includes(`${status?.network?.ip}/`), facts.out);
+  const admin = await node.run(podSandboxId, config, 'admin', 'while :; do sleep 1; done', {
+    linux: { securityContext: { capabilities: { addCapabilities: ['NET_ADMIN'] } } },
+  });
+  assert.equal((await node.exec(admin, 'brctl addbr br7 && ip link show br7')).code, 0);
+  assert.notEqual((await node.exec(first, 'brctl addbr br8')).code, 0);
   const greedy = await node.run(podSandboxId, config, 'greedy', 'x=1; while :; do x=$x$x; done', {
     linux: { resources: { memoryLimitInBytes: 24n * 1024n * 1024n } },
   });

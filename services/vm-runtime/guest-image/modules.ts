@@ -18,6 +18,7 @@ export const moduleGroups = {
   erofs: ['erofs'],
   squashfs: ['squashfs'],
   extra: ['virtio_rng', 'virtio_balloon'],
+  bridge: ['bridge', 'veth'],
 } as const;
 
 /** The modules of each group in the order to load, and every file that is needed. */

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RuntimeSpec } from '#contracts/oci/runtime.ts';
-import { SkiffError, wrapError } from '#foundation/base/errors.ts';
+import { messageOf, SkiffError, wrapError } from '#foundation/base/errors.ts';
 import { nowNanos } from '#foundation/base/time.ts';
 import { type UndoStack, undoStack } from '#foundation/base/undo.ts';
 import { identify } from '#foundation/linux/process.ts';
@@ -67,6 +67,7 @@ async function create(core: Core, request: CreateRequest): Promise<Container> {
   const pod = await core.machine();
   const plan = planContainer(spec, pod.origin === 'template' ? { ...facts, bootIdFile: guestBootId } : facts);
   await share(core, pod, container, plan, undo);
+  await loadModules(core, pod, spec);
   undo.defer('container in the guest', () => pod.agent.deleteContainer(request.id).catch(() => {}));
   const process = await pod.agent.createContainer({
     id: request.id,
@@ -155,6 +156,17 @@ async function share(
   }
   await Promise.all(plan.tmpfs.map((one) => mountMemory(core, one)));
   if (Object.keys(plan.sysctls).length > 0) await agent.configure({ sysctls: plan.sysctls });
+}
+
+/**
+ * A kernel loads what makes bridges when somebody wants one; the guest has no program that it could ask. So it is done
+ * for whoever may make one. A guest of an older Skiff has not got it.
+ */
+async function loadModules(core: Core, { agent }: PodVm, { process }: RuntimeSpec): Promise<void> {
+  if (process.capabilities?.bounding?.includes('CAP_NET_ADMIN') !== true) return;
+  await agent
+    .configure({ modules: ['bridge'] })
+    .catch((error) => core.say('the guest cannot make bridges', { error: messageOf(error) }));
 }
 
 /** Once for the pod, however many containers want it. */
