@@ -41,7 +41,7 @@ export const publicRefusals: Readonly<Record<string, RegExp>> = {
   'should reject a recursive readonly mount with PROPAGATION_BIDIRECTIONAL': privileged,
   'should reject a recursive readonly mount with ReadOnly: false': privileged,
   'runtime should support Privileged is true': privileged,
-  'should ignore a seccomp profile that blocks setting hostname when privileged': privileged,
+  'runtime should ignore a seccomp profile that blocks setting hostname when privileged': privileged,
   // It needs no privilege for what it shows, but asks for it.
   'should terminate with exitCode 137 and reason OOMKilled': privileged,
   'runtime should support portforward in host network': host('network'),
