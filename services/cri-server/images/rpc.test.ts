@@ -69,4 +69,16 @@ test('the image service pulls, lists, tells and removes as the CRI says', async 
   assert.equal((await images.pullImage({ image: { image: byDigest } })).imageRef, pushed.config);
   const [pulled] = (await images.listImages({})).images;
   assert.deepEqual([pulled?.repoTags, pulled?.repoDigests], [[], [byDigest]]);
+
+  // With both, the digest decides, whatever the tag means by now.
+  await images.removeImage({ image: { image: byDigest } });
+  const next = await pushImage(registry.host, 'team/app', 'v1', {
+    layers: [{ tar: tar({ name: 'x', content: 'y' }) }],
+  });
+  const both = `${name}@${pushed.manifest}`;
+  assert.equal((await images.pullImage({ image: { image: both } })).imageRef, pushed.config);
+  assert.equal((await images.imageStatus({ image: { image: both } })).image?.id, pushed.config);
+  assert.deepEqual((await images.listImages({})).images[0]?.repoTags, []);
+  assert.equal((await images.pullImage({ image: { image: name } })).imageRef, next.config);
+  assert.equal((await images.imageStatus({ image: { image: both } })).image?.id, pushed.config);
 });
