@@ -175,7 +175,12 @@ suite('a kubelet in a cluster', () => {
     skip,
   }, async () => {
     await withLogind(async ({ isHeld, tell }) => {
-      const periods = { shutdownGracePeriod: '20s', shutdownGracePeriodCriticalPods: '5s' };
+      const periods = {
+        shutdownGracePeriod: '20s',
+        shutdownGracePeriodCriticalPods: '5s',
+        // What is told in time was told at once.
+        nodeStatusUpdateFrequency: '5m',
+      };
       await onClusterNode((node) => shutdown(node, isHeld, tell), {
         configuration: { ...configuration, ...periods },
       });
@@ -201,7 +206,7 @@ async function shutdown(
     return going.begun();
   });
   const ready = async () => (await nodeOf(node))?.status?.conditions?.find(({ type }) => type === 'Ready');
-  await until('the node says so', async () => (await ready())?.status === 'False', 9000);
+  await until('the node says so', async () => (await ready())?.status === 'False');
   assert.deepEqual(
     [(await ready())?.reason, (await ready())?.message],
     ['KubeletNotReady', 'node is shutting down'],
@@ -224,7 +229,7 @@ async function shutdown(
   assert.equal(refused?.reason, 'NodeShutdown');
   assert.match(refused?.message ?? '', /Pod was rejected as the node is shutting down\.$/);
   tell(false);
-  await until('the node is ready again', async () => (await ready())?.status === 'True', 9000);
+  await until('the node is ready again', async () => (await ready())?.status === 'True');
   await until('the next shutdown is delayed', isHeld);
   await until('events of both', async () => {
     const query = { fieldSelector: `involvedObject.name=${nodeName},reason=NodeShutdown` };

@@ -88,13 +88,9 @@ function allocateAddress(service: Service, { store }: Surroundings): void {
   spec.clusterIPs = [spec.clusterIP];
 }
 
-function* generateAddresses(): Generator<string> {
+function* addresses(): Generator<string> {
   for (let number = 10; number < serviceAddresses; number += 1)
     yield `${servicePrefix}${number >> 8}.${number & 255}`;
-}
-
-function addresses(): IteratorObject<string> {
-  return generateAddresses();
 }
 
 export const csrStrategy: Strategy = {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { KubeObject } from '#contracts/kubernetes/types.ts';
+import { inFolder } from '../testing/folder.ts';
 import { backupObjects, restoreObjects } from './backup.ts';
 import { openDatabase } from './database.ts';
 import { openStore } from './store.ts';
@@ -15,15 +16,6 @@ const names = (folder: string) => {
   store.close();
   return { found, revision };
 };
-
-async function inFolder(work: (folder: string) => Promise<void>): Promise<void> {
-  const folder = mkdtempSync('/tmp/skiff-');
-  try {
-    await work(folder);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
 
 test('a copy made while objects are written is whole, and comes back with later versions', () =>
   inFolder(async (folder) => {

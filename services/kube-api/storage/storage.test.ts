@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { KubeObject } from '#contracts/kubernetes/types.ts';
+import { inFolder } from '../testing/folder.ts';
 import { clientFor } from '../testing/node.ts';
 import { type Database, openDatabase } from './database.ts';
 import { openStore } from './store.ts';
@@ -11,15 +12,6 @@ import { openStore } from './store.ts';
 const object = (name: string, data: object = {}) =>
   ({ kind: 'ConfigMap', metadata: { name, namespace: 'd' }, data }) as KubeObject;
 const at = (name: string) => ({ namespace: 'd', name });
-
-async function inFolder(work: (folder: string) => Promise<void>): Promise<void> {
-  const folder = mkdtempSync('/tmp/skiff-');
-  try {
-    await work(folder);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
 
 test('what was written is there after a restart, with its revisions', () =>
   inFolder(async (folder) => {

@@ -63,7 +63,8 @@ test('a volume is in use before it is attached and mounted, and until it is unmo
       inner.defer(() => controller?.stop());
       await attachedAndDetached(node, names, inner);
     },
-    { api },
+    // What is told in time was told at once.
+    { api, configuration: { nodeStatusUpdateFrequency: '5m' } },
   );
 });
 
