@@ -40,6 +40,35 @@ test('a service answers, streams, fails with its code, and says what it has not'
   assert.deepEqual(calls.slice(0, 3), ['Version', 'StopContainer', 'ExecSync']);
 });
 
+test('the end of a call that was answered cancels nothing', async () => {
+  const directory = mkdtempSync('/tmp/skiff-grpc-');
+  const socket = `${directory}/s.sock`;
+  const signals: AbortSignal[] = [];
+  const server = createRpcServer();
+  server.add(RuntimeService, {
+    version: async (_request, { signal }) => {
+      signals.push(signal);
+      return {};
+    },
+    stopContainer: async (_request, { signal }) => {
+      signals.push(signal);
+      throw new SkiffError('NOT_FOUND', 'there is none');
+    },
+  });
+  await server.listen(`unix://${socket}`);
+  using client = connectCri(socket);
+  for (let round = 0; round < 3; round += 1) {
+    await client.runtime.version({});
+    await assert.rejects(client.runtime.stopContainer({ containerId: 'x' }));
+  }
+  await server.close(1000);
+  assert.deepEqual(
+    signals.map(({ aborted }) => aborted),
+    [false, false, false, false, false, false],
+  );
+  rmSync(directory, { recursive: true });
+});
+
 test('a server that closes waits for the calls that it cancels to undo what they began, for a while', async () => {
   const directory = mkdtempSync('/tmp/skiff-grpc-');
   const socket = `${directory}/s.sock`;

@@ -9,6 +9,9 @@ import { currentRule, type Family, tableName, tableText } from './nft-table.ts';
 /** Milliseconds that rules are taken to be there; others may have flushed them (a firewall that is reloaded). */
 const trustMs = 30_000;
 
+/** Milliseconds that one command may take: the first has the kernel load a dozen modules, which emulation does slowly. */
+const commandMs = 60_000;
+
 /** Makes the filter of a root. @param trust milliseconds until rules are looked at again. */
 export function createNftFilter(tag: string, trust = trustMs): PacketFilter {
   const table = tableName(tag);
@@ -131,7 +134,7 @@ function allowLoopback(device: string): void {
 }
 
 function tryNft(input: string) {
-  return tryCommand({ file: 'nft', args: ['-f', '-'], input: `${input}\n`, timeoutMs: 20_000 });
+  return tryCommand({ file: 'nft', args: ['-f', '-'], input: `${input}\n`, timeoutMs: commandMs });
 }
 
 async function nft(input: string): Promise<void> {
