@@ -19,7 +19,7 @@ const logger = process.env.VERBOSE === undefined ? silentLogger : createLogger('
 const cpus = readCpus().map(({ id }) => id);
 const skip = cpus.length < 2 ? 'needs two CPUs' : false;
 
-async function until<T>(what: string, look: () => T | undefined | false, ms = 30_000): Promise<T> {
+async function until<T>(what: string, look: () => T | undefined | false, ms = 120_000): Promise<T> {
   for (const end = performance.now() + ms; performance.now() < end; await wait(30)) {
     const found = look();
     if (found !== undefined && found !== false) return found;
@@ -63,7 +63,7 @@ function allowed(kubeletRoot: string, name: string): { cpus: string; mems: strin
 
 test('whole CPUs and the memory of a node for a Guaranteed pod alone', {
   skip,
-  timeout: 120_000,
+  timeout: 400_000,
 }, async () => {
   await using stack = new AsyncDisposableStack();
   const root = mkdtempSync('/tmp/skiff-man-');

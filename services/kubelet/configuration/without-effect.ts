@@ -10,11 +10,11 @@ const gone = 'it configures what the original has long dropped';
 
 const reasons: Partial<Record<keyof KubeletFields, string>> = {
   enableContentionProfiling: 'there are no locks to profile in this process',
-  enableSystemLogQuery: 'queries of /logs find files, not the journal',
   contentType: 'bodies of the API are JSON',
   kubeAPIQPS: 'calls of the API are not held back',
   kubeAPIBurst: 'calls of the API are not held back',
   configMapAndSecretChangeDetectionStrategy: 'configMaps and secrets of pods are watched',
+  enableControllerAttachDetach: 'volumes are attached by the cluster’s controllers alone',
   volumePluginDir: 'there are no FlexVolume plugins; use CSI drivers',
   kubeletCgroups: 'the kubelet stays in the cgroup that it was started in',
   systemCgroups: 'processes of the system stay in their cgroups',

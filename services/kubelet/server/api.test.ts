@@ -30,7 +30,7 @@ spec:
     command: [sh, -c, 'echo started; mkdir /www; echo page > /www/index.html; exec httpd -f -p 8080 -h /www']
 `;
 
-async function until<T>(what: string, check: () => T | undefined | false, ms = 20_000): Promise<T> {
+async function until<T>(what: string, check: () => T | undefined | false, ms = 120_000): Promise<T> {
   for (const end = Date.now() + ms; Date.now() < end; await wait(20)) {
     const found = check();
     if (found !== undefined && found !== false) return found;

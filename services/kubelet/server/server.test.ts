@@ -150,21 +150,6 @@ test('logs, commands and the node’s files', async () => {
   assert.match((await overSocket(served, '/logs/?query=syslog')).body, /<a href/, 'unless it is turned on');
 });
 
-test('log queries: files, services that log into files, and clear words about the rest', async () => {
-  const served = await setup({ enableSystemLogQuery: true });
-  const ask = (query: string) => overSocket(served, `/logs/?${query}`);
-  assert.deepEqual(await ask('query=/syslog'), { status: 200, body: 'line\n' });
-  assert.deepEqual(await ask('query=syslog'), { status: 200, body: 'line\n' });
-  assert.equal((await ask('query=/none')).status, 404);
-  assert.equal((await ask('query=/out')).status, 403);
-  assert.equal((await ask('query=/../../etc/passwd')).status, 403);
-  assert.equal((await ask('query=a&query=b')).status, 400);
-  const journal = await ask('query=containerd');
-  assert.equal(journal.status, 501);
-  assert.match(journal.body, /journal is not read.*use journalctl -u containerd on the node/);
-  assert.equal((await ask('query=syslog&tailLines=1')).status, 501);
-});
-
 test('pages for people: status, flags, profiles, verbosity', async () => {
   const log = createLogger('info', { write: () => {} });
   const served = await setup({}, undefined, { log });

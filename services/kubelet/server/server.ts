@@ -23,6 +23,7 @@ import { type Listening, listenTcp, listenUnix } from './listen.ts';
 import type { Route } from './router.ts';
 import { containerLogRoutes } from './routes/container-logs.ts';
 import { healthRoutes } from './routes/health.ts';
+import { openJournal } from './routes/node-journal.ts';
 import { nodeLogRoutes } from './routes/node-logs.ts';
 import { podRoutes } from './routes/pods.ts';
 import { profilingRoutes, verbosityRoute } from './routes/profiling.ts';
@@ -38,6 +39,8 @@ export interface ServerDeps {
   hostname: string;
   /** The node's log directory: `/var/log`. */
   logRoot: string;
+  /** The program that reads the journal for log queries; journalctl(1) unless told. */
+  journalctl?: string;
   /** `<run>/kubelet.sock`. */
   socket: string;
   view: KubeletView;
@@ -151,7 +154,12 @@ function debuggingRoutes(deps: ServerDeps): Route[] {
     ...containerLogRoutes(deps),
     ...runRoutes(deps),
     ...streamingRoutes({ ...deps, idleMs: durationMs(deps.configuration.streamingConnectionIdleTimeout) }),
-    ...(enableSystemLogHandler ? nodeLogRoutes(deps.logRoot, enableSystemLogQuery) : []),
+    ...(enableSystemLogHandler
+      ? nodeLogRoutes(
+          deps.logRoot,
+          enableSystemLogQuery ? openJournal(deps.journalctl ?? 'journalctl') : undefined,
+        )
+      : []),
     ...(enableProfilingHandler ? profilingRoutes(deps) : []),
     ...(enableDebugFlagsHandler ? [verbosityRoute(deps)] : []),
   ];

@@ -6,47 +6,51 @@ import { errnoOf, isSkiffError, SkiffError } from '#foundation/base/errors.ts';
 import { holdBeneath } from '#foundation/linux/beneath.ts';
 import { sendText } from '../answers.ts';
 import type { Exchange, Route } from '../router.ts';
+import { type Journal, narrowingArguments } from './node-journal.ts';
 
-/** The routes for the files below `root`. @param queries whether `?query=` is heeded (`enableSystemLogQuery`). */
-export function nodeLogRoutes(root: string, queries = false): Route[] {
+/** The routes for the files below `root`. @param journal answers `?query=` (`enableSystemLogQuery`); else unheeded. */
+export function nodeLogRoutes(root: string, journal?: Journal): Route[] {
   const handle = (exchange: Exchange) =>
-    queries && exchange.url.searchParams.has('query')
-      ? answerQuery(root, exchange)
+    journal !== undefined && exchange.url.searchParams.has('query')
+      ? answerQuery(root, journal, exchange)
       : serve(root, decodeURIComponent(exchange.params['*'] ?? '') || '.', exchange);
   return [{ methods: ['GET'], path: '/logs/*', handle }];
 }
 
-/** What narrows a query down; it needs the journal. */
-const narrowing = ['boot', 'pattern', 'sinceTime', 'untilTime', 'tailLines'];
-
 /**
- * Node log query (kubernetes.io/docs: Log query): a file below /var/log, or a service that logs into one of the usual
- * files. Services that log only into the journal are refused with what to do: it is not read here.
+ * Node log query (kubernetes.io/docs: Log query): one file below /var/log, or services by the names of their units.
+ * Services that the journal does not know may log into one of the usual files, which are read as a whole.
  */
-async function answerQuery(root: string, exchange: Exchange): Promise<void> {
+async function answerQuery(root: string, journal: Journal, exchange: Exchange): Promise<void> {
   const { searchParams } = exchange.url;
-  const [query = '', ...more] = searchParams.getAll('query');
-  if (query === '' || more.length > 0)
-    throw new SkiffError('INVALID_ARGUMENT', 'Cannot answer the log query: name one service or file');
-  const option = narrowing.find((each) => searchParams.has(each));
-  if (option !== undefined)
-    throw new SkiffError(
-      'UNIMPLEMENTED',
-      `Cannot narrow the log of "${query}" by ${option}: only whole files are read`,
-    );
-  const isFile = query.includes('/');
-  const path = isFile ? query.replace(/^\/+/, '') : query;
-  const usual = isFile ? [path] : [`${path}.log`, `${path}/${path}.log`, path];
-  for (const each of usual) {
-    const found = await isThere(root, each);
-    if (found) return serve(root, each, exchange);
+  const asked = searchParams.getAll('query');
+  const narrowing = narrowingArguments(searchParams);
+  const [file] = asked.filter((each) => each.includes('/'));
+  if (file !== undefined) {
+    if (asked.length > 1 || narrowing.length > 0)
+      throw new SkiffError('INVALID_ARGUMENT', 'Cannot answer the log query: a file is read alone and whole');
+    const path = file.replace(/^\/+/, '');
+    if (await isThere(root, path)) return serve(root, path, exchange);
+    throw new SkiffError('NOT_FOUND', `there is no log "${file}"`);
   }
-  throw isFile
-    ? new SkiffError('NOT_FOUND', `there is no log "${query}"`)
-    : new SkiffError(
-        'UNIMPLEMENTED',
-        `Cannot find the log of service "${query}": the journal is not read, and ${root} has none of ${usual.join(', ')}; use journalctl -u ${query} on the node`,
-      );
+  const wrong = asked.find((each) => !/^[a-zA-Z0-9@_:.-]{1,256}$/.test(each));
+  if (wrong !== undefined)
+    throw new SkiffError('INVALID_ARGUMENT', `Cannot answer the log query: "${wrong}" is no service or file`);
+  const known = await Promise.all(asked.map((service) => journal.has(service)));
+  const [unknown] = asked.filter((_, index) => known[index] !== true);
+  if (unknown === undefined) {
+    const signal = AbortSignal.timeout(60_000);
+    return sendText(exchange.response, (await journal.read(asked, narrowing, signal)).toString());
+  }
+  const usual = [`${unknown}.log`, `${unknown}/${unknown}.log`, unknown];
+  for (const each of usual) {
+    if (!(await isThere(root, each))) continue;
+    if (asked.length === 1 && narrowing.length === 0) return serve(root, each, exchange);
+    const message = `Cannot narrow the log of "${unknown}" down, or join it with others: it is in a file`;
+    throw new SkiffError('UNIMPLEMENTED', `${message}, and only the journal can`);
+  }
+  const places = `neither the journal nor ${usual.join(', ')} below ${root}`;
+  throw new SkiffError('NOT_FOUND', `there is no log of service "${unknown}": ${places}`);
 }
 
 async function isThere(root: string, path: string): Promise<boolean> {
