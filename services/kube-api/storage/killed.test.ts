@@ -1,6 +1,6 @@
 /** A store whose process is killed amid writes, again and again. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { inFolder } from '../testing/folder.ts';
@@ -11,8 +11,11 @@ const rounds = 200;
 const script = join(import.meta.dirname, '../testing/write-store.ts');
 
 /** Lets a process write into the file, and kills it a moment after it began. @returns its whole lines. */
-async function killedWriter(file: string, prefix: string): Promise<string[]> {
-  const child = spawn(process.execPath, [script, file, prefix], { stdio: ['ignore', 'pipe', 'inherit'] });
+async function killedWriter(file: string, prefix: string, env: NodeJS.ProcessEnv): Promise<string[]> {
+  const child = spawn(process.execPath, [script, file, prefix], {
+    env,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   let said = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     // The time begins with the first that is acknowledged: a busy machine may take long to write anything.
@@ -32,10 +35,12 @@ test(
   () =>
     inFolder(async (folder) => {
       const file = join(folder, 'objects.db');
+      const env = { ...process.env, NODE_COMPILE_CACHE: join(folder, 'cache') };
+      execFileSync(process.execPath, [script, file, ''], { env });
       let [revision, said] = [0, 0];
       for (let round = 0; round < rounds; round += 1) {
         const prefix = `r${round}`;
-        const lines = await killedWriter(file, prefix);
+        const lines = await killedWriter(file, prefix, env);
         said += lines.length;
         const store = openStore(openDatabase(file));
         const stored = new Map(
