@@ -167,6 +167,10 @@ test('requests that cannot be honoured say why', async (t) => {
   await reject(checkpoint(fixture, 'f'.repeat(64), '/tmp/x.tar'), 'NOT_FOUND', /no container/);
   const idle = await fixture.create({ command: ['true'] });
   await reject(checkpoint(fixture, idle, '/tmp/x.tar'), 'FAILED_PRECONDITION', /created, not running/);
+  const { namespaces } = fixture.sandbox;
+  namespaces.user = '/proc/self/ns/user'; // That there is one is all that counts.
+  await reject(checkpoint(fixture, id, '/tmp/x.tar'), 'FAILED_PRECONDITION', /user namespace.*hostUsers/);
+  delete namespaces.user;
   const directory = join(fixture.root, 'made');
   const archive = (name: string, files: Record<string, string>) => {
     const content = join(directory, name);

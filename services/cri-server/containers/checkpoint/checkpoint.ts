@@ -55,9 +55,11 @@ async function checkpointLocked(
   const { life, runtime, sandboxId } = container.record;
   if (!isRunning(life)) throw new SkiffError('FAILED_PRECONDITION', `it is ${life.phase}, not running`);
   if (core.sandboxes.find(sandboxId)?.namespaces.user !== undefined)
+    // Seen with CRIU 4.1 and runc 1.1.5: the dump works, then "Can't setns 16/net: Operation not permitted".
     throw new SkiffError(
       'FAILED_PRECONDITION',
-      'its pod has a user namespace; CRIU cannot join that one again',
+      'its pod has a user namespace: CRIU restores into one that it makes, and the kernel lets nobody in there ' +
+        "join the pod's network; run the pod without (hostUsers: true)",
     );
   const driver = core.runtimes.driver(runtime);
   await requireCriu(driver);

@@ -46,6 +46,10 @@ export function adjustLinux(
   return result;
 }
 
+/**
+ * What no runtime here does: memory policies came with version 1.3 of the OCI specification, which crun and runc of
+ * Debian 12 do not know and would pass over in silence; RDT takes a mount of resctrl and a processor that has it.
+ */
 function refuseUnknown({ rdt, memoryPolicy }: LinuxContainerAdjustment): void {
   const name = rdt !== undefined ? 'rdt' : memoryPolicy !== undefined ? 'memoryPolicy' : undefined;
   if (name !== undefined)
