@@ -17,17 +17,12 @@ import { replaceFileSync } from '#foundation/base/files.ts';
 import { undoStack } from '#foundation/base/undo.ts';
 import { confinedCommand } from '#foundation/linux/confined.ts';
 import { bindMount, MountFlag, mount, mountsBelow, unmount } from '#foundation/linux/mount.ts';
-import {
-  identify,
-  isRunning,
-  killProcessTree,
-  type ProcessIdentity,
-  processTree,
-} from '#foundation/linux/process.ts';
+import { identify, isRunning, killProcessTree, type ProcessIdentity } from '#foundation/linux/process.ts';
 import { openPipe, type Spawner } from '#foundation/linux/spawn.ts';
 import { lastWords } from '#foundation/linux/spawn-command.ts';
 import { connectUnix, listenUnix } from '#foundation/linux/unix-fds.ts';
 import { addEntry, clearEntries, detach, leaveToServer, removeEntry } from './entries.ts';
+import { lockedIn } from './open-files.ts';
 import { type Share, type ShareRequest, shareTag } from './types.ts';
 
 /** Bytes of the file server's words that are kept. */
@@ -210,8 +205,9 @@ function makeShare(directory: string, server: ProcessIdentity, childEnd?: Share[
 
 /** Whether the file server has made its own mount namespace, with the share as its root. */
 function isLockedIn(pid: number, root: string): boolean {
-  const inner = processTree(pid).find((each) => each.pid !== pid)?.pid ?? pid;
-  const [own, its] = [root, `/proc/${inner}/root/`].map((path) => statSync(path, { throwIfNoEntry: false }));
+  const [own, its] = [root, `/proc/${lockedIn(pid)}/root/`].map((path) =>
+    statSync(path, { throwIfNoEntry: false }),
+  );
   return own !== undefined && its !== undefined && own.ino === its.ino && own.dev === its.dev;
 }
 

@@ -18,6 +18,7 @@ import type { VmEnd } from '../hypervisor/types.ts';
 import { makePodCgroup, removePodCgroup } from './cgroup.ts';
 import type { Core, PodLife } from './core.ts';
 import { observeExit } from './exits.ts';
+import { limitOpenFiles } from './open-files.ts';
 import { removePod } from './over.ts';
 import { type PodRecord, saveRecord } from './records.ts';
 
@@ -104,6 +105,7 @@ function watchMachine(core: Core, pod: PodVm): void {
     unlessEnded(`the file server of the VM ended${said === '' ? '' : `: ${said}`}`),
   );
   void heartbeat(core, pod);
+  void limitOpenFiles(core, pod);
 }
 
 function describeEnd(end: VmEnd): string {
