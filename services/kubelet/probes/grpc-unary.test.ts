@@ -4,7 +4,7 @@ import { createServer as createHttp2, type ServerHttp2Stream } from 'node:http2'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { callUnary, LateError } from './grpc-unary.ts';
-import { literal, readHeaders } from './hpack.ts';
+import { headerReader, literal } from './hpack.ts';
 
 const { signal } = new AbortController();
 
@@ -239,5 +239,21 @@ test('a server that says nothing is late, and a call that is called off ends wit
 
 test('long headers are written and read again', () => {
   const value = 'v'.repeat(5000);
-  assert.deepEqual(readHeaders(Buffer.concat([literal('x', value), literal('y', '')])), { x: value, y: '' });
+  const read = headerReader();
+  assert.deepEqual(read(Buffer.concat([literal('x', value), literal('y', '')])), { x: value, y: '' });
+});
+
+test('headers that were to be kept are found again, until others took their room', () => {
+  const read = headerReader();
+  const kept = (name: string, value: string) =>
+    Buffer.concat([Buffer.of(0x40), literal(name, value).subarray(1)]);
+  assert.deepEqual(read(Buffer.concat([kept('a', '1'), kept('b', '2')])), { a: '1', b: '2' });
+  assert.deepEqual(read(Buffer.of(0x80 | 62, 0x80 | 63)), { b: '2', a: '1' });
+  // The value is new, the name is the kept one's: 62 is 15 and 47 in four bits.
+  assert.deepEqual(read(Buffer.from([0x0f, 47, 1, 0x39])), { b: '9' });
+  read(kept('c', 'v'.repeat(4010)));
+  assert.deepEqual(read(Buffer.of(0x80 | 63)), { b: '2' }, 'the oldest fell out');
+  assert.throws(() => read(Buffer.of(0x80 | 64)), /in no table/);
+  read(Buffer.of(0x20));
+  assert.throws(() => read(Buffer.of(0x80 | 62)), /in no table/);
 });

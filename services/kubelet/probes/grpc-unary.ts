@@ -4,7 +4,7 @@
  */
 import { connect } from 'node:net';
 import { frame, frameReader, statusError } from '#foundation/grpc/lean-wire.ts';
-import { literal, readHeaders } from './hpack.ts';
+import { headerReader, literal } from './hpack.ts';
 
 /** What to call. */
 export interface UnaryCall {
@@ -126,6 +126,7 @@ function answerReader(send: (bytes: Buffer) => void) {
   let ending = false;
   let headers: Record<string, string> = {};
   const messages = frameReader();
+  const readHeaders = headerReader();
   let message: Buffer | undefined;
 
   const takeBlock = (part: Buffer, flag: number): boolean => {

@@ -1,6 +1,6 @@
 /**
- * Header blocks of HTTP/2 (RFC 7541), as far as one call needs them: literals are written, everything is read. A block
- * that no server sends who heeds what it was told (a dynamic table of no size) is refused.
+ * Header blocks of HTTP/2 (RFC 7541), as far as one call needs them: literals are written, everything is read, also
+ * what refers to headers of the same connection before.
  */
 
 /** A header that the static table knows by name (RFC 7541, appendix A); the whole of it where a value is given. */
@@ -121,24 +121,45 @@ function integer(value: number, prefix: number): Buffer {
   return Buffer.from([...bytes, rest]);
 }
 
-/** Reads a header block. @throws Error for what is none, or what refers to a dynamic table. */
-export function readHeaders(block: Buffer): Record<string, string> {
+/** Headers that the server wants kept for later, the newest first; what is older falls out (section 4). */
+interface DynamicTable {
+  entries: (readonly [name: string, value: string])[];
+  maxSize: number;
+}
+
+/** Reads the header blocks of one connection, in their order. @throws Error for what is none. */
+export function headerReader(): (block: Buffer) => Record<string, string> {
+  const table: DynamicTable = { entries: [], maxSize: 4096 };
+  return (block) => readHeaders(block, table);
+}
+
+function readHeaders(block: Buffer, table: DynamicTable): Record<string, string> {
   const headers: Record<string, string> = {};
   const cursor = { block, at: 0 };
   while (cursor.at < block.length) {
     const first = block[cursor.at] ?? 0;
     if ((first & 0x80) !== 0) {
-      const [name, value = ''] = known(takeInteger(cursor, 7));
+      const [name, value = ''] = known(table, takeInteger(cursor, 7));
       headers[name] = value;
-    } else if ((first & 0xe0) === 0x20) takeInteger(cursor, 5);
-    else {
-      // With and without a place in the dynamic table, which has no room for any.
-      const index = takeInteger(cursor, (first & 0x40) === 0 ? 4 : 6);
-      const name = index === 0 ? takeText(cursor) : known(index)[0];
-      headers[name] = takeText(cursor);
+    } else if ((first & 0xe0) === 0x20) {
+      table.maxSize = Math.min(4096, takeInteger(cursor, 5));
+      shrink(table);
+    } else {
+      const isKept = (first & 0x40) !== 0;
+      const index = takeInteger(cursor, isKept ? 6 : 4);
+      const name = index === 0 ? takeText(cursor) : known(table, index)[0];
+      const value = takeText(cursor);
+      headers[name] = value;
+      if (isKept) table.entries.unshift([name, value]);
+      shrink(table);
     }
   }
   return headers;
+}
+
+function shrink({ entries, maxSize }: DynamicTable): void {
+  const size = () => entries.reduce((sum, [name, value]) => sum + name.length + value.length + 32, 0);
+  while (entries.length > 0 && size() > maxSize) entries.pop();
 }
 
 interface Cursor {
@@ -146,8 +167,8 @@ interface Cursor {
   at: number;
 }
 
-function known(index: number): readonly [name: string, value?: string] {
-  const entry = staticTable[index - 1];
+function known({ entries }: DynamicTable, index: number): readonly [name: string, value?: string] {
+  const entry = staticTable[index - 1] ?? entries[index - 1 - staticTable.length];
   if (entry === undefined) throw new Error(`header ${index} is in no table`);
   return entry;
 }
