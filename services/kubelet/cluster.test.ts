@@ -1,14 +1,22 @@
 /**
  * A whole kubelet in a cluster: below the embedded API, or in the cluster of SKIFF_TEST_KUBECONFIG
- * (`testing/cluster.ts`), where the same must hold.
+ * (`test/cluster-node.ts`), where the same must hold.
  */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import type { CoreEvent, KubeList, Lease, Node, Pod, TokenReview } from '#contracts/kubernetes/types.ts';
+import {
+  type ClusterNode,
+  find,
+  isReady,
+  onClusterNode,
+  podOn,
+  remove,
+  until,
+} from '../../test/cluster-node.ts';
 import { logindPossible, withLogind } from '../../test/peers/logind.ts';
-import { type ClusterNode, find, isReady, onClusterNode, podOn, remove, until } from './testing/cluster.ts';
 
 const configuration = { syncFrequency: '1s', fileCheckFrequency: '1s' };
 

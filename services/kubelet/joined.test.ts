@@ -15,11 +15,11 @@ import { systemClock } from '#foundation/base/time.ts';
 import { unmountTree } from '#foundation/linux/mount.ts';
 import { createKubeApi } from '#services/kube-api/index.ts';
 import { testApiConfig } from '#services/kube-api/testing/config.ts';
+import { bootstrapNode, find, realCluster, until } from '../../test/cluster-node.ts';
 import { containerdInstalled, startContainerd } from '../../test/peers/containerd.ts';
 import { connectKubeletApi } from './api/connect.ts';
 import { loadConfiguration } from './configuration/load.ts';
 import { createKubelet } from './kubelet.ts';
-import { bootstrapNode, find, realCluster, until } from './testing/cluster.ts';
 import { endKubelet } from './testing/end-kubelet.ts';
 
 const skip = containerdInstalled ? false : 'needs Debian package containerd';

@@ -12,8 +12,6 @@ import type { ApiClient } from '#contracts/kubernetes/client/client.ts';
 import type { KubeObject, Node, PersistentVolumeClaim, Pod } from '#contracts/kubernetes/types.ts';
 import { repeat } from '#foundation/base/repeat.ts';
 import { systemClock as clock } from '#foundation/base/time.ts';
-import { pluginRoot } from '../../givers.ts';
-import { type FakeApiServer, startFakeApi } from '../../testing/api-server.ts';
 import {
   type ClusterNode,
   find,
@@ -22,7 +20,9 @@ import {
   realCluster,
   remove,
   until,
-} from '../../testing/cluster.ts';
+} from '../../../../test/cluster-node.ts';
+import { pluginRoot } from '../../givers.ts';
+import { type FakeApiServer, startFakeApi } from '../../testing/api-server.ts';
 import { startCsiDriver } from '../../testing/csi-driver.ts';
 
 const attachments = '/apis/storage.k8s.io/v1/volumeattachments';

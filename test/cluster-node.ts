@@ -17,14 +17,14 @@ import { systemClock as clock } from '#foundation/base/time.ts';
 import { unmountTree } from '#foundation/linux/mount.ts';
 import { createKubeApi } from '#services/kube-api/index.ts';
 import { testApiConfig } from '#services/kube-api/testing/config.ts';
-import { bootstrap } from '../api/certificates/bootstrap.ts';
-import { openCertificates } from '../api/certificates/store.ts';
-import { connectKubeletApi } from '../api/connect.ts';
-import type { KubeletConfiguration } from '../configuration/defaults.ts';
-import { loadConfiguration } from '../configuration/load.ts';
-import { createKubelet, type Kubelet } from '../kubelet.ts';
-import { endKubelet } from './end-kubelet.ts';
-import { type ScriptedRuntime, startScriptedRuntime } from './scripted-runtime.ts';
+import { bootstrap } from '#services/kubelet/api/certificates/bootstrap.ts';
+import { openCertificates } from '#services/kubelet/api/certificates/store.ts';
+import { connectKubeletApi } from '#services/kubelet/api/connect.ts';
+import type { KubeletConfiguration } from '#services/kubelet/configuration/defaults.ts';
+import { loadConfiguration } from '#services/kubelet/configuration/load.ts';
+import { createKubelet, type Kubelet } from '#services/kubelet/kubelet.ts';
+import { endKubelet } from '#services/kubelet/testing/end-kubelet.ts';
+import { type ScriptedRuntime, startScriptedRuntime } from '#services/kubelet/testing/scripted-runtime.ts';
 
 const logger = process.env.VERBOSE === undefined ? silentLogger : createLogger('info');
 
