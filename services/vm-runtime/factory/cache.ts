@@ -27,6 +27,8 @@ import type { PodVm, PodVmRequest, VmFactory } from './types.ts';
 import { warmUp } from './warm-up.ts';
 
 const defaultWaiting = 2;
+/** Milliseconds until the agent of one that is to wait must answer: no pod waits for it, and the machine may be busy. */
+const patientMs = 120_000;
 
 /** Makes the factory. When none waits it boots directly. */
 export function cacheFactory(deps: FactoryDeps): VmFactory {
@@ -133,6 +135,7 @@ async function prepareOne(
   const { vcpus, memoryBytes } = shape;
   const request: PodVmRequest = {
     ...{ id: 'waiting', directory: `${path}.new`, vcpus, memoryBytes, sharing: 'virtiofs' },
+    deadlineMs: patientMs,
     ...(signal === undefined ? {} : { signal }),
   };
   const pod = await assemble(deps, request, 'cache', (devices) =>
