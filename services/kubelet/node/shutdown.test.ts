@@ -61,7 +61,13 @@ test('nothing is delayed if nobody asked for it, and a machine that cannot wait 
   await delay.start();
   assert.deepEqual(log, []);
   const source = async () => Promise.reject(new Error('no logind'));
-  await createShutdownDelay({ wanted: true, source, endPods: async () => {}, calledOff: () => {}, log: silentLogger }).start();
+  await createShutdownDelay({
+    wanted: true,
+    source,
+    endPods: async () => {},
+    calledOff: () => {},
+    log: silentLogger,
+  }).start();
 });
 
 test('a shutdown that is called off: the next one is delayed as well', async () => {
