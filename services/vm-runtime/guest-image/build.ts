@@ -48,7 +48,8 @@ const leftOut = [
 
 /** Needed whatever the hypervisor; each was measured (docs of the kernel: admin-guide/kernel-parameters). */
 const kernelParameters = [
-  'quiet',
+  // Warnings are heard, one above all: see boot-guard.ts of the hypervisor.
+  'loglevel=5',
   'rdinit=/init',
   'panic=-1',
   'reboot=t',

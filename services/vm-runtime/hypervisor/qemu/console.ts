@@ -13,13 +13,14 @@ export interface Console {
 
 /**
  * Reads the console's socket into the file at `path` (the one before is `path`.old). Reading goes on until the VM
- * ends; what comes while nobody reads is lost, which holds up no guest.
+ * ends; what comes while nobody reads is lost, which holds up no guest. `listen` hears it too.
  */
-export function keepConsole(socketPath: string, path: string): Console {
+export function keepConsole(socketPath: string, path: string, listen?: (text: string) => void): Console {
   let size = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
   const socket = connect(socketPath);
   socket.on('error', () => {}); // The VM has ended.
   socket.on('data', (chunk: Buffer) => {
+    listen?.(chunk.toString('latin1'));
     try {
       if (size + chunk.length > fileBytes && size > 0) {
         renameSync(path, `${path}.old`);

@@ -49,6 +49,7 @@ export function createQemu(deps: QemuDeps): Hypervisor {
       return await startVm({ ...launchDeps, acceleration }, spec, signal);
     },
     report: async (vm, cameUp) => {
+      own(vm).guard?.disarm();
       if (deps.acceleration !== undefined || own(vm).record.acceleration !== 'kvm') return;
       found = Promise.resolve(judgeKvm(deps.cacheDirectory, cameUp));
     },

@@ -16,8 +16,10 @@ import { leakCheck } from '../../../../test/leaks.ts';
 import { connectAgent } from '../../agent-client/connect.ts';
 import { patientMs, testShape, vmStage } from '../../testing/vm-stage.ts';
 import { confinementOf, hypervisorSuite } from '../contract-suite.ts';
+import { mostResets } from './boot-guard.ts';
 import { createQemu } from './driver.ts';
 import { readRecord } from './record.ts';
+import type { QemuVm } from './vm.ts';
 
 hypervisorSuite(
   (stage) => createQemu({ spawner: stage.spawner, cacheDirectory: join(stage.root, 'q') }),
@@ -51,6 +53,30 @@ test("QEMU runs as nobody, filtered, without a network, and holds nothing of the
   await hypervisor.cleanUp(directory);
   assert.equal(isRunning(process), false);
   assert.equal(existsSync(directory), false);
+});
+
+test('a guest whose kernel loses its only timer boots again, a bounded number of times', async (t) => {
+  const { hypervisor, image, root, atEnd } = await vmStage(t, leakCheck);
+  const directory = join(root, 'vm');
+  atEnd(() => hypervisor.cleanUp(directory));
+  // Every boot says it, since the kernel repeats the parameters that it does not know.
+  const kernelParameters = ['loglevel=6', 'skiff_test="APIC frequency too slow"'];
+  const spec = { id: 'x', directory, image, ...testShape, kernelParameters, nics: [], shares: [] };
+  const vm = await hypervisor.start(spec);
+  let resets = 0;
+  (vm as QemuVm).qmp.onEvent(({ event }) => {
+    if (event === 'RESET') resets += 1;
+  });
+  const agent = await connectAgent({
+    socketPath: vm.agentSocketPath,
+    deadlineMs: 4 * patientMs,
+    fresh: true,
+  });
+  agent.close();
+  assert.equal(resets, mostResets);
+  // As ever, a guest that ends itself is not booted again.
+  await vm.powerOff();
+  assert.equal((await vm.ended).kind, 'shutdown');
 });
 
 test('clones of a template have its memory and their own life; nobody can change the template; nothing of it stays', async (t) => {

@@ -86,7 +86,7 @@ export async function bringUp(deps: LaunchDeps, how: BringUp): Promise<QemuVm> {
     // A QEMU that ends at once closes its socket: then its words are the error.
     const qmp = await connectQmp(vmFiles(directory).qmp, signal === undefined ? {} : { signal });
     undo.commit();
-    return createVm({ directory, record: running, qmp, exited, said });
+    return createVm({ directory, record: running, qmp, exited, said, boots: boot !== undefined });
   } catch (error) {
     throw await explain(error, record.id, launched);
   }

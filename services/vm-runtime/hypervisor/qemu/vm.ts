@@ -5,6 +5,7 @@ import { SkiffError } from '#foundation/base/errors.ts';
 import { isRunning, type ProcessIdentity, signalProcess } from '#foundation/linux/process.ts';
 import type { ExitStatus } from '#foundation/linux/spawn.ts';
 import type { Vm, VmEnd, VmUsage } from '../types.ts';
+import { type BootGuard, guardBoot } from './boot-guard.ts';
 import { type Console, keepConsole, readConsole } from './console.ts';
 import { addDisk, removeDisk } from './disks.ts';
 import { plugNic, plugShare, takePlace } from './hotplug.ts';
@@ -21,6 +22,8 @@ export interface VmParts {
   directory: string;
   record: VmRecord & { process: ProcessIdentity };
   qmp: Qmp;
+  /** Whether it boots, which a clone does not, nor one that was found again. */
+  boots?: boolean;
   /** For a child of ours. */
   exited?: Promise<ExitStatus>;
   said?: () => string;
@@ -30,13 +33,16 @@ export interface VmParts {
 export interface QemuVm extends Vm {
   readonly qmp: Qmp;
   readonly record: VmRecord & { process: ProcessIdentity };
+  /** There while it boots. */
+  readonly guard: BootGuard | undefined;
 }
 
 /** Makes the `Vm`, and begins to keep its console and to wait for its end. */
 export function createVm(parts: VmParts): QemuVm {
   const { directory, record, qmp } = parts;
   const files = vmFiles(directory);
-  const console = keepConsole(files.consoleSocket, files.console);
+  const guard = parts.boots === true ? guardBoot(qmp) : undefined;
+  const console = keepConsole(files.consoleSocket, files.console, guard?.read);
   const state = { killed: false, shutdown: false, released: false };
   qmp.onEvent(({ event }) => {
     if (event === 'SHUTDOWN') state.shutdown = true;
@@ -61,6 +67,7 @@ export function createVm(parts: VmParts): QemuVm {
     ended,
     qmp,
     record,
+    guard,
     pause: async () => void (await qmp.execute('stop')),
     resume: async () => void (await qmp.execute('cont')),
     ping: async () => {
