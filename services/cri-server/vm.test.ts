@@ -66,13 +66,16 @@ test('lineage 04: pods that need the host get the plain runtime, or a clear refu
 
 test('a server that stops while it makes a VM takes away what there is of it', async (t) => {
   const node = await criStage(t);
+  const { runtime } = node.cri();
   const pods = join(node.paths.run, 'runtimes', 'vm', '.pods');
-  const failed = assert.rejects(
-    node.cri().runtime.runPodSandbox({ config: podConfig(node, 'late') }, patience),
+  const made = runtime.runPodSandbox({ config: podConfig(node, 'late') }, patience).then(
+    () => true,
+    () => false,
   );
   await until(() => existsSync(pods) && readdirSync(pods).length > 0, 'the beginning of the VM');
   await node.restart();
-  await failed;
-  assert.deepEqual(readdirSync(pods), []);
-  assert.deepEqual((await node.cri().runtime.listPodSandbox({})).items, []);
+  // A call that was done before it could be cancelled was answered, and what it made stays.
+  const expected = (await made) ? 1 : 0;
+  assert.equal(readdirSync(pods).length, expected);
+  assert.equal((await node.cri().runtime.listPodSandbox({})).items.length, expected);
 });

@@ -31,11 +31,12 @@ const cri = z.strictObject({
       /** What a pod gets that names no runtime and needs the host (privileged, its network, PIDs or IPC), where `vm` is the default. */
       hostPods: z.enum(['plain', 'refuse']).default('refuse'),
       /**
-       * Where VMs come from: `direct` boots each; `template` clones one that was saved after the first pod of a size (a
-       * few tens of MB for each of the last two sizes); `cache` keeps `waiting` booted ones of each size besides.
+       * Where VMs come from: `direct` boots each; `template` clones one that was saved after the first pod of a size, and
+       * keeps `waiting` clones ready (a few tens of MB each, for the last two sizes); `cache` keeps booted ones ready
+       * instead, which have all their memory to themselves and can give it back.
        */
       factory: z.enum(['direct', 'template', 'cache']).default('direct'),
-      waiting: z.number().int().min(1).max(16).default(1),
+      waiting: z.number().int().min(0).max(16).default(1),
     })
     .prefault({}),
   /** More runtime handlers, by name; crun and runc are found on PATH by themselves. */

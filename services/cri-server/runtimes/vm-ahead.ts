@@ -8,9 +8,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 /** What is made ready. */
 export interface VmAhead {
-  /** `template`: a saved VM, of which pods get clones. `cache`: VMs that are up and wait. */
+  /** `template`: a saved VM, of which pods get clones. `cache`: VMs that were booted and wait. */
   kind: 'template' | 'cache';
-  /** VMs that wait, of each size; for `cache`. */
+  /** VMs that wait, of each size: clones of the template, or booted ones. */
   waiting: number;
 }
 
@@ -69,8 +69,8 @@ export function vmsAhead(deps: VmAheadDeps): VmsAhead {
       if (ahead === undefined || signal.aborted) return;
       const size = `${vcpus}x${memoryBytes / MiB}`;
       const isNew = !sizes.includes(size);
-      // A template stays when it was used.
-      if (!isNew && ahead.kind === 'template') return;
+      // A template stays when it was used; a VM that waited is gone.
+      if (!isNew && ahead.kind === 'template' && ahead.waiting === 0) return;
       if (isNew && sizes.push(size) > mostSizes) sizes.shift();
       wanted = true;
       // What could not be made ready is booted; the next pod tries anew.

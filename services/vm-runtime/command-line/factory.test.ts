@@ -1,6 +1,6 @@
 /** `skiff-vm factory`: pods' VMs from what was made ready. */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { ociStage } from '../../../test/vm/oci-stage.ts';
@@ -25,11 +25,13 @@ test('a pod takes a VM that waits, or a clone, or boots; what is ready is taken 
     return /"origin":"(\w+)"/.exec(readFileSync(join(dirname(socket), 'log'), 'utf8'))?.[1];
   };
   const ready = () =>
-    ['t', 'w'].map(
-      (kind) => readdirSync(join(root, '.cache', kind)).filter((name) => name !== 'lock').length,
-    );
+    ['t', 'w'].map((kind) => {
+      const place = join(root, '.cache', kind);
+      return existsSync(place) ? readdirSync(place).filter((name) => name !== 'lock').length : 0;
+    });
   must('factory', 'refill', '--kind', 'template', '--shape', '1x256');
-  must('factory', 'refill', '--kind', 'cache', '--shape', '1x256');
+  assert.deepEqual(ready(), [1, 0]);
+  must('factory', 'refill', '--kind', 'template', '--waiting', '1', '--shape', '1x256');
   assert.deepEqual(ready(), [1, 1]);
   assert.equal(make('first', 256), 'cache');
   assert.deepEqual(ready(), [1, 0]);

@@ -1,5 +1,5 @@
 /**
- * Keeps booted VMs that wait for a pod.
+ * Keeps VMs that wait for a pod: booted ones, or clones.
  *
  *     DIRECTORY/lock                 held while VMs are made ready or removed
  *     DIRECTORY/GUEST-VCPUS-MIB-N    a VM that waits, with its share; taken by renaming it to the pod's directory,
@@ -79,7 +79,8 @@ async function adopt(deps: FactoryDeps, request: PodVmRequest): Promise<PodVm | 
     throw error;
   }
   try {
-    if (cgroup !== undefined) moveTo(cgroup, [pod.vm.pid, pod.share?.pid ?? pod.vm.pid]);
+    if (cgroup !== undefined)
+      moveTo(cgroup, [pod.vm.pid, pod.share?.pid ?? pod.vm.pid, ...pod.vm.helperPids()]);
     await prepareNamespaces();
     const network = netns === undefined ? undefined : await carryNetwork(netns);
     if (netns !== undefined) undo.defer('take the network back', () => dropNetwork(netns));
@@ -124,7 +125,7 @@ async function refill(deps: FactoryDeps, signal: AbortSignal | undefined): Promi
     }
 }
 
-/** Boots one, with a share and places for NICs, and leaves it to whoever comes. */
+/** Makes one and leaves it to whoever comes. */
 async function prepareOne(
   deps: FactoryDeps,
   image: GuestImage,
@@ -138,14 +139,21 @@ async function prepareOne(
     deadlineMs: patientMs,
     ...(signal === undefined ? {} : { signal }),
   };
-  const pod = await assemble(deps, request, 'cache', (devices) =>
-    deps.hypervisor.start({ id: 'waiting', vcpus, memoryBytes, image, hotplug: true, ...devices }, signal),
-  );
-  await warmUp(pod.agent);
+  const prepare = deps.prepare ?? ((wanted: PodVmRequest) => bootOne(deps, image, wanted));
+  const pod = await prepare(request);
   pod.agent.close();
   pod.share?.release();
   pod.vm.release();
   renameSync(`${path}.new`, path);
+}
+
+async function bootOne(deps: FactoryDeps, image: GuestImage, request: PodVmRequest): Promise<PodVm> {
+  const { id, vcpus, memoryBytes, signal } = request;
+  const pod = await assemble(deps, request, 'cache', (devices) =>
+    deps.hypervisor.start({ id, vcpus, memoryBytes, image, hotplug: true, ...devices }, signal),
+  );
+  await warmUp(pod.agent);
+  return pod;
 }
 
 /** Removes what a crash left half made or half removed, and those of another guest or size. */

@@ -26,8 +26,13 @@ export interface FactoryDeps {
   directory: string;
   /** The sizes that are made ready ahead; every other size is booted directly. A few: each template holds memory. */
   shapes: readonly VmShape[];
-  /** Booted VMs that wait, of each shape; 2 unless told. For `cache`. */
+  /** VMs that wait, of each shape; 2 unless told. For `cache`. */
   waiting?: number;
+  /**
+   * What makes one that is to wait, with a share and places for NICs; a boot, and a first container, unless told.
+   * For `cache`.
+   */
+  prepare?: (request: PodVmRequest) => Promise<PodVm>;
   /** What gives a VM where none waits; a boot unless told. For `cache`. */
   otherwise?: (request: PodVmRequest) => Promise<PodVm>;
   /** Milliseconds a guest rests before it is saved, so that it gives back what booting needed; 2,500 unless told. */

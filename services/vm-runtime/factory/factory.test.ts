@@ -1,16 +1,20 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { makeCgroup } from '#foundation/linux/cgroup-limits.ts';
+import { cgroupDirectories, cgroupLayout, cgroupProcesses, removeCgroup } from '#foundation/linux/cgroups.ts';
 import { inNamespaces } from '#foundation/linux/namespaces.ts';
 import { openNetlink } from '#foundation/linux/netlink.ts';
 import { identify, signalProcess } from '#foundation/linux/process.ts';
 import { interfacesWithIngress } from '#foundation/linux/traffic-control.ts';
 import { leakCheck } from '../../../test/leaks.ts';
+import { connectAgent } from '../agent-client/connect.ts';
 import { type ArchiveEntry, cpioArchive } from '../guest-image/cpio.ts';
 import { busyboxRoot, patientMs, runInGuest, testShape, vmStage } from '../testing/vm-stage.ts';
+import { cloneOnly } from './template.ts';
 import type { PodVm, PodVmRequest } from './types.ts';
 
 const request = (directory: string, more: Partial<PodVmRequest> = {}): PodVmRequest => ({
@@ -147,6 +151,39 @@ test('VMs that wait are taken once, replaced, and removed with what a crash left
   await cache.release(join(root, 'b'));
   await cache.drain();
   assert.deepEqual(waiting(), []);
+});
+
+test('clones that wait are taken once, get the network of their pod and are moved to its cgroup whole', async (t) => {
+  const { root, factory, makeNetns, atEnd, hypervisor, spawner, image } = await vmStage(t, leakCheck);
+  const template = factory('template');
+  const deps = { hypervisor, spawner, connectAgent, image: async () => image, shapes: [testShape] };
+  const ready = factory('cache', {
+    waiting: 1,
+    prepare: (wanted) => cloneOnly({ ...deps, directory: join(root, 't') }, wanted),
+  });
+  await busyboxRoot(join(root, 'box'));
+  const cgroup = `/skiff-test-${basename(root)}`;
+  const layout = cgroupLayout();
+  makeCgroup(layout, cgroup);
+  for (const directory of cgroupDirectories(layout, cgroup)) mkdirSync(directory, { recursive: true });
+  atEnd(async () => {
+    await ready.release(join(root, 'a'), join(root, 'na'));
+    await ready.drain();
+    await template.drain();
+    await removeCgroup(layout, cgroup);
+  });
+  await assert.rejects(ready.refill(), { code: 'NOT_FOUND' });
+  await template.refill();
+  await ready.refill();
+  const pod = await ready.acquire(request(join(root, 'a'), { netns: makeNetns('na'), cgroup }));
+  assert.equal(pod.origin, 'cache');
+  checkNetwork(await look(pod, pod.share?.add({ name: 'box', source: join(root, 'box') }) ?? ''));
+  const own = [pod.vm.pid, pod.share?.pid, ...pod.vm.helperPids()];
+  assert.equal(own.length, 3);
+  const members = cgroupProcesses(layout, cgroup);
+  for (const pid of own) assert.ok(members.includes(pid ?? 0), `${pid} is in ${cgroup}`);
+  await assert.rejects(pod.vm.setMemory(128 * 1024 * 1024), { code: 'UNIMPLEMENTED' });
+  pod.agent.close();
 });
 
 test('lineage 02: a failure at each step leaves nothing: no redirect, no share, no process, no directory', async (t) => {

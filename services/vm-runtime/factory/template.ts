@@ -10,7 +10,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { makeDirectories } from '#foundation/base/directories.ts';
-import { isSkiffError } from '#foundation/base/errors.ts';
+import { isSkiffError, SkiffError } from '#foundation/base/errors.ts';
 import { lockFile } from '#foundation/linux/file-lock.ts';
 import type { GuestImage } from '../guest-image/types.ts';
 import type { VmTemplate } from '../hypervisor/types.ts';
@@ -51,6 +51,15 @@ async function acquire(deps: FactoryDeps, request: PodVmRequest): Promise<PodVm>
     if (isSkiffError(error, 'NOT_FOUND') && request.netns === undefined) return await bootPod(deps, request);
     throw error;
   }
+}
+
+/** A clone, with places for NICs, and nothing else. @throws SkiffError NOT_FOUND if there is no template of the size. */
+export async function cloneOnly(deps: FactoryDeps, request: PodVmRequest): Promise<PodVm> {
+  const key = keyOf(deps, await deps.image(), request);
+  const template = deps.hypervisor.openTemplate(join(deps.directory, key));
+  if (template === undefined)
+    throw new SkiffError('NOT_FOUND', `There is no template for the VM ${request.id}`);
+  return await clone(deps, template, request);
 }
 
 function clone(deps: FactoryDeps, template: VmTemplate, request: PodVmRequest): Promise<PodVm> {

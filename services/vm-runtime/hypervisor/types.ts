@@ -91,6 +91,8 @@ export interface Vm extends AsyncDisposable {
   /** The hypervisor's name: `qemu`. */
   readonly hypervisor: string;
   readonly pid: number;
+  /** Processes that work for it beside its own and live. */
+  helperPids(): number[];
   readonly directory: string;
   readonly memoryBytes: number;
   readonly vcpus: number;

@@ -4,6 +4,7 @@ import { createSpawner, type Spawner } from '#foundation/linux/spawn.ts';
 import { connectAgent } from '../agent-client/connect.ts';
 import type { ConnectAgentOptions } from '../agent-client/types.ts';
 import { createVmFactory, type VmShape } from '../factory/index.ts';
+import { cloneOnly } from '../factory/template.ts';
 import type { VmFactory } from '../factory/types.ts';
 import { guestImage } from '../guest-image/build.ts';
 import { createQemu } from '../hypervisor/qemu/driver.ts';
@@ -21,9 +22,9 @@ export interface WiringDeps {
   spawner?: Spawner;
   /** Sizes to make ready; none where pods only take what is there. */
   shapes?: readonly VmShape[];
-  /** What `refill` makes: templates to clone, or booted VMs that wait. */
+  /** What `refill` makes: templates, and clones of them that wait; or booted VMs that wait. */
   kind?: 'template' | 'cache';
-  /** VMs that wait, of each size. */
+  /** VMs that wait, of each size; none unless told. */
   waiting?: number;
 }
 
@@ -34,7 +35,7 @@ export function podFactory({
   say,
   shapes = [],
   kind = 'template',
-  waiting = 1,
+  waiting = 0,
   spawner = createSpawner(),
 }: WiringDeps): VmFactory {
   const own = cacheDirectory(root);
@@ -47,17 +48,22 @@ export function podFactory({
     shapes,
     waiting,
   };
-  const template = createVmFactory('template', { ...deps, directory: join(own, 't') });
+  const templateDeps = { ...deps, directory: join(own, 't') };
+  const template = createVmFactory('template', templateDeps);
   const ready = createVmFactory('cache', {
     ...deps,
     directory: join(own, 'w'),
     otherwise: (request) => template.acquire(request),
+    ...(kind === 'template' ? { prepare: (request) => cloneOnly(templateDeps, request) } : {}),
   });
   return {
     ...template,
     kind,
     acquire: (request) => ready.acquire(request),
-    refill: (signal) => (kind === 'cache' ? ready : template).refill(signal),
+    async refill(signal) {
+      if (kind === 'template') await template.refill(signal);
+      if (waiting > 0) await ready.refill(signal);
+    },
     async drain() {
       await ready.drain();
       await template.drain();

@@ -119,7 +119,7 @@ export async function runInGuest(
   agent: AgentClient,
   args: string[],
   wish: TestContainer & { newPrivileges?: boolean } = {},
-): Promise<{ code: number; output: string }> {
+): Promise<{ code: number; output: string; endedAt: number }> {
   const id = `run-${Math.random().toString(36).slice(2)}`;
   const config = JSON.parse(testConfig(args, wish)) as { process: { noNewPrivileges: boolean } };
   config.process.noNewPrivileges = wish.newPrivileges !== true;
@@ -130,7 +130,8 @@ export async function runInGuest(
   const [out, errors] = [textOf(main.stdout), textOf(main.stderr)];
   await agent.startContainer(id, { deadlineMs: patientMs });
   const { code } = await main.exited;
+  const endedAt = performance.now();
   const output = (await out) + (await errors);
   await agent.deleteContainer(id, { deadlineMs: patientMs });
-  return { code, output };
+  return { code, output, endedAt };
 }

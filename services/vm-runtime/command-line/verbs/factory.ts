@@ -32,7 +32,7 @@ export async function run(context: Context, args: readonly string[]): Promise<nu
     say: (message, fields) => void process.stderr.write(`${message} ${JSON.stringify(fields ?? {})}\n`),
     shapes: (shapes.length > 0 ? shapes : [one]).map(shapeOf),
     kind,
-    waiting: options.number('waiting') ?? 1,
+    waiting: options.number('waiting') ?? (kind === 'cache' ? 1 : 0),
   });
   if (parsed.words[0] === 'refill') await factory.refill();
   else if (parsed.words[0] === 'drain') await factory.drain();

@@ -20,6 +20,8 @@ export interface VmRecord {
   hotplug: boolean;
   /** Hot-plug places in use; they are filled in order and never freed. */
   placesUsed: number;
+  /** Processes between the guest and its file server, of clones. */
+  relays?: ProcessIdentity[];
 }
 
 /** Paths within a VM's directory. */

@@ -3,6 +3,7 @@ import { closeSync, openSync, rmSync } from 'node:fs';
 import { wrapError } from '#foundation/base/errors.ts';
 import { undoStack } from '#foundation/base/undo.ts';
 import { copyMemoryFile, createMemoryFile } from '#foundation/linux/memory-file.ts';
+import { identify } from '#foundation/linux/process.ts';
 import { relayProgram, startRelay } from '../../relay/relay.ts';
 import type { CloneMemory, VmShare, VmSpec } from '../types.ts';
 import { type LaunchDeps, userOf } from './launch.ts';
@@ -81,7 +82,10 @@ async function addShare(deps: RestoreDeps, vm: QemuVm, spec: CloneSpec, share: V
     { ...deps, program },
     { ...request, ...(cgroup === undefined ? {} : { cgroup }) },
   );
+  const identity = identify(relay.pid);
+  if (identity !== undefined) vm.record.relays = [...(vm.record.relays ?? []), identity];
   try {
+    // Writes the record down.
     await vm.addShare({ tag: share.tag, fd: relay.fd, relayed: true });
   } catch (error) {
     const said = relay.said();

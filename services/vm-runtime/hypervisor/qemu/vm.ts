@@ -59,6 +59,7 @@ export function createVm(parts: VmParts): QemuVm {
     id: record.id,
     hypervisor: 'qemu',
     pid: record.process.pid,
+    helperPids: () => (record.relays ?? []).filter(isRunning).map(({ pid }) => pid),
     directory,
     memoryBytes: record.memoryBytes,
     vcpus: record.vcpus,
