@@ -67,7 +67,7 @@ async function remove(node: CriStage, pods: readonly Seen[]): Promise<void> {
 }
 
 test('pods are clones of a template once there is one, also two at once; it outlives no server', async (t) => {
-  const node = await criStage(t, { kind: 'template', waiting: 1 });
+  const node = await criStage(t, { kind: 'template', waiting: 0 });
   const first = await runPod(node, 'first');
   assert.equal(first.origin, 'direct');
   await until(() => ready(node, 't').length === 1, 'the template');
@@ -100,4 +100,18 @@ test('pods take VMs that wait; where there are too few they boot; what another s
   const next = await runPod(node, 'next');
   assert.equal(next.origin, 'cache');
   await remove(node, [next]);
+});
+
+test('a clone that waits is the next pod, and is replaced by another', async (t) => {
+  const node = await criStage(t, { kind: 'template', waiting: 1 });
+  const first = await runPod(node, 'first');
+  await until(() => ready(node, 'w').length === 1, 'the waiting clone');
+  const [waiting = ''] = ready(node, 'w');
+  const next = await runPod(node, 'next');
+  assert.deepEqual([first.origin, next.origin], ['direct', 'template']);
+  assert.ok(!ready(node, 'w').includes(waiting), 'it was taken');
+  await until(() => ready(node, 'w').length === 1, 'another one');
+  const third = await runPod(node, 'third');
+  assertApart([first, next, third]);
+  await remove(node, [first, next, third]);
 });

@@ -33,7 +33,7 @@ test('a pod takes a VM that waits, or a clone, or boots; what is ready is taken 
   assert.deepEqual(ready(), [1, 0]);
   must('factory', 'refill', '--kind', 'template', '--waiting', '1', '--shape', '1x256');
   assert.deepEqual(ready(), [1, 1]);
-  assert.equal(make('first', 256), 'cache');
+  assert.equal(make('first', 256), 'template');
   assert.deepEqual(ready(), [1, 0]);
   assert.equal(make('second', 256), 'template');
   assert.equal(make('third', 192), 'direct');

@@ -88,11 +88,11 @@ async function adopt(deps: FactoryDeps, request: PodVmRequest): Promise<PodVm | 
     network?.closeTaps();
     await introduce(pod.agent, { network, shared: false });
     savePodRecord(directory, {
-      ...{ version: 1, origin: 'cache', sharing: request.sharing },
+      ...{ version: 1, origin: pod.origin, sharing: request.sharing },
       ...(netns === undefined ? {} : { netns }),
     });
     undo.commit();
-    return { ...pod, network, origin: 'cache' };
+    return { ...pod, network };
   } catch (error) {
     pod.agent.close();
     throw wrapError(error, `Cannot make the VM ${request.id}`);

@@ -175,8 +175,10 @@ test('clones that wait are taken once, get the network of their pod and are move
   await assert.rejects(ready.refill(), { code: 'NOT_FOUND' });
   await template.refill();
   await ready.refill();
+  const waiting = () => readdirSync(join(root, 'c')).filter((name) => name !== 'lock').length;
+  assert.equal(waiting(), 1);
   const pod = await ready.acquire(request(join(root, 'a'), { netns: makeNetns('na'), cgroup }));
-  assert.equal(pod.origin, 'cache');
+  assert.deepEqual([pod.origin, waiting()], ['template', 0]);
   checkNetwork(await look(pod, pod.share?.add({ name: 'box', source: join(root, 'box') }) ?? ''));
   const own = [pod.vm.pid, pod.share?.pid, ...pod.vm.helperPids()];
   assert.equal(own.length, 3);
