@@ -60,9 +60,10 @@ export interface ProcessSteps {
   after: Step[];
 }
 
-/** Makes them. @param console whether a terminal is /dev/console as well. */
-export function processSteps(process: ProcessSpec, console: boolean): ProcessSteps {
-  const { user, args, env = [], cwd, terminal, consoleSize, rlimits = [], oomScoreAdj } = process;
+/** Makes them; what is left out is as crun has it. @param console whether a terminal is /dev/console as well. */
+export function processSteps(process: Partial<ProcessSpec>, console: boolean): ProcessSteps {
+  const { user = { uid: 0, gid: 0 }, args = [], env = [], cwd = '/', terminal, consoleSize } = process;
+  const { rlimits = [], oomScoreAdj } = process;
   const { uid, gid, umask = defaultUmask, additionalGids: groups = [] } = user;
   const score: Step[] =
     oomScoreAdj === undefined ? [] : [['write', '/proc/self/oom_score_adj', String(oomScoreAdj)]];
