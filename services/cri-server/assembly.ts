@@ -8,7 +8,8 @@ import type { Registry } from '#foundation/base/metrics.ts';
 import { removeEmptyCgroup } from '#foundation/linux/cgroups.ts';
 import { createSpawner, type Spawner } from '#foundation/linux/spawn.ts';
 import { type Containers, createContainers, readHostFacts } from './containers/index.ts';
-import { cgroupPlace, monitorPaths, ownCgroupParent, removeMonitorFiles } from './containers/places.ts';
+import { type OwnCgroup, ownCgroup } from './containers/own-cgroup.ts';
+import { cgroupPlace, monitorPaths, removeMonitorFiles } from './containers/places.ts';
 import type { HostFacts } from './containers/spec/host.ts';
 import { createEvents, type Events } from './events/index.ts';
 import { createImages, type Images } from './images/index.ts';
@@ -84,6 +85,7 @@ export async function assemble(
   ]);
   const host = readHostFacts();
   const selinux = openSelinux();
+  const own = ownCgroup(host.cgroups, paths.tag);
   const events = createEvents({
     sandbox: (id) => sandboxes.find(id),
     containersOf: (id) => containers.core.table.list().filter(({ record }) => record.sandboxId === id),
@@ -92,7 +94,7 @@ export async function assemble(
   const sandboxes: SandboxService = createSandboxes({
     store,
     run: paths.run,
-    host: createSandboxHost(paths.run, openPause(config, runtimes, host, selinux), spawner, selinux),
+    host: createSandboxHost(paths.run, openPause(config, runtimes, host, own, selinux), spawner, selinux),
     network,
     containers: () => containers.ofSandboxes,
     hooks: nri.sandboxHooks,
@@ -114,6 +116,7 @@ export async function assemble(
     spawner,
     host,
     selinux,
+    ownCgroup: own,
     log,
     hooks: containerHooks(() => containers.core, nri),
     onEvent: (event, container) => {
@@ -263,6 +266,7 @@ function openPause(
   config: CriServerConfig,
   runtimes: Runtimes,
   host: HostFacts,
+  own: OwnCgroup,
   selinux: Selinux | undefined,
 ): PauseDriver {
   const { paths } = config;
@@ -276,8 +280,9 @@ function openPause(
     forget: (parent, id) => {
       removeMonitorFiles(monitor, attachName(id), id);
       removeEmptyCgroup(host.cgroups, cgroupPlace(parent, id, paths.tag, host.cgroupDriver).path);
-      removeEmptyCgroup(host.cgroups, ownCgroupParent(paths.tag));
+      own.removeIfUnused();
     },
+    holdCgroup: () => own.hold(),
   });
 }
 

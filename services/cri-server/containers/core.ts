@@ -6,6 +6,7 @@ import type { ContainersDeps, Core } from './deps.ts';
 import { observeExit } from './exit.ts';
 import { exitWatcher } from './exits.ts';
 import { noHooks } from './hooks.ts';
+import { ownCgroup } from './own-cgroup.ts';
 import { monitorPaths } from './places.ts';
 import { type ContainerRecord, recordVersion } from './record.ts';
 import { defaultCdiDirectories } from './spec/cdi.ts';
@@ -24,6 +25,7 @@ export function createCore(deps: ContainersDeps): Core {
     locks: keyedLocks(),
     creating: new Map(),
     warmth: attachWarmth(deps.host.cgroups),
+    ownCgroup: deps.ownCgroup ?? ownCgroup(deps.host.cgroups, deps.paths.tag),
     exits: exitWatcher({
       directory: monitor.exits,
       onExit: (id, exit) => observeExit(core, id, exit),

@@ -20,7 +20,6 @@ import { SkiffError, wrapError } from '#foundation/base/errors.ts';
 import { replaceFileSync } from '#foundation/base/files.ts';
 import { nowNanos } from '#foundation/base/time.ts';
 import { type UndoStack, undoStack } from '#foundation/base/undo.ts';
-import { removeEmptyCgroup } from '#foundation/linux/cgroups.ts';
 import { identify } from '#foundation/linux/process.ts';
 import type { LocalImage, SandboxView } from '../ports.ts';
 import { attachName, monitorEnded } from '../runtimes/conmon.ts';
@@ -36,7 +35,6 @@ import {
   cgroupPlace,
   imageVolumeKey,
   makeLogDirectory,
-  ownCgroupParent,
   removeMonitorFiles,
   volumesOf,
 } from './places.ts';
@@ -98,6 +96,7 @@ async function makeContainer(
   const { sandbox, image, checkpoint } = origin;
   await using undo = undoStack();
   using _warm = core.warmth.hold();
+  using _parent = core.ownCgroup.hold();
   const id = randomBytes(32).toString('hex');
   const record = newRecord(core, id, name, config, sandbox, image);
   const container = core.table.add(record);
@@ -294,9 +293,7 @@ async function createInRuntime(
     await monitorEnded(bundleOf(core.paths, id));
     removeMonitorFiles(core.monitor, attachName(id), id);
   });
-  undo.defer('remove the default cgroup parent', () =>
-    removeEmptyCgroup(core.host.cgroups, ownCgroupParent(core.paths.tag)),
-  );
+  undo.defer('remove the default cgroup parent', () => core.ownCgroup.removeIfUnused());
   undo.defer('delete it from the runtime', () => driver.delete(id, { force: true }));
   const created = await driver.create({
     id,

@@ -12,6 +12,7 @@ import type { Selinux } from '../selinux/policy.ts';
 import type { Store } from '../store/store.ts';
 import type { ExitWatcher } from './exits.ts';
 import type { ContainerHooks } from './hooks.ts';
+import type { OwnCgroup } from './own-cgroup.ts';
 import type { HostFacts } from './spec/host.ts';
 import type { Container, ContainerTable } from './table.ts';
 
@@ -41,6 +42,8 @@ export interface ContainersDeps {
   hooks?: ContainerHooks;
   /** Left out on machines without. */
   selinux?: Pick<Selinux, 'labels'>;
+  /** Shared with whoever else puts containers there; one of its own unless told. */
+  ownCgroup?: OwnCgroup;
   /** Where CDI specs lie; `/etc/cdi` and `/var/run/cdi` unless told. */
   cdiDirectories?: readonly string[];
   /** Milliseconds between looks at processes whose exit nobody reported; 2,000 unless told. */
@@ -60,5 +63,6 @@ export interface Core extends Omit<ContainersDeps, 'onEvent' | 'clock' | 'cdiDir
   creating: Map<string, { sandboxId: string; id: Promise<string> }>;
   /** Held while a runtime is about to move a process into a container's cgroup. */
   warmth: AttachWarmth;
+  ownCgroup: OwnCgroup;
   emit(event: ContainerEvent, container: Container): void;
 }

@@ -1,11 +1,11 @@
 /** RemoveContainer: ends it if need be, and takes away all that was made for it. Its log stays: it is the client's. */
 import { rmSync } from 'node:fs';
 import { SkiffError, wrapError } from '#foundation/base/errors.ts';
-import { removeCgroup, removeEmptyCgroup } from '#foundation/linux/cgroups.ts';
+import { removeCgroup } from '#foundation/linux/cgroups.ts';
 import { attachName } from '../runtimes/conmon.ts';
 import type { Core } from './deps.ts';
 import type { Lifecycle } from './lifecycle.ts';
-import { bundleOf, imageVolumeKey, ownCgroupParent, removeMonitorFiles } from './places.ts';
+import { bundleOf, imageVolumeKey, removeMonitorFiles } from './places.ts';
 import { killContainer } from './stop.ts';
 import type { Container } from './table.ts';
 
@@ -53,7 +53,7 @@ export async function releaseContainer(
   core.exits.unwatch(id);
   await core.runtimes.driver(record.runtime).delete(id, { force: true });
   await removeCgroup(core.host.cgroups, record.cgroupPath);
-  removeEmptyCgroup(core.host.cgroups, ownCgroupParent(core.paths.tag));
+  core.ownCgroup.removeIfUnused();
   for (const [index, mount] of config.mounts.entries())
     if ((mount.image?.image ?? '') !== '') await core.images.removeRoot(imageVolumeKey(id, index));
   await core.images.removeRoot(id);

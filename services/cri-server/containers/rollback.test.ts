@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import type { RuntimeDriver } from '#contracts/oci/runtime-driver.ts';
+import { cgroupDirectories } from '#foundation/linux/cgroups.ts';
 import { mount, unmount } from '#foundation/linux/mount.ts';
 import { type Fixture, openFixture } from '../../../test/containers-fixture.ts';
 import type { Core } from './deps.ts';
+import { removeContainer } from './remove.ts';
 
 /** Replaces a method of the core's drivers. */
 function withDriver(core: Core, change: Partial<RuntimeDriver>): () => void {
@@ -132,6 +134,27 @@ for (const failure of failures)
     await nothingLeft(fixture);
     await fixture.create({ command: ['sleep', '100'] }, 'x');
   });
+
+test('the last container that goes leaves the cgroup of one that is being created', async (t) => {
+  const fixture = await openFixture(t);
+  const { core } = fixture.containers;
+  const first = await fixture.create({ command: ['sleep', '100'] }, 'first');
+  const { cgroupPath, runtime } = core.table.find(first)?.record ?? {};
+  const { create } = core.runtimes.driver(runtime ?? '');
+  const parents = () =>
+    cgroupDirectories(core.host.cgroups, dirname(cgroupPath ?? '')).filter((path) => existsSync(path));
+  const repair = withDriver(core, {
+    create: async (request) => {
+      await removeContainer(core, first);
+      assert.ok(parents().length > 0);
+      return await create(request);
+    },
+  });
+  const second = await fixture.create({ command: ['sleep', '100'] }, 'second');
+  repair();
+  await removeContainer(core, second);
+  assert.deepEqual(parents(), []);
+});
 
 test('a failed start ends the container with 128 StartError', async (t) => {
   const fixture = await openFixture(t);

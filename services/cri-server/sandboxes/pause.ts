@@ -43,6 +43,8 @@ export interface PauseDeps {
   cgroupPath(parent: string, id: string): string;
   /** Removes what the runtime and its monitor leave outside the bundle: files, the cgroup. */
   forget(parent: string, id: string): void;
+  /** Keeps the cgroup of containers without a parent while one is created. */
+  holdCgroup(): Disposable;
 }
 
 /** The user of the pause process, where the pod's user namespace has it. */
@@ -53,6 +55,7 @@ export function createPauseDriver(deps: PauseDeps): PauseDriver {
   return {
     async start(sandbox, paths, signal) {
       const id = pauseId(sandbox);
+      using _parent = deps.holdCgroup();
       const runtime = deps.runtime(sandbox.handler);
       const root = makeRoot(deps);
       const spec = pauseSpec(deps, sandbox, root);
