@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isSkiffError } from '#foundation/base/errors.ts';
 import { temporaryDirectory } from '../../../../test/hostile-images/harness.ts';
 import { createWorkerPool } from './pool.ts';
@@ -41,4 +42,13 @@ test('a closed pool fails what a thread was given ahead, too', async () => {
       'it was done, or says that it was not',
     );
   await assert.rejects(pool.run('usage', place.path), (error) => isSkiffError(error, 'CANCELLED'));
+});
+
+test('a pool that is closed while its threads begin ends, and the process lives', async () => {
+  for (let round = 0; round < 10; round += 1) {
+    const pool = createWorkerPool();
+    pool.warm();
+    await sleep(round * 15);
+    await pool.close();
+  }
 });

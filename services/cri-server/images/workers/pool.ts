@@ -74,6 +74,8 @@ interface Task {
 }
 interface Thread {
   worker: Worker;
+  /** Resolves when it can be ended: a thread that is ended while it loads native code aborts the whole process. */
+  loaded: Promise<void>;
   /** What it was given, in the order in which it works at that. */
   tasks: Task[];
 }
@@ -141,7 +143,7 @@ export function createWorkerPool(options: { threads?: number; file?: URL } = {})
     // Starting a thread takes the event loop some milliseconds: one at a time.
     setImmediate(warm);
   };
-  const endThreads = () => Promise.all([...threads].map((thread) => terminate(thread.worker)));
+  const endThreads = () => Promise.all([...threads].map(terminate));
   return {
     run: (name, input, { isStarved = () => false, brief = false } = {}) => {
       if (closed) return Promise.reject(ended(closed, 'The image store is closed'));
@@ -185,16 +187,22 @@ interface ThreadEvents {
 function startThread(file: URL, { answered, gone }: ThreadEvents): Thread {
   const worker = new Worker(file, workerOptions);
   worker.unref();
-  worker.on('message', answered);
+  const loaded = new Promise<void>((resolve) => {
+    worker.on('message', (message: Answer | 'loaded') =>
+      message === 'loaded' ? resolve() : answered(message),
+    );
+    worker.on('exit', resolve);
+  });
   worker.on('error', (error) => gone(`A worker thread of the image store failed: ${messageOf(error)}`));
   worker.on('exit', () => gone('A worker thread of the image store ended'));
-  return { worker, tasks: [] };
+  return { worker, loaded, tasks: [] };
 }
 
 /** Ends a thread; it is referenced until then, so that the process waits for it. */
-function terminate(worker: Worker): Promise<number> {
+async function terminate({ worker, loaded }: Thread): Promise<void> {
   worker.ref();
-  return worker.terminate();
+  await loaded;
+  await worker.terminate();
 }
 
 function ended(closed: boolean, why: string): SkiffError {

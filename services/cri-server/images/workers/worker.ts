@@ -17,6 +17,8 @@ parentPort?.on('message', ({ name, input }: Order) => {
   parentPort?.postMessage(answer(name, input));
 });
 
+parentPort?.postMessage('loaded');
+
 function answer(name: string, input: unknown): Answer {
   try {
     return { value: table[name]?.(input) };
