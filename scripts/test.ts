@@ -54,7 +54,9 @@ async function runFiles(these: readonly string[], concurrency: number): Promise<
     else of(event.file).passed += 1;
   });
   events.on('test:fail', (event) => {
-    if (event.details.type !== 'suite') of(event.file).failed += 1;
+    // A suite fails with its tests, which count, or by itself: what is done after it found something left behind.
+    const { type, error } = event.details;
+    if (type !== 'suite' || !('failureType' in error) || error.failureType !== 'subtestsFailed') of(event.file).failed += 1;
   });
   events.on(
     'test:enqueue',

@@ -205,7 +205,7 @@ test('pod cgroups on this machine: made, limited, resized, found again, killed a
     assert.deepEqual(await resources.podCgroups(), []);
     // As a removal leaves it that failed in one hierarchy.
     const left = at('pids', '');
-    mkdirSync(left);
+    mkdirSync(left, { recursive: true });
     assert.deepEqual(await resources.podCgroups(), ['ab-cd']);
     const looks: number[] = [];
     for (let look = 1; look <= 15; look += 1)
@@ -214,6 +214,8 @@ test('pod cgroups on this machine: made, limited, resized, found again, killed a
     await resources.removePodCgroup('ab-cd');
     assert.equal(existsSync(left), false);
     await resources.removePodCgroup('ab-cd');
+    // As a runtime makes it again for a container that was given up.
+    mkdirSync(left, { recursive: true });
     resources.stop();
     const all = cgroupDirectories(layout, `/${root.join('/')}`).filter((each) => existsSync(each));
     assert.deepEqual(all, []);

@@ -90,9 +90,16 @@ export function createPodResources(deps: PodResourcesDeps): PodResources {
       }
     },
     stop() {
-      // The kernel refuses to remove a group that has others in it: those with pods stay.
-      const qos = (['Burstable', 'BestEffort'] as const).map((level) => pathOf(qosCgroup(root, level)));
-      for (const path of [...qos, pathOf(root)]) removeEmptyCgroup(layout, path);
+      // The kernel refuses to remove a group that has others in it: those of pods with containers stay. One without is
+      // what a runtime made again for a container that was given up, when its pod was gone; a pod that lives on after
+      // all gets another.
+      const pods = levels.flatMap((level) =>
+        podsIn(deps, pathOf(qosCgroup(root, level)), true).map((uid) =>
+          pathOf([...qosCgroup(root, level), `pod${uid}`]),
+        ),
+      );
+      const qos = levels.map((level) => pathOf(qosCgroup(root, level)));
+      for (const path of [...pods, ...qos, pathOf(root)]) removeEmptyCgroup(layout, path);
     },
     async createPodCgroup(pod) {
       if (cgroupExists(layout, podPath(pod))) return;
