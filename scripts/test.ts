@@ -56,7 +56,8 @@ async function runFiles(these: readonly string[], concurrency: number): Promise<
   events.on('test:fail', (event) => {
     // A suite fails with its tests, which count, or by itself: what is done after it found something left behind.
     const { type, error } = event.details;
-    if (type !== 'suite' || !('failureType' in error) || error.failureType !== 'subtestsFailed') of(event.file).failed += 1;
+    if (type !== 'suite' || !('failureType' in error) || error.failureType !== 'subtestsFailed')
+      of(event.file).failed += 1;
   });
   events.on(
     'test:enqueue',
