@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { capabilityNames } from '#contracts/oci/capability-names.ts';
 import { type Fixture, openFixture } from '../../../test/containers-fixture.ts';
-import { capabilityNames } from './spec/capability-names.ts';
 import { readHostFacts } from './spec/host.ts';
 
 type Security = Record<string, unknown>;

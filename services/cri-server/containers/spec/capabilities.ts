@@ -1,9 +1,9 @@
 /** Capabilities of a container: capabilities(7). */
 
 import type { LinuxContainerSecurityContext } from '#contracts/cri/runtime_pb.ts';
+import { capabilityNames } from '#contracts/oci/capability-names.ts';
 import type { CapabilitySets } from '#contracts/oci/runtime.ts';
 import { SkiffError } from '#foundation/base/errors.ts';
-import { capabilityNames } from './capability-names.ts';
 
 /** What a container has unless told: the set that Docker began with and images rely on. */
 export const defaultCapabilities: readonly string[] = [

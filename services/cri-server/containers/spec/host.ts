@@ -1,7 +1,7 @@
 /** What this machine can do, as far as a container's config.json depends on it. Read once at start. */
 import { existsSync, readFileSync } from 'node:fs';
+import { capabilityNames } from '#contracts/oci/capability-names.ts';
 import { type CgroupLayout, cgroupDirectory, cgroupLayout } from '#foundation/linux/cgroups.ts';
-import { capabilityNames } from './capability-names.ts';
 
 /** The machine's abilities. */
 export interface HostFacts {

@@ -1,42 +1,7 @@
 /** A process of a configuration as steps. */
+import { capabilityNames } from '#contracts/oci/capability-names.ts';
 import type { CapabilitySets, ProcessSpec } from '#contracts/oci/runtime.ts';
 import { NotForLaunch, type Step } from './steps.ts';
-
-/** By number: linux/capability.h. */
-const capabilityNames = [
-  ...['CHOWN', 'DAC_OVERRIDE', 'DAC_READ_SEARCH', 'FOWNER', 'FSETID', 'KILL', 'SETGID', 'SETUID', 'SETPCAP'],
-  ...[
-    'LINUX_IMMUTABLE',
-    'NET_BIND_SERVICE',
-    'NET_BROADCAST',
-    'NET_ADMIN',
-    'NET_RAW',
-    'IPC_LOCK',
-    'IPC_OWNER',
-  ],
-  ...[
-    'SYS_MODULE',
-    'SYS_RAWIO',
-    'SYS_CHROOT',
-    'SYS_PTRACE',
-    'SYS_PACCT',
-    'SYS_ADMIN',
-    'SYS_BOOT',
-    'SYS_NICE',
-  ],
-  ...[
-    'SYS_RESOURCE',
-    'SYS_TIME',
-    'SYS_TTY_CONFIG',
-    'MKNOD',
-    'LEASE',
-    'AUDIT_WRITE',
-    'AUDIT_CONTROL',
-    'SETFCAP',
-  ],
-  ...['MAC_OVERRIDE', 'MAC_ADMIN', 'SYSLOG', 'WAKE_ALARM', 'BLOCK_SUSPEND', 'AUDIT_READ', 'PERFMON', 'BPF'],
-  'CHECKPOINT_RESTORE',
-];
 
 /** By number: RLIMIT_* of asm-generic/resource.h. */
 const resourceNames = [
@@ -93,7 +58,7 @@ export function capabilitySteps(sets: CapabilitySets): { bound: Step; capabiliti
 
 function maskOf(names: readonly string[]): bigint {
   return names.reduce((mask, name) => {
-    const number = capabilityNames.indexOf(name.toUpperCase().replace(/^CAP_/, ''));
+    const number = capabilityNames.indexOf(`CAP_${name.toUpperCase().replace(/^CAP_/, '')}`);
     if (number < 0) throw new NotForLaunch(`the capability ${name}`);
     return mask | (1n << BigInt(number));
   }, 0n);
