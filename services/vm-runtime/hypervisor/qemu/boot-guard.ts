@@ -26,6 +26,7 @@ export interface BootGuard {
 export function guardBoot(qmp: Pick<Qmp, 'execute'>): BootGuard {
   let tail = '';
   let left = mostResets;
+  let resetting = false;
   const reset = async () => {
     // A guest that ends itself must not boot again, so that is what is set but for this moment.
     await qmp.execute('set-action', { reboot: 'reset' });
@@ -34,12 +35,17 @@ export function guardBoot(qmp: Pick<Qmp, 'execute'>): BootGuard {
   };
   return {
     read: (text) => {
-      if (left === 0) return;
+      if (left === 0 || resetting) return;
       tail = (tail + text).slice(-1024);
       if (!tail.includes(sign)) return;
       tail = '';
       left -= 1;
-      reset().catch(() => {});
+      resetting = true;
+      reset()
+        .catch(() => {})
+        .finally(() => {
+          resetting = false;
+        });
     },
     disarm: () => {
       left = 0;

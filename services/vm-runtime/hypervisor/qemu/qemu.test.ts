@@ -73,7 +73,8 @@ test('a guest whose kernel loses its only timer boots again, a bounded number of
     fresh: true,
   });
   agent.close();
-  assert.equal(resets, mostResets);
+  // What a boot says twice may come to one reset or to two.
+  assert.ok(resets >= 1 && resets <= mostResets, `${resets} resets`);
   // As ever, a guest that ends itself is not booted again.
   await vm.powerOff();
   assert.equal((await vm.ended).kind, 'shutdown');
