@@ -21,14 +21,12 @@ import { assemble, reattachPod, releasePod } from './assemble.ts';
 import type { FactoryDeps, VmShape } from './deps.ts';
 import { bootPod } from './direct.ts';
 import { savePodRecord } from './pod-record.ts';
-import { introduce } from './ready.ts';
+import { aheadMs, introduce } from './ready.ts';
 import { locked } from './template.ts';
 import type { PodVm, PodVmRequest, VmFactory } from './types.ts';
 import { warmUp } from './warm-up.ts';
 
 const defaultWaiting = 2;
-/** Milliseconds until the agent of one that is to wait must answer: no pod waits for it, and the machine may be busy. */
-const patientMs = 120_000;
 
 /** Makes the factory. When none waits it boots directly. */
 export function cacheFactory(deps: FactoryDeps): VmFactory {
@@ -136,7 +134,7 @@ async function prepareOne(
   const { vcpus, memoryBytes } = shape;
   const request: PodVmRequest = {
     ...{ id: 'waiting', directory: `${path}.new`, vcpus, memoryBytes, sharing: 'virtiofs' },
-    deadlineMs: patientMs,
+    deadlineMs: aheadMs,
     ...(signal === undefined ? {} : { signal }),
   };
   const prepare = deps.prepare ?? ((wanted: PodVmRequest) => bootOne(deps, image, wanted));

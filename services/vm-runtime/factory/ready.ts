@@ -12,6 +12,8 @@ import type { FactoryDeps } from './deps.ts';
 
 /** Milliseconds until an agent must answer unless told. */
 export const agentMs = 20_000;
+/** The same for VMs that are made ready ahead: no pod waits for them, and the machine may be busy. */
+export const aheadMs = 120_000;
 
 /**
  * Waits for the agent.

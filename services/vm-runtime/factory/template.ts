@@ -17,15 +17,13 @@ import type { VmTemplate } from '../hypervisor/types.ts';
 import { assemble, reattachPod, releasePod } from './assemble.ts';
 import type { FactoryDeps, VmShape } from './deps.ts';
 import { bootPod } from './direct.ts';
-import { awaitAgent } from './ready.ts';
+import { aheadMs, awaitAgent } from './ready.ts';
 import type { PodVm, PodVmRequest, VmFactory } from './types.ts';
 import { warmUp } from './warm-up.ts';
 
 /** Counts up when a template of before could not be cloned any more: other devices, another agent's habits. */
 const formatVersion = 2;
 const defaultSettleMs = 2500;
-/** Milliseconds until the agent of one that is made must answer: no pod waits for it, and the machine may be busy. */
-const patientMs = 120_000;
 
 /** Makes the factory. Without a template (before the first `refill`, or of another size) it boots directly. */
 export function templateFactory(deps: FactoryDeps): VmFactory {
@@ -40,9 +38,7 @@ export function templateFactory(deps: FactoryDeps): VmFactory {
 }
 
 async function acquire(deps: FactoryDeps, request: PodVmRequest): Promise<PodVm> {
-  const template = deps.hypervisor.openTemplate(
-    join(deps.directory, keyOf(deps, await deps.image(), request)),
-  );
+  const template = await templateFor(deps, request);
   if (template === undefined) return await bootPod(deps, request);
   try {
     return await clone(deps, template, request);
@@ -55,11 +51,14 @@ async function acquire(deps: FactoryDeps, request: PodVmRequest): Promise<PodVm>
 
 /** A clone, with places for NICs, and nothing else. @throws SkiffError NOT_FOUND if there is no template of the size. */
 export async function cloneOnly(deps: FactoryDeps, request: PodVmRequest): Promise<PodVm> {
-  const key = keyOf(deps, await deps.image(), request);
-  const template = deps.hypervisor.openTemplate(join(deps.directory, key));
+  const template = await templateFor(deps, request);
   if (template === undefined)
     throw new SkiffError('NOT_FOUND', `There is no template for the VM ${request.id}`);
   return await clone(deps, template, request);
+}
+
+async function templateFor(deps: FactoryDeps, shape: VmShape): Promise<VmTemplate | undefined> {
+  return deps.hypervisor.openTemplate(join(deps.directory, keyOf(deps, await deps.image(), shape)));
 }
 
 function clone(deps: FactoryDeps, template: VmTemplate, request: PodVmRequest): Promise<PodVm> {
@@ -108,7 +107,7 @@ async function makeTemplate(
   try {
     const vm = await hypervisor.start(spec, signal);
     const agent = await awaitAgent(deps, vm, {
-      ...{ deadlineMs: patientMs, fresh: true },
+      ...{ deadlineMs: aheadMs, fresh: true },
       ...(signal === undefined ? {} : { signal }),
     });
     await warmUp(agent);
