@@ -59,10 +59,11 @@ void streams_tick(void) {
   }
 }
 
-/* Reads once. Returns how much came; 0 if nothing is there, or at the end. */
+/* Reads once. Returns how much came; 0 if nothing is there, or no room for it, or at the end. */
 static size_t take_output(struct stream *stream) {
-  if (!need_ring(stream)) return 0;
   size_t room = STREAM_ROOM - held(stream);
+  /* To read nothing gives 0 too, which is the end only where there was room. */
+  if (room == 0 || !need_ring(stream)) return 0;
   uint8_t *at = piece(stream, stream->end, &room);
   ssize_t size = read(stream->watch.fd, at, room);
   if (size < 0 && (errno == EAGAIN || errno == EINTR)) return 0;
@@ -98,7 +99,9 @@ static void on_output(struct watch *watch, uint32_t events) {
 void streams_drain(struct process *process) {
   for (int i = 1; i < 3; i++) {
     struct stream *stream = &process->streams[i];
-    while (stream->watch.fd >= 0 && held(stream) < STREAM_ROOM && take_output(stream) > 0) continue;
+    while (stream->watch.fd >= 0 && take_output(stream) > 0) continue;
+    /* The rest is read when the host has taken what fills the ring. */
+    if (!stream->resting) watch_output(stream);
   }
   streams_send();
 }

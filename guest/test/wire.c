@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../wire.h"
+#include "chance.h"
 
 struct probe {
   char text[64];
@@ -77,15 +78,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
 }
 
 #ifdef SELF_DRIVEN
-static uint64_t state;
-
-static uint32_t chance(uint32_t below) {
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return (uint32_t)(state >> 16) % below;
-}
-
 static void write_message(struct buffer *out, int depth) {
   char text[80];
   memset(text, 'x', sizeof(text));
@@ -93,7 +85,7 @@ static void write_message(struct buffer *out, int depth) {
   text[sizeof(text) - 1] = 0;
   put_text(out, 1, text);
   put_number(out, 2, chance(1000));
-  put_number(out, 3, state);
+  put_number(out, 3, chance_state);
   put_number(out, 4, chance(2));
   put_bytes(out, 5, text, chance(sizeof(text)));
   for (uint32_t i = chance(4); depth < 3 && i > 0; i--) {
@@ -172,7 +164,7 @@ static void mutate(struct buffer *out) {
 
 int main(int count, char **arguments) {
   long rounds = count > 1 ? strtol(arguments[1], NULL, 10) : 1000;
-  state = count > 2 ? strtoull(arguments[2], NULL, 10) : 1;
+  chance_seed(count > 2 ? strtoull(arguments[2], NULL, 10) : 1);
   test_round_trip();
   test_broken_off();
   test_limits();
