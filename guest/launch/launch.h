@@ -71,6 +71,7 @@ void step_root(struct launch *it);
 void step_mount(struct launch *it);
 void step_device(struct launch *it);
 void step_link(struct launch *it);
+void step_make(struct launch *it);
 void step_mask(struct launch *it);
 void step_protect(struct launch *it);
 void step_terminal(struct launch *it);

@@ -149,6 +149,12 @@ void step_link(struct launch *it) {
   close(directory);
 }
 
+/* make PATH: a directory. That it cannot be made is told by whatever needs it. */
+void step_make(struct launch *it) {
+  int fd = open_place(it, take_text(it), MAKE_DIRECTORY, 0);
+  if (fd >= 0) close(fd);
+}
+
 /* mask PATH: nothing of it can be seen. */
 void step_mask(struct launch *it) {
   struct stat info;

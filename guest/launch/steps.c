@@ -58,6 +58,7 @@ static void (*const steps[])(struct launch *) = {
     step_terminal, step_pivot,    step_seal,      step_resource,     step_environment, step_home,
     step_arguments, step_directory, step_user,    step_bound,        step_capabilities, step_no_new_privileges,
     step_filter,   step_find,     step_wait,      step_run,          step_include,
+    step_make,
 };
 
 /* Does steps to the end; the parent's end at the new process, which does the others. */

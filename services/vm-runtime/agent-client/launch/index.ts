@@ -99,6 +99,7 @@ function containerProgram(
     ...(linux.maskedPaths ?? []).map((path): Step => ['mask', path]),
     ...(linux.readonlyPaths ?? []).map((path): Step => ['protect', path]),
     ...terminal,
+    ['make', process.cwd],
     ['pivot'],
     ...(root.readonly === true ? [['seal'] as const] : []),
     ...inside,

@@ -68,7 +68,7 @@ function podLike(change: (spec: RuntimeSpec) => void = () => {}): RuntimeSpec {
 
 /** What a container says of itself; a line that differs names what does. */
 const report = `
-cd .; pwd; umask; echo "$HOME $A $PATH"
+cd .; pwd; ls -ldn .; umask; echo "$HOME $A $PATH"
 cat /proc/self/status | grep -E '^(Uid|Gid|Groups|Cap|NoNewPrivs|Seccomp)'
 cat /proc/self/limits /proc/self/oom_score_adj /proc/self/cgroup /proc/self/personality /proc/self/mountinfo
 cat /proc/kcore /tmp/name /etc/given/name
@@ -106,7 +106,9 @@ interface Outcome {
 async function run(id: string, spec: RuntimeSpec, exec: ProcessSpec): Promise<Outcome> {
   const terminal = spec.process.terminal === true;
   const args = ['sh', '-c', `${report}; exec sleep 1000`];
-  const config = JSON.stringify({ ...spec, process: { ...spec.process, args } });
+  // A working directory that is not there yet is made, each time another.
+  const cwd = spec.process.cwd.replace('OWN', id);
+  const config = JSON.stringify({ ...spec, process: { ...spec.process, args, cwd } });
   const main = await agent.createContainer({ id, config, terminal, noInput: !terminal });
   const said: Buffer[] = [];
   const output = (async () => {
@@ -117,7 +119,7 @@ async function run(id: string, spec: RuntimeSpec, exec: ProcessSpec): Promise<Ou
   // Both say the same only if they do not meet.
   for (let waited = 0; waited < 3000 && !(await sleeps(id)); waited += 1) await pause(50);
   const size = { columns: 91, rows: 37 };
-  const process = JSON.stringify(exec);
+  const process = JSON.stringify({ ...exec, cwd });
   const one = await agent.exec({ containerId: id, process, terminal: exec.terminal === true, size });
   const [out, err] = await Promise.all([textOf(one.stdout), textOf(one.stderr)]);
   await agent.signalContainer(id, 9, true);
@@ -151,10 +153,15 @@ test('prepares files for the mounts', async () => {
   await agent.writeFile({ path: '/run/given/name', data: Buffer.from('given\n') });
 });
 
+function withDirectory(spec: RuntimeSpec): void {
+  spec.process.cwd = '/made/OWN/here';
+}
+
 test('a container as pods have them is the same, started either way', async () => {
-  const { main } = await same('pod', podLike(), { user: { uid: 7, gid: 8 } });
+  const { main } = await same('pod', podLike(withDirectory), { user: { uid: 7, gid: 8 } });
   const text = main.join('\n');
   // That both lack what they should have would be no difference.
+  assert.match(text, /^\/made\/ID\/here$/m);
   assert.match(text, /CapEff:\t00000000000004eb/);
   assert.match(text, /Seccomp:\t2/);
   assert.match(text, /Max open files +500 +1000/);
@@ -259,9 +266,9 @@ test('says why a container or a process cannot be started, as crun does', async 
     ],
     [
       (spec) => {
-        spec.process.cwd = '/none';
+        spec.process.cwd = '/proc/none';
       },
-      /chdir to `\/none`: No such file/,
+      /chdir to `\/proc\/none`: No such file/,
       'NOT_FOUND',
     ],
     [

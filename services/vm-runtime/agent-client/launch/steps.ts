@@ -15,7 +15,7 @@ const numbers = {
     pivot: 19,
   },
   ...{ seal: 20, resource: 21, environment: 22, home: 23, arguments: 24, directory: 25, user: 26, bound: 27 },
-  ...{ capabilities: 28, noNewPrivileges: 29, filter: 30, find: 31, wait: 32, run: 33, include: 34 },
+  ...{ capabilities: 28, noNewPrivileges: 29, filter: 30, find: 31, wait: 32, run: 33, include: 34, make: 35 },
 } as const;
 
 /** A step's name. */
