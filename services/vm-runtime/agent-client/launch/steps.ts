@@ -1,25 +1,15 @@
 /** Programs for guest/launch: rows of steps, each a byte that names it and what it takes. guest/launch/steps.c reads them. */
 
-/** The steps by name; the numbers are those of guest/launch/steps.c, whose files say what each does. */
-const numbers = {
-  ...{ group: 1, limit: 2, devices: 3, join: 4, keep: 5, load: 6, clone: 7, enter: 8, unshare: 9, write: 10 },
-  ...{
-    spread: 11,
-    root: 12,
-    mount: 13,
-    device: 14,
-    link: 15,
-    mask: 16,
-    protect: 17,
-    terminal: 18,
-    pivot: 19,
-  },
-  ...{ seal: 20, resource: 21, environment: 22, home: 23, arguments: 24, directory: 25, user: 26, bound: 27 },
-  ...{ capabilities: 28, noNewPrivileges: 29, filter: 30, find: 31, wait: 32, run: 33, include: 34, make: 35 },
-} as const;
+/** The steps in the order of their numbers, from 1: those of guest/launch/steps.c, whose files say what each does. */
+const names = [
+  ...(['group', 'limit', 'devices', 'join', 'keep', 'load', 'clone', 'enter', 'unshare', 'write'] as const),
+  ...(['spread', 'root', 'mount', 'device', 'link', 'mask', 'protect', 'terminal', 'pivot', 'seal'] as const),
+  ...(['resource', 'environment', 'home', 'arguments', 'directory', 'user', 'bound'] as const),
+  ...(['capabilities', 'noNewPrivileges', 'filter', 'find', 'wait', 'run', 'include', 'make'] as const),
+];
 
 /** A step's name. */
-export type StepName = keyof typeof numbers;
+export type StepName = (typeof names)[number];
 /** What a step takes: numbers of 64 bits, texts without a zero byte, lists of texts, bytes. */
 export type StepValue = number | bigint | boolean | string | readonly string[] | Uint8Array;
 /** A step. */
@@ -33,7 +23,7 @@ const maxNumber = 2n ** 64n - 1n;
 /** The bytes of a program. @throws NotForLaunch for a text with a zero byte. */
 export function programOf(steps: readonly Step[]): Buffer {
   return Buffer.concat(
-    steps.flatMap(([name, ...values]) => [Buffer.of(numbers[name]), ...values.map(bytesOf)]),
+    steps.flatMap(([name, ...values]) => [Buffer.of(names.indexOf(name) + 1), ...values.map(bytesOf)]),
   );
 }
 
