@@ -151,7 +151,12 @@ export function createImages(deps: ImagesDeps): Images {
       const image = parts.catalog.find(reference);
       if (image === undefined)
         throw new SkiffError('NOT_FOUND', `Cannot verify "${reference}": there is no such image here`);
-      return verifyImage(parts, image, options ?? {}, signal ?? never());
+      return verifyImage(
+        { ...parts, usersOfLayer: roots.usersOfLayer },
+        image,
+        options ?? {},
+        signal ?? never(),
+      );
     },
     tag: (source, target) => toLocalImage(tagImage(parts, source, target)),
     untag: async (reference, options) => {

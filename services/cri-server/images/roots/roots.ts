@@ -35,6 +35,8 @@ export interface Roots
   all(): RootRecord[];
   /** The keys of the roots that were made from an image. */
   usersOf(imageId: string): string[];
+  /** The keys of the roots that show the directory of a layer; a copy shows none. */
+  usersOfLayer(layer: LayerRecord): string[];
   /** What all of them take on disk; measured anew after a while. */
   rootsUsage(): Promise<{ bytes: number; inodes: number }>;
 }
@@ -58,6 +60,10 @@ export function openRoots(parts: ImageParts, store: Store): Roots {
   return {
     all: () => [...roots.values()],
     usersOf: (imageId) => [...roots].filter(([, root]) => root.imageId === imageId).map(([key]) => key),
+    usersOfLayer: ({ directory }) =>
+      [...roots]
+        .filter(([, { chain }]) => chain.some((id) => parts.layers.get(id)?.directory === directory))
+        .flatMap(([key]) => (parts.overlay ? [key] : [])),
     prepareRoot: (request) =>
       locked(request.key, async () => {
         const { merged } = layout.paths(request.key);

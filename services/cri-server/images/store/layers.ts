@@ -3,7 +3,7 @@
  * of an image must fit into one page of mount options. Records are by chain id. A layer is unpacked where it will
  * stay: until it has a record, its directory is one that start-up removes.
  */
-import { mkdirSync, readdirSync, renameSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { setTopDirectory } from '#foundation/linux/top-directory.ts';
 import type { Records, Store } from '../../store/store.ts';
@@ -36,8 +36,13 @@ export interface Layers {
   share(chainId: string, parent: string | undefined, layer: LayerRecord): void;
   /** Keeps an unpacked layer where it is; `below` are the chain ids below it, bottom first. Not durable yet. */
   adopt(chainId: string, below: readonly string[], unpacked: UnpackedLayer): Promise<void>;
-  /** Puts a fresh directory in the place of a layer's damaged one; the caller has synced it. */
-  replace(layer: LayerRecord, fresh: string): void;
+  /**
+   * Lets all chains of a layer's damaged directory have a fresh one, in one step; the caller has synced it, and knows
+   * that no root is mounted from the damaged one.
+   *
+   * @returns the path of the damaged one, which the caller removes.
+   */
+  replace(layer: LayerRecord, fresh: string): string;
   /** Whether the records of these chains are in the database. */
   areDurable(chainIds: readonly string[]): boolean;
   /** Writes the records of these chains to the grouped store; the caller has synced the file system. */
@@ -96,12 +101,15 @@ export function openLayers(deps: {
       layers.set(chainId, { ...common, parent: below.at(-1) });
     },
     replace: (layer, fresh) => {
-      // Roots that are mounted keep the old one until they are unmounted.
-      const old = `${fresh}-old`;
-      renameSync(path(layer), old);
-      renameSync(fresh, path(layer));
-      // The caller removes what is at `fresh`.
-      renameSync(old, fresh);
+      const directory = Number(basename(fresh));
+      const changed = [...layers]
+        .filter(([, each]) => each.directory === layer.directory)
+        .map(([id, each]) => [id, { ...each, directory }] as const);
+      deps.store.transaction(() => {
+        for (const [id, each] of changed) if (durable.has(id)) records.put(id, each);
+      });
+      for (const [id, each] of changed) layers.set(id, each);
+      return path(layer);
     },
     areDurable: (ids) => ids.every((id) => durable.has(id)),
     persist: (ids) => {

@@ -47,15 +47,19 @@ export function removeName(
 /** Users that a message names. */
 const namedUsers = 3;
 
-function inUse(reference: string, keys: readonly string[]): SkiffError {
+/** The containers that have roots of these keys, for a message. */
+export function describeUsers(keys: readonly string[]): string {
   // An image volume has a root of its own beside its container's; its key begins with the container's id.
   const users = [...new Set(keys.map((key) => key.slice(0, 12)))];
   const named = users.slice(0, namedUsers);
   const more = users.length > namedUsers ? ` and ${users.length - namedUsers} more` : '';
-  const who = users.length === 1 ? 'container' : 'containers';
+  return `the ${users.length === 1 ? 'container' : 'containers'} ${named.join(', ')}${more}`;
+}
+
+function inUse(reference: string, keys: readonly string[]): SkiffError {
   return new SkiffError(
     'FAILED_PRECONDITION',
-    `Cannot remove "${reference}": used by the ${who} ${named.join(', ')}${more}; remove them first, or force it (--force): they keep running, but the image must be pulled again for new ones`,
+    `Cannot remove "${reference}": used by ${describeUsers(keys)}; remove them first, or force it (--force): they keep running, but the image must be pulled again for new ones`,
   );
 }
 

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { isSkiffError } from '#foundation/base/errors.ts';
 import { openTestImages, temporaryDirectory } from '../../../../test/hostile-images/harness.ts';
 import { pushImage } from '../../../../test/hostile-images/image.ts';
+import { assertTidy } from '../../../../test/hostile-images/kill-pull.ts';
 import { startRegistry } from '../../../../test/hostile-images/registry.ts';
 import { tar } from '../../../../test/hostile-images/tar.ts';
 import type { PushProgress } from './push.ts';
@@ -12,6 +13,12 @@ const layers = [
   { tar: tar({ name: './', type: '5' }, { name: 'a', content: 'one' }) },
   { tar: tar({ name: 'd/b', content: 'two' }) },
 ];
+
+/** Where the unpacked layers have a file. */
+function inLayers(directory: string, file: string): string {
+  const paths = readdirSync(`${directory}/layers`).map((number) => `${directory}/layers/${number}/${file}`);
+  return paths.find((path) => existsSync(path)) ?? assert.fail(`no layer has ${file}`);
+}
 
 function flip(path: string): void {
   const bytes = readFileSync(path);
@@ -42,17 +49,40 @@ test('verify finds and mends a flipped bit wherever it is', async () => {
   const { path } = await it.images.prepareRoot({ key: 'c', imageId: pushed.config });
   await it.images.removeRoot('c');
   for (const file of ['a', 'd/b']) {
-    const there =
-      ['1', '2'].map((number) => `${it.directory}/layers/${number}/${file}`).find(existsSync) ?? '';
-    flip(there);
+    flip(inLayers(it.directory, file));
     const [finding] = await it.images.verify(reference);
     assert.match(finding?.problem ?? '', /is not as the layer has it/, file);
     assert.equal(finding?.mended, true);
+    await it.reopen();
     assert.deepEqual(await it.images.verify(reference), []);
+    await assertTidy(it.directory, 2);
   }
   assert.equal((await it.images.prepareRoot({ key: 'c', imageId: pushed.config })).path, path);
   assert.equal(readFileSync(`${path}/a`, 'utf8'), 'one');
   await assert.rejects(it.images.verify('no/such'), (error) => isSkiffError(error, 'NOT_FOUND'));
+});
+
+test('a damaged layer that a container runs on stays until the container is gone', async () => {
+  using place = temporaryDirectory();
+  await using registry = await startRegistry(place.path);
+  await using it = await openTestImages();
+  const shared = [
+    { tar: tar({ name: './', type: '5' }, { name: 'a', content: 'one' }, { name: 'z', content: 'last' }) },
+  ];
+  const pushed = await pushImage(registry.host, 'app', 'v1', { layers: shared });
+  await pushImage(registry.host, 'other', 'v1', { layers: [...shared, ...layers.slice(1)] });
+  const reference = `${registry.host}/other:v1`;
+  await it.images.pull({ reference: `${registry.host}/app:v1` });
+  await it.images.pull({ reference });
+  const { path } = await it.images.prepareRoot({ key: 'runs-on-it', imageId: pushed.config });
+  flip(inLayers(it.directory, 'a'));
+  const [finding, ...others] = await it.images.verify(reference);
+  assert.deepEqual([finding?.mended, others], [false, []]);
+  assert.match(finding?.error ?? '', /^used by the container runs-on-it, .*verify the image again$/);
+  assert.equal(readFileSync(`${path}/z`, 'utf8'), 'last', 'its other files are there');
+  await it.images.removeRoot('runs-on-it');
+  assert.equal((await it.images.verify(reference))[0]?.mended, true);
+  assert.deepEqual(await it.images.verify(`${registry.host}/app:v1`), [], 'so is the image that shares it');
 });
 
 test('an image is tagged, pushed under its new name, and found there by its digest', async () => {

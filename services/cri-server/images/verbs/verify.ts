@@ -9,7 +9,8 @@ import { discard, fetchLayer } from '../pull/fetch-layer.ts';
 import { readAll } from '../pull/read-all.ts';
 import { parseReference, type Reference } from '../reference.ts';
 import { digestLike } from '../store/chain.ts';
-import type { ImageLayer, ImageRecord } from '../store/model.ts';
+import type { ImageLayer, ImageRecord, LayerRecord } from '../store/model.ts';
+import { describeUsers } from './remove.ts';
 
 /** Something that was wrong. */
 export interface Finding {
@@ -47,9 +48,15 @@ interface Check {
   mend(): Promise<void>;
 }
 
+/** What verifying works with. */
+export interface VerifyParts extends ImageParts {
+  /** The keys of the roots that show a layer's directory. */
+  usersOfLayer(layer: LayerRecord): string[];
+}
+
 /** Verifies one image and mends it. @returns what was wrong; empty if nothing was. */
 export async function verifyImage(
-  parts: ImageParts,
+  parts: VerifyParts,
   image: ImageRecord,
   options: VerifyOptions,
   signal: AbortSignal,
@@ -71,7 +78,7 @@ export async function verifyImage(
   }
 }
 
-function checksOf(parts: ImageParts, image: ImageRecord, signal: AbortSignal): Check[] {
+function checksOf(parts: VerifyParts, image: ImageRecord, signal: AbortSignal): Check[] {
   const config: Descriptor = { mediaType: 'config', digest: image.id, size: image.configSize };
   const small = [...image.indexes, image.manifest, config].map((descriptor) => ({
     what: descriptor.digest,
@@ -189,9 +196,13 @@ async function mendBlob(
   await parts.pool.run('sync', parts.directory);
 }
 
-/** Unpacks the layer again and compares; with `replace` the fresh one takes the place of a different one. */
+/**
+ * Unpacks the layer again and compares; with `replace` the fresh one takes the place of a different one.
+ *
+ * @throws SkiffError FAILED_PRECONDITION if containers run on what would be replaced.
+ */
 async function layerProblem(
-  parts: ImageParts,
+  parts: VerifyParts,
   layer: ImageLayer,
   below: readonly ImageLayer[],
   replace: boolean,
@@ -210,6 +221,7 @@ async function layerProblem(
   };
   const fresh = await fetchLayer(parts, request, signal);
   if (fresh === undefined) throw noBlob(descriptor);
+  let useless = fresh.path;
   try {
     const lower = layers.chain(below.map((each) => each.chainId)) ?? [];
     if (fresh.result.implied.length > 0 && lower.length > 0)
@@ -222,10 +234,17 @@ async function layerProblem(
     if (different === undefined) return undefined;
     if (!replace) return `"${different}" is not as the layer has it`;
     await pool.run('sync', parts.directory);
-    layers.replace(record, fresh.path);
+    // From here on without a pause: no root is made of the damaged one meanwhile.
+    const users = parts.usersOfLayer(record);
+    if (users.length > 0)
+      throw new SkiffError(
+        'FAILED_PRECONDITION',
+        `used by ${describeUsers(users)}, whose files would vanish; remove them, and verify the image again`,
+      );
+    useless = layers.replace(record, fresh.path);
     return undefined;
   } finally {
-    await discard(parts, fresh.path);
+    await discard(parts, useless);
   }
 }
 
