@@ -1,11 +1,11 @@
 /** Makes the parts beside the core from the configuration and the machine, and joins them. */
 
-import type { Node, Pod } from '#contracts/kubernetes/types.ts';
+import type { Pod } from '#contracts/kubernetes/types.ts';
 import type { Alarm } from '#foundation/base/alarm.ts';
 import { Counter } from '#foundation/base/metrics.ts';
 import { type CgroupLayout, cgroupLayout } from '#foundation/linux/cgroups.ts';
 import { type AdmissionDeps, createAdmission } from './admission.ts';
-import { nodePath } from './api/register-node.ts';
+import { getNode } from './api/register-node.ts';
 import type { KubeletConfiguration } from './configuration/defaults.ts';
 import { durationMs } from './configuration/duration.ts';
 import { createContainerConfigBuilder } from './container-config/builder.ts';
@@ -21,7 +21,7 @@ import { podsLimit } from './node/capacity.ts';
 import { checkKernel } from './node/kernel-defaults.ts';
 import { type Machine, readMachine } from './node/machine.ts';
 import { createNodeInfo, type NodeFactsView } from './node/node-info.ts';
-import type { KubeletApi, Pressure } from './ports.ts';
+import type { Pressure } from './ports.ts';
 import { makeRoom } from './preemption/make-room.ts';
 import { createAttempt } from './probes/attempt.ts';
 import { createProber } from './probes/handlers.ts';
@@ -178,7 +178,7 @@ function admissionDeps({ deps, core, node, devices }: Making): AdmissionDeps {
     node,
     labels: deps.nodeLabels ?? {},
     apiNode: () => api?.node(),
-    freshNode: async () => (api === undefined ? undefined : freshNode(api, nodeName)),
+    freshNode: async () => (api === undefined ? undefined : getNode(api, nodeName)),
     holds: (pod, resource) =>
       devices
         .list()
@@ -188,18 +188,13 @@ function admissionDeps({ deps, core, node, devices }: Making): AdmissionDeps {
   };
 }
 
-function freshNode(api: Pick<KubeletApi, 'request'>, nodeName: string): Promise<Node> {
-  return api.request<Node>({ method: 'GET', path: nodePath(nodeName), timeoutMs: 10_000 });
-}
-
-/** Volumes are attached where the cluster's controller does it, for nodes that it knows. */
+/** Volumes are attached where the cluster's controller does it. */
 function makeAttachments({ api, clock, configuration, nodeName, paths }: KubeletDeps, late: LateFacts) {
-  const { enableControllerAttachDetach, registerNode } = configuration;
-  if (api === undefined || !enableControllerAttachDetach || !registerNode) return undefined;
+  if (api === undefined || !configuration.enableControllerAttachDetach) return undefined;
   return createAttachments({
     kubeletRoot: paths.kubelet,
     node: () => api.node(),
-    freshNode: () => freshNode(api, nodeName),
+    freshNode: () => getNode(api, nodeName),
     changed: () => late.nodeAlarm.ring(),
     clock,
   });

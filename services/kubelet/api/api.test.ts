@@ -187,6 +187,42 @@ test('the node is registered, its status reported on change, its lease renewed',
   await api.stop();
 });
 
+test('a node that somebody else makes is reported too, and so is one that is made anew', async () => {
+  await using server = await startFakeApi();
+  const api = connectKubeletApi({ server: server.url }, { nodeName: 'n1', clock, logger });
+  const stop = new AbortController();
+  const own: Node = {
+    metadata: { name: 'n1', labels: { 'kubernetes.io/hostname': 'n1' } },
+    spec: {},
+    status: { conditions: [{ type: 'Ready', status: 'True' }] },
+  };
+  const node = { node: async () => structuredClone(own) };
+  const at = '/api/v1/nodes/n1';
+  const times = { updateMs: 30, reportMs: 60_000, durationSeconds: 1, register: false };
+  const keeping = keepNode({ api, node, clock, logger, ...times }, stop.signal);
+  await until('the question', () => server.requests.includes(`GET ${at}`));
+  const lease = () => server.get<Lease>('/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/n1');
+  const isTold = () => {
+    const { metadata, status } = server.get<Node>(at) ?? {};
+    const owner = lease()?.metadata.ownerReferences?.[0]?.uid;
+    return status?.conditions?.[0]?.status === 'True' && owner === metadata?.uid;
+  };
+  const madeNodes = () => server.requests.filter((each) => each === 'POST /api/v1/nodes');
+  server.put(at, { metadata: { name: 'n1', labels: { mine: 'kept' } } });
+  await until('the first report', isTold);
+  assert.deepEqual(server.get<Node>(at)?.metadata.labels, { mine: 'kept' });
+  assert.deepEqual(madeNodes(), []);
+  api.start();
+  server.remove(at);
+  server.put(at, { metadata: { name: 'n1' } });
+  assert.equal(isTold(), false);
+  await until('the report to the new one', isTold);
+  assert.deepEqual(madeNodes(), []);
+  stop.abort();
+  await keeping;
+  await api.stop();
+});
+
 test('a token bound to its pod', async () => {
   await using server = await startFakeApi();
   const api = connectKubeletApi({ server: server.url }, { nodeName: 'n1', clock, logger });

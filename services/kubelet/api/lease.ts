@@ -16,13 +16,13 @@ export interface LeaseDeps {
   random?: () => number;
 }
 
-/** Renews the lease of a registered node until the signal aborts. */
-export async function keepLease(deps: LeaseDeps, node: Node, signal: AbortSignal): Promise<void> {
+/** Renews the lease of a node until the signal aborts. @param node the Node as it is now: one that was made anew has another UID. */
+export async function keepLease(deps: LeaseDeps, node: () => Node, signal: AbortSignal): Promise<void> {
   const { clock, durationSeconds, logger, random = Math.random } = deps;
   let lease: Lease | undefined;
   while (!signal.aborted) {
     try {
-      lease = await renew(deps, node, lease, signal);
+      lease = await renew(deps, node(), lease, signal);
     } catch (error) {
       lease = undefined;
       if (!signal.aborted) logger.warn({ error: messageOf(error) }, 'Cannot renew the lease of the node');

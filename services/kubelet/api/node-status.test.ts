@@ -36,7 +36,8 @@ function setup(ready: boolean, random = 0) {
     },
   });
   const api = {
-    request: async () => {
+    request: async ({ method }: { method: string }) => {
+      if (method === 'GET') return own();
       state.writes.push(clock.monotonic());
       if (state.failing > 0) {
         state.failing -= 1;

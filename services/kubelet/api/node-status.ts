@@ -11,7 +11,7 @@ import type { Logger } from '#foundation/base/log.ts';
 import type { Clock } from '#foundation/base/time.ts';
 import { keepExtended } from '../node/extended.ts';
 import type { KubeletApi, NodeInfo } from '../ports.ts';
-import { nodePath } from './register-node.ts';
+import { getNode, nodePath } from './register-node.ts';
 
 const tries = 5;
 const fastMs = 100;
@@ -49,12 +49,12 @@ export async function reportNodeStatus(
     const hurry = deps.alarm?.next() ?? signal;
     const node = await deps.node.node();
     // Others write there too: the copy that the watch keeps may be newer than the last answer.
-    known = newer(known, deps.api.node?.());
-    const own = { ...node, status: keepExtended(known.status, node.status ?? {}, served) };
-    const changed = !sameStatus(known.status, own.status);
+    known = newerNode(known, deps.api.node?.());
+    const statusFor = (present: Node) => keepExtended(present.status, node.status ?? {}, served);
+    const changed = !sameStatus(known.status, statusFor(known));
     const now = deps.clock.monotonic();
     if (changed || now - reported >= nextReport) {
-      const answer = await write(deps, known, own, signal);
+      const answer = await write(deps, known, statusFor, signal);
       if (answer !== undefined) {
         known = answer;
         reported = now;
@@ -63,17 +63,19 @@ export async function reportNodeStatus(
       }
     }
     // Once only: a node that loses its readiness later is looked at like any other.
-    if (isReady(own) || now - began >= fastUntilMs) isStarting = false;
+    if (isReady(node) || now - began >= fastUntilMs) isStarting = false;
     const pause = isStarting ? fastMs : deps.updateMs * (1 + 0.04 * random());
     await deps.clock.sleep(pause, AbortSignal.any([signal, hurry])).catch(() => {});
   }
 }
 
-/** Of two states of one Node the one with the higher version; the watch may be behind the answer to a write. */
-function newer(known: Node, watched: Node | undefined): Node {
+/**
+ * Of two states of a Node the one with the higher version, also where somebody deleted it and made it anew; the watch
+ * may be behind the answer to a write.
+ */
+export function newerNode(known: Node, watched: Node | undefined): Node {
   const versionOf = ({ metadata }: Node) => Number(metadata.resourceVersion ?? 0);
-  if (watched === undefined || watched.metadata.uid !== known.metadata.uid) return known;
-  return versionOf(watched) > versionOf(known) ? watched : known;
+  return watched !== undefined && versionOf(watched) > versionOf(known) ? watched : known;
 }
 
 function isReady({ status }: Node): boolean {
@@ -111,18 +113,22 @@ function difference(before: unknown, after: unknown): unknown {
   return entries.length === 0 ? undefined : Object.fromEntries(entries);
 }
 
+/** Writes over the copy that is here; where that fails, over what the API has, as the original does. */
 async function write(
   { api, logger }: NodeStatusDeps,
   known: Node,
-  own: Node,
+  statusFor: (present: Node) => NodeStatus,
   signal: AbortSignal,
 ): Promise<Node | undefined> {
+  const { name } = known.metadata;
   for (let attempt = 1; attempt <= tries && !signal.aborted; attempt += 1) {
     try {
-      const body = { metadata: { uid: known.metadata.uid }, status: patchOf(known.status, own.status) };
+      const present = attempt === 1 ? known : await getNode(api, name, signal);
+      const { metadata, status } = present;
+      const body = { metadata: { uid: metadata.uid }, status: patchOf(status, statusFor(present)) };
       return await api.request<Node>({
         method: 'PATCH',
-        path: `${nodePath(own.metadata.name)}/status`,
+        path: `${nodePath(name)}/status`,
         body,
         signal,
         timeoutMs: 10_000,

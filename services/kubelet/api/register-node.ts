@@ -21,14 +21,36 @@ export function nodePath(name: string): string {
 }
 
 /** Tries until it has succeeded, or the signal aborts. @returns the Node as the API has it. */
-export async function registerNode(deps: RegisterDeps, signal: AbortSignal): Promise<Node | undefined> {
+export function registerNode(deps: RegisterDeps, signal: AbortSignal): Promise<Node | undefined> {
+  const register = async () => registerOnce(deps, await deps.node.node(), signal);
+  return retry(deps, register, 'Cannot register the node', signal);
+}
+
+/** Waits for the Node that somebody else makes: `registerNode: false`. @returns undefined when the signal aborts. */
+export async function findNode(deps: RegisterDeps, signal: AbortSignal): Promise<Node | undefined> {
+  const { metadata } = await deps.node.node();
+  const find = () => getNode(deps.api, metadata.name, signal);
+  return retry(deps, find, 'Cannot find the node, which somebody else is to make (registerNode)', signal);
+}
+
+/** The Node as the API has it now. @throws SkiffError NOT_FOUND. */
+export function getNode(api: RegisterDeps['api'], name: string, signal?: AbortSignal): Promise<Node> {
+  return api.request<Node>({ method: 'GET', path: nodePath(name), timeoutMs: 10_000, signal });
+}
+
+async function retry(
+  { clock, logger }: RegisterDeps,
+  attempt: () => Promise<Node>,
+  failure: string,
+  signal: AbortSignal,
+): Promise<Node | undefined> {
   for (let pause = firstRetryMs; !signal.aborted; pause = Math.min(longestRetryMs, pause * 2)) {
     try {
-      return await registerOnce(deps, await deps.node.node(), signal);
+      return await attempt();
     } catch (error) {
-      deps.logger.warn({ error: messageOf(error) }, 'Cannot register the node');
+      if (!signal.aborted) logger.warn({ error: messageOf(error) }, failure);
     }
-    await deps.clock.sleep(pause, signal).catch(() => {});
+    await clock.sleep(pause, signal).catch(() => {});
   }
   return undefined;
 }
@@ -40,7 +62,7 @@ async function registerOnce({ api }: RegisterDeps, own: Node, signal: AbortSigna
     if (!isSkiffError(error, 'ALREADY_EXISTS')) throw error;
   }
   const path = nodePath(own.metadata.name);
-  const present = await api.request<Node>({ method: 'GET', path, signal });
+  const present = await getNode(api, own.metadata.name, signal);
   const patch = differences(present, own);
   if (patch === undefined) return present;
   return api.request<Node>({ method: 'PATCH', path, body: { metadata: patch }, signal });

@@ -1,13 +1,15 @@
 /** Sources and how they are merged (kubelet-facts 1). */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer as createNetServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Pod } from '#contracts/kubernetes/types.ts';
 import { isSkiffError } from '#foundation/base/errors.ts';
+import { fakeClock } from '#foundation/base/fake-clock.ts';
 import { silentLogger } from '#foundation/base/log.ts';
 import { systemClock } from '#foundation/base/time.ts';
 import { podOf } from '../testing/pods.ts';
@@ -150,7 +152,7 @@ test('a broken manifest names file, line and field', () => {
 
 async function watching(
   path: string,
-  work: (sets: string[][], next: () => Promise<string[]>) => Promise<void>,
+  work: (sets: string[][], next: (...wanted: string[]) => Promise<void>) => Promise<void>,
 ) {
   const stop = new AbortController();
   const sets: string[][] = [];
@@ -168,14 +170,13 @@ async function watching(
     },
     stop.signal,
   );
-  const next = async () => {
-    for (const end = Date.now() + 5000; sets.length <= seen; ) {
-      if (Date.now() > end) throw new Error('no new set of pods');
-      await wait(5);
-    }
+  const next = async (...wanted: string[]) => {
+    const isThere = () => sets.length > seen && String(sets.at(-1)) === String(wanted);
+    for (const end = Date.now() + 30_000; !isThere(); await wait(5))
+      if (Date.now() > end) assert.deepEqual(sets.slice(seen), [wanted]);
     await wait(60);
+    assert.deepEqual(sets.at(-1), wanted, 'it stays so');
     seen = sets.length;
-    return sets.at(-1) ?? [];
   };
   try {
     await work(sets, next);
@@ -194,20 +195,83 @@ test('a manifest directory: added, replaced, removed, seen by inotify; hidden, n
     mkdirSync(join(directory, 'nested'));
     writeFileSync(join(directory, 'nested', 'c.yaml'), manifest('nested'));
     await watching(directory, async (_, next) => {
-      assert.deepEqual(await next(), ['b-n']);
+      await next('b-n');
       writeFileSync(join(directory, '.tmp'), manifest('a'));
       renameSync(join(directory, '.tmp'), join(directory, 'a.yaml'));
-      assert.deepEqual(await next(), ['a-n', 'b-n']);
+      await next('a-n', 'b-n');
       writeFileSync(join(directory, 'b.yaml'), manifest('b2'));
-      assert.deepEqual(await next(), ['a-n', 'b2-n']);
+      await next('a-n', 'b2-n');
       unlinkSync(join(directory, 'b.yaml'));
-      assert.deepEqual(await next(), ['a-n']);
+      await next('a-n');
       writeFileSync(join(directory, '.tmp'), manifest('a').replace('name: a', 'name: a, uid: last'));
       renameSync(join(directory, '.tmp'), join(directory, 'c.yaml'));
-      assert.deepEqual(await next(), ['a-n last'], 'of two pods of one name that of the last file');
+      // Of two pods of one name that of the last file.
+      await next('a-n last');
       unlinkSync(join(directory, 'c.yaml'));
-      assert.deepEqual(await next(), ['a-n']);
+      await next('a-n');
     });
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
+
+test('a FIFO, a socket and a link to a directory keep no manifest from being read', async () => {
+  const directory = mkdtempSync('/tmp/skiff-man-');
+  const socket = createNetServer();
+  try {
+    execFileSync('mkfifo', [join(directory, 'a-fifo')]);
+    await new Promise<void>((resolve) => socket.listen(join(directory, 'b-socket'), resolve));
+    symlinkSync('/tmp', join(directory, 'c-link'));
+    writeFileSync(join(directory, 'd.yaml'), manifest('d'));
+    await watching(directory, (_, next) => next('d-n'));
+  } finally {
+    socket.close();
+    rmSync(directory, { recursive: true });
+  }
+});
+
+test('a directory that cannot be read for a while ends no pod; one that is gone does', async () => {
+  const directory = mkdtempSync('/tmp/skiff-man-');
+  const [path, aside] = [join(directory, 'm'), join(directory, 'aside')];
+  try {
+    mkdirSync(path);
+    writeFileSync(join(path, 'a.yaml'), manifest('a'));
+    const told: string[] = [];
+    const clock = fakeClock();
+    const sets: string[][] = [];
+    const logger = Object.assign(Object.create(silentLogger), {
+      error: (fields: object) => told.push(JSON.stringify(fields)),
+    });
+    const stop = new AbortController();
+    const running = runFileSource(
+      {
+        path,
+        nodeName: 'n',
+        decodePod,
+        emit: (pods) => sets.push(pods.map(({ metadata: { name } }) => name)),
+        everyMs: 20_000,
+        clock,
+        logger,
+      },
+      stop.signal,
+    );
+    const until = async (what: string, is: () => boolean) => {
+      for (const end = Date.now() + 30_000; !is(); await wait(5)) {
+        if (Date.now() > end) throw new Error(`${what} did not come`);
+        await clock.advance(20_000);
+      }
+    };
+    await until('the pod', () => sets.length > 0);
+    renameSync(path, aside);
+    symlinkSync(path, path); // It leads to itself: ELOOP, which no permission of root's helps.
+    await until('a complaint', () => told.length > 0);
+    assert.match(told[0] ?? '', /ELOOP.*the pods stay as they were/);
+    assert.deepEqual(new Set(sets.map(String)), new Set(['a-n']));
+    rmSync(path);
+    await until('the empty set', () => sets.at(-1)?.length === 0);
+    assert.equal(told.length, 1, 'it is told once');
+    stop.abort();
+    await running;
   } finally {
     rmSync(directory, { recursive: true });
   }
@@ -218,11 +282,12 @@ test('a single manifest that does not exist yet, and one too large', async () =>
   const path = join(directory, 'pod.yaml');
   try {
     await watching(path, async (_, next) => {
-      assert.deepEqual(await next(), []);
+      await next();
       writeFileSync(path, manifest('x'));
-      assert.deepEqual(await next(), ['x-n']);
+      await next('x-n');
       writeFileSync(path, `${manifest('x')}#${' '.repeat(11 * 1024 * 1024)}`);
-      assert.deepEqual(await next(), ['x-n'], 'the last good one counts until the next full read');
+      // The last good one counts until the next full read.
+      await next('x-n');
     });
   } finally {
     rmSync(directory, { recursive: true });
@@ -241,7 +306,7 @@ test('a large manifest is decoded elsewhere, once; those beside it do not wait',
     writeFileSync(path, large);
     writeFileSync(join(directory, 'b.yaml'), manifest('b'));
     await watching(directory, async (sets, next) => {
-      assert.deepEqual(await next(), ['b-n']);
+      await next('b-n');
       const until = async (wanted: string[]) => {
         for (const end = Date.now() + 60_000; String(sets.at(-1)) !== String(wanted); await wait(10))
           if (Date.now() > end) throw new Error(`${sets.at(-1)} is not ${wanted}`);
@@ -295,7 +360,7 @@ test('a URL: Pod or list, headers, an error keeps what was', async () => {
     stop.signal,
   );
   const until = async (count: number) => {
-    for (const end = Date.now() + 5000; sets.length < count && Date.now() < end; ) await wait(5);
+    for (const end = Date.now() + 30_000; sets.length < count && Date.now() < end; ) await wait(5);
   };
   await until(1);
   answer = { status: 500, body: '' };

@@ -2,7 +2,7 @@
  * Static pods from a manifest file, or a flat directory of them. inotify tells of changes at once; the whole
  * is read again every so often all the same, since events can be lost (kubelet-facts 1).
  */
-import { type FSWatcher, watch } from 'node:fs';
+import { constants, type FSWatcher, watch } from 'node:fs';
 import { open, readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Pod } from '#contracts/kubernetes/types.ts';
@@ -45,7 +45,8 @@ export async function runFileSource(deps: FileSourceDeps, signal: AbortSignal): 
   while (!signal.aborted) {
     wakeUp = Promise.withResolvers<void>();
     watcher.ensure();
-    deps.emit(await readAll(deps, known, complained, woken));
+    const pods = await readAll(deps, known, complained, woken);
+    if (pods !== undefined) deps.emit(pods);
     const timer = new AbortController();
     const wait = deps.clock.sleep(deps.everyMs, AbortSignal.any([signal, timer.signal])).catch(() => {});
     woken = await Promise.race([wait.then(() => false), wakeUp.promise.then(() => true)]);
@@ -70,15 +71,20 @@ interface Reading {
   decoded(): void;
 }
 
-/** Of two files with a pod of the same name the last one counts, as in the original. */
+/**
+ * Of two files with a pod of the same name the last one counts, as in the original.
+ *
+ * @returns undefined if it cannot be said which files there are: then the pods stay as they are.
+ */
 async function readAll(
   deps: FileSourceDeps,
   known: Reading,
   complained: Map<string, string>,
   justWritten: boolean,
-): Promise<Pod[]> {
+): Promise<Pod[] | undefined> {
   const pods = new Map<string, { pod: Pod; path: string }>();
-  const files = await listFiles(deps);
+  const files = await listFiles(deps, complained);
+  if (files === undefined) return undefined;
   const take = (pod: Pod, path: string) => {
     const name = fullName(pod);
     const other = pods.get(name)?.path;
@@ -122,22 +128,30 @@ function complain(
   before.set(path, error);
 }
 
-async function listFiles({ path, logger }: FileSourceDeps): Promise<string[]> {
+/** @returns none for a path that does not exist, undefined for one that cannot be read. */
+async function listFiles(
+  deps: FileSourceDeps,
+  complained: Map<string, string>,
+): Promise<string[] | undefined> {
+  const { path } = deps;
   try {
     if (!(await stat(path)).isDirectory()) return [path];
     const entries = await readdir(path, { withFileTypes: true });
+    complained.delete(path);
     const names = entries.filter((entry) => !entry.name.startsWith('.') && !entry.isDirectory());
     return names.map((entry) => join(path, entry.name)).sort();
   } catch (error) {
-    if (errnoOf(error) !== 'ENOENT') logger.error({ path, error: messageOf(error) }, 'Cannot read manifests');
-    return [];
+    if (errnoOf(error) === 'ENOENT') return [];
+    complain(deps, complained, path, `${messageOf(error)}; the pods stay as they were`);
+    return undefined;
   }
 }
 
 async function readPod(deps: FileSourceDeps, path: string, known: Reading): Promise<Pod | undefined> {
-  await using file = await open(path, 'r');
+  // Nobody may ever write into a FIFO that somebody put here: open(2) would wait for that.
+  await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   const stats = await file.stat({ bigint: true });
-  if (!stats.isFile()) return undefined;
+  if (!stats.isFile()) throw new SkiffError('INVALID_ARGUMENT', 'it is not a regular file');
   const stamp = `${stats.ino} ${stats.size} ${stats.mtimeNs} ${stats.ctimeNs}`;
   const before = known.files.get(path);
   if (before?.stamp === stamp) return podOf(before);

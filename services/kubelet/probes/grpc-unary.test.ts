@@ -225,7 +225,7 @@ for (const [what, bytes, wanted] of [
 test('a server that says nothing is late, and a call that is called off ends with the reason', async () => {
   await assert.rejects(
     withBytes(undefined, 1, 50),
-    (error) => error instanceof LateError && error.message === 'calling',
+    (error) => error instanceof LateError && error.during === 'calling',
   );
   const calling = new AbortController();
   const server = createServer();

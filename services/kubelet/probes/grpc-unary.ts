@@ -3,7 +3,7 @@
  * them a second, and a client's channel, session and streams cost many times what the call does.
  */
 import { connect } from 'node:net';
-import { frame, frameReader, statusError } from '#foundation/grpc/lean-wire.ts';
+import { frame, frameReader, statusError, timeoutHeader } from '#foundation/grpc/lean-wire.ts';
 import { headerReader, literal } from './hpack.ts';
 
 /** What to call. */
@@ -26,6 +26,12 @@ export interface CallLimits {
 /** The time is over: before there was a connection, or with one. */
 export class LateError extends Error {
   override readonly name = 'LateError';
+  readonly during: 'connecting' | 'calling';
+
+  constructor(during: LateError['during']) {
+    super(`the time was over while ${during}`);
+    this.during = during;
+  }
 }
 
 const types = { data: 0, headers: 1, reset: 3, settings: 4, ping: 6, goAway: 7, continuation: 9 };
@@ -90,7 +96,7 @@ function requestOf({ path, authority, userAgent, message }: UnaryCall, timeoutMs
     literal('content-type', 'application/grpc'),
     literal('user-agent', userAgent),
     literal('te', 'trailers'),
-    literal('grpc-timeout', `${Math.ceil(timeoutMs)}m`),
+    literal('grpc-timeout', timeoutHeader(timeoutMs)),
   ];
   // No table of headers to keep, no pushes.
   const settings = Buffer.from([0, 1, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0]);

@@ -6,6 +6,7 @@ import {
   HealthCheckResponseSchema,
 } from '#contracts/health/health_pb.ts';
 import { isSkiffError, messageOf } from '#foundation/base/errors.ts';
+import { durationText } from '../runtime-manager/crash-loop.ts';
 import { connectionError } from './dial-error.ts';
 import { callUnary, LateError } from './grpc-unary.ts';
 import type { Outcome } from './outcome.ts';
@@ -43,11 +44,13 @@ interface Asked {
 
 function describe(error: unknown, { host, port, authority, timeoutMs }: Asked): string {
   if (isSkiffError(error, 'UNIMPLEMENTED'))
-    return 'error: this server does not implement the grpc health protocol (grpc.health.v1.Health)';
-  const late = isSkiffError(error, 'DEADLINE_EXCEEDED') || error instanceof LateError;
-  if (late && messageOf(error) !== 'calling')
-    return `timeout: failed to connect service "${authority}" within ${timeoutMs}ms`;
-  if (late) return `timeout: health rpc did not complete within ${timeoutMs}ms`;
+    return `error: this server does not implement the grpc health protocol (grpc.health.v1.Health): ${messageOf(error)}`;
+  const limit = durationText(timeoutMs);
+  if (error instanceof LateError && error.during === 'connecting')
+    return `timeout: failed to connect service "${authority}" within ${limit}: context deadline exceeded`;
+  // The server may keep to the deadline itself, and say so first.
+  if (error instanceof LateError || isSkiffError(error, 'DEADLINE_EXCEEDED'))
+    return `timeout: health rpc did not complete within ${limit}`;
   const isDial = error instanceof Error && 'syscall' in error;
   const why = isDial ? connectionError(error, host, port) : messageOf(error);
   return `error: health rpc probe failed: ${why}`;

@@ -326,7 +326,11 @@ test('grpc probes', async () => {
   const server = createRpcServer();
   const { SERVING, NOT_SERVING } = HealthCheckResponse_ServingStatus;
   server.add(Health, {
-    check: async ({ service }) => ({ status: service === 'sick' ? NOT_SERVING : SERVING }),
+    check: async ({ service }) => {
+      if (service === 'late') throw new SkiffError('DEADLINE_EXCEEDED', 'my own');
+      if (service === 'none') throw new SkiffError('UNIMPLEMENTED', 'unknown service');
+      return { status: service === 'sick' ? NOT_SERVING : SERVING };
+    },
   });
   const free = net.createServer();
   const port = await listening(free);
@@ -334,6 +338,13 @@ test('grpc probes', async () => {
   await server.listen(`127.0.0.1:${port}`);
   assert.equal((await probeOf({ grpc: { port } })).result, 'success');
   assert.match((await probeOf({ grpc: { port, service: 'sick' } })).output, /NOT_SERVING/);
+  const output = async (service: string) =>
+    (await probeOf({ grpc: { port, service }, timeoutSeconds: 90 })).output;
+  assert.equal(await output('late'), 'timeout: health rpc did not complete within 1m30s');
+  assert.match(
+    await output('none'),
+    /^error: this server does not implement the grpc health protocol \(.*\): .*unknown service$/,
+  );
   await server.close(100);
   assert.equal((await probeOf({ grpc: { port }, timeoutSeconds: 1 })).result, 'failure');
 });

@@ -26,7 +26,10 @@ function fixture(kill: (name: string) => Promise<void>) {
     logger: silentLogger,
     groups: shutdownGroups(30_000, 10_000),
     events: { node: (_type, reason, message) => void told.push(`${reason}: ${message}`) },
-    held: async (uids) => new Set(uids.filter((uid) => held.has(uid))),
+    held: async (uids) => {
+      if (held.has('trouble')) throw new Error('too many open files');
+      return new Set(uids.filter((uid) => held.has(uid)));
+    },
     changed: () => void told.push('changed'),
   });
   return { clock, killed, told, held, shutdown };
@@ -80,6 +83,13 @@ test('the next group waits until the volumes of the last are gone, as long as th
   held.clear();
   await clock.advance(100);
   await ended;
+  assert.equal(killed.at(-1)?.[0], 'critical');
+});
+
+test('critical pods end also where nobody can tell whether the volumes of others are gone', async () => {
+  const { killed, held, shutdown } = fixture(async () => {});
+  held.add('trouble');
+  await shutdown.begin();
   assert.equal(killed.at(-1)?.[0], 'critical');
 });
 

@@ -162,6 +162,9 @@ async function handle(state: State, request: IncomingMessage, response: ServerRe
     drop(state, path);
     return answer(response, 200, object);
   }
+  const { uid = object.metadata.uid } = (body as Partial<KubeObject>).metadata ?? {};
+  if (uid !== object.metadata.uid)
+    return answer(response, 409, { reason: 'Conflict', message: `the UID of ${path} is another` });
   const merged = request.method === 'PUT' ? body : merge(object, body);
   return answer(response, 200, store(state, path, merged as KubeObject));
 }
