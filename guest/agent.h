@@ -70,6 +70,7 @@ struct process {
   bool terminal, exited;
   int status; /* as waitpid has it */
   uint64_t exited_at;
+  uint64_t written[3]; /* of each stream from the guest, when the process ended */
   struct stream streams[3];
 };
 

@@ -86,16 +86,17 @@ static bool take_process(struct child *child, const char **problem) {
   snprintf(path, sizeof(path), "/run/skiff/%s.pid", child->name);
   pid_t pid = pid_from_file(path);
   int terminal = process->terminal ? console_take(child) : -1;
+  if (terminal >= 0) {
+    stream_open(&process->streams[0], process, 0, fcntl(terminal, F_DUPFD_CLOEXEC, 3), false);
+    stream_open(&process->streams[1], process, 1, terminal, false);
+    stream_open(&process->streams[2], process, 2, -1, false);
+  }
   *problem = "the runtime in the guest did not say which process it started";
   if (pid <= 0) return false;
+  /* It may have ended already: then its output is read now. */
   process_learn(process, pid);
-  if (!process->terminal) return true;
   *problem = "the runtime in the guest sent no terminal";
-  if (terminal < 0) return false;
-  stream_open(&process->streams[0], process, 0, fcntl(terminal, F_DUPFD_CLOEXEC, 3), false);
-  stream_open(&process->streams[1], process, 1, terminal, false);
-  stream_open(&process->streams[2], process, 2, -1, false);
-  return true;
+  return !process->terminal || terminal >= 0;
 }
 
 static void created(struct child *child, int status, const char *text) {

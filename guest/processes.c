@@ -104,6 +104,8 @@ void process_put(struct buffer *out, const struct process *process) {
   put_number(out, 10, process->streams[0].ended);
   put_number(out, 11, process->streams[1].base);
   put_number(out, 12, process->streams[2].base);
+  put_number(out, 13, process->written[1]);
+  put_number(out, 14, process->written[2]);
 }
 
 static void note(pid_t pid, int status) {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include "agent.h"
@@ -95,13 +96,19 @@ static void on_output(struct watch *watch, uint32_t events) {
     watch_output(stream);
 }
 
-/* Takes what an ended process has written, as far as there is room, so that it goes before the news of its end. */
+/*
+ * Takes what an ended process has written, as far as there is room, so that it goes before the news of its end; notes
+ * how much there is in all.
+ */
 void streams_drain(struct process *process) {
   for (int i = 1; i < 3; i++) {
     struct stream *stream = &process->streams[i];
+    int left = 0;
     while (stream->watch.fd >= 0 && take_output(stream) > 0) continue;
     /* The rest is read when the host has taken what fills the ring. */
     if (!stream->resting) watch_output(stream);
+    if (stream->watch.fd >= 0) ioctl(stream->watch.fd, FIONREAD, &left);
+    process->written[i] = stream->end + (uint64_t)left;
   }
   streams_send();
 }

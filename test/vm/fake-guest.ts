@@ -153,8 +153,11 @@ export function fakeGuest(): FakeGuest {
     });
   };
   const finish = (process: FakeProcess, code: number, signal: number) => {
-    process.exit = { code, signal, at: BigInt(Date.now()) * 1_000_000n };
-    process.exited.resolve(process.exit);
+    const { stdout, stderr } = process.kept;
+    const written = { stdout: sizeOf(stdout), stderr: sizeOf(stderr) };
+    const exit: GuestExit = { code, signal, at: BigInt(Date.now()) * 1_000_000n, written };
+    process.exit = exit;
+    process.exited.resolve(exit);
   };
   const kill = (process: FakeProcess, signal: number) => {
     if (process.exit !== undefined) throw new SkiffError('NOT_FOUND', 'it has ended');
@@ -393,3 +396,7 @@ const guestFigures = {
   processes: 1,
   interfaces: [],
 };
+
+function sizeOf(chunks: readonly Buffer[]): number {
+  return chunks.reduce((sum, { length }) => sum + length, 0);
+}

@@ -88,7 +88,8 @@ export function processState(state: ProcessState): GuestProcessState {
 /** How a process ended; numbers that cannot be are made ones that can. */
 export function exitOf(state: ProcessState): GuestExit {
   const signal = Math.min(state.signal, 64);
-  return { code: signal > 0 ? 128 + signal : state.exitCode & 0xff, signal, at: state.exitedAt };
+  const written = { stdout: countOf(state.outputWritten), stderr: countOf(state.errorWritten) };
+  return { code: signal > 0 ? 128 + signal : state.exitCode & 0xff, signal, at: state.exitedAt, written };
 }
 
 function countOf(count: bigint): number {

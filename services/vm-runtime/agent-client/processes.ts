@@ -24,7 +24,7 @@ export interface ProcessTable {
 }
 
 /** Killed with its container; the guest had no time to say so. */
-const killed: GuestExit = { code: 137, signal: 9, at: 0n };
+const killed: GuestExit = { code: 137, signal: 9, at: 0n, written: { stdout: 0, stderr: 0 } };
 
 /** What the table is made of. */
 export interface TableDeps {

@@ -154,6 +154,8 @@ export interface GuestExit {
   signal: number;
   /** Nanoseconds since the epoch by the guest's clock. */
   at: bigint;
+  /** Bytes of each output that were written by then. What the process left behind may write more. */
+  written: { stdout: number; stderr: number };
 }
 
 /** A process in the guest and its streams. Streams must be read or destroyed; unread ones hold the writer back. */

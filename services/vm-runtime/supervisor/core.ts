@@ -15,6 +15,8 @@ export interface Running {
   link: ProcessLink;
   /** Undefined until the guest has it, and for one that a crash of the VM took away. */
   process?: GuestProcess;
+  /** Whether the end of a command was noted; a container's record says so of its own process. */
+  hasEnded?: boolean;
   ended: PromiseWithResolvers<ExitRecord>;
 }
 

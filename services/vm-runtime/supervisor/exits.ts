@@ -1,46 +1,50 @@
 /** Takes note of the end of a process in the guest: on disk, to its shim, to those who wait and watch. */
 import { nowNanos } from '#foundation/base/time.ts';
 import type { Container, Core, Running } from './core.ts';
+import type { LinkExit } from './io/process-link.ts';
 import { containerStateFile } from './paths.ts';
 import { type ExitRecord, saveRecord } from './records.ts';
 
-/** Takes note of an end. Idempotent. @param exec the command that ended, if it was not the container's own process. */
+/**
+ * Takes note of an end. Idempotent: the first end is the one that counts.
+ *
+ * @param exec the command that ended, if it was not the container's own process.
+ */
 export function observeExit(
   core: Core,
   container: Container,
-  end: { code: number; signal: number },
+  end: LinkExit,
   exec?: { id: string; running: Running },
 ): void {
   if (exec === undefined) observeOwnExit(core, container, end);
   else observeExecExit(core, container, end, exec);
 }
 
-function observeOwnExit(core: Core, container: Container, end: { code: number; signal: number }): void {
+function observeOwnExit(core: Core, container: Container, { code, signal, written }: LinkExit): void {
   const { record } = container;
-  if (record.status === 'stopped') return;
-  const oomKilled = record.oomKills > 0 && end.code !== 0;
-  const exit: ExitRecord = { ...end, at: String(nowNanos()), oomKilled };
+  const isNews = record.status !== 'stopped' || record.exit === undefined;
+  const oomKilled = record.oomKills > 0 && code !== 0;
+  const exit = isNews ? { code, signal, at: String(nowNanos()), oomKilled } : (record.exit as ExitRecord);
   record.status = 'stopped';
   record.exit = exit;
-  saveContainer(core, container);
+  if (isNews) saveContainer(core, container);
   container.ended.resolve(exit);
   // A shim's end is what the host takes for the container's: all that it may ask is on disk by now.
-  container.link.finish(end);
-  core.events.emit('CONTAINER_EXITED', { container: record.id, exit });
+  container.link.finish({ code: exit.code, signal: exit.signal, written });
+  if (isNews) core.events.emit('CONTAINER_EXITED', { container: record.id, exit });
 }
 
 function observeExecExit(
   core: Core,
   container: Container,
-  end: { code: number; signal: number },
+  { code, signal, written }: LinkExit,
   { id, running }: { id: string; running: Running },
 ): void {
-  if (!container.record.execs.some((one) => one.id === id)) return;
-  const exit: ExitRecord = { ...end, at: String(nowNanos()), oomKilled: false };
+  if (running.hasEnded) return;
+  running.hasEnded = true;
+  const exit: ExitRecord = { code, signal, at: String(nowNanos()), oomKilled: false };
   running.ended.resolve(exit);
-  running.link.finish(end);
-  container.record.execs = container.record.execs.filter((one) => one.id !== id);
-  saveContainer(core, container);
+  running.link.finish({ code, signal, written });
   core.events.emit('EXEC_EXITED', { container: container.record.id, exec: id, exit });
 }
 
@@ -61,9 +65,9 @@ export function watchExit(
   running: Running,
   exec?: { id: string; running: Running },
 ): void {
-  const note = async ({ code, signal }: { code: number; signal: number }) => {
-    if (exec === undefined && signal === SIGKILL) await countOomKills(core, container);
-    observeExit(core, container, { code, signal }, exec);
+  const note = async (end: LinkExit) => {
+    if (exec === undefined && end.signal === SIGKILL) await countOomKills(core, container);
+    observeExit(core, container, end, exec);
   };
   running.process?.exited.then(note, () => {});
 }

@@ -67,3 +67,27 @@ test('a VM that is gone by then leaves stopped containers', async (t) => {
   assert.equal(await container.exited, 137);
   await pod.client.deleteContainer({ id: 'c1' });
 });
+
+test('a restart behind the end of a process costs its shim neither output nor exit code', async (t) => {
+  const pod = await openTestPod(t);
+  const bytes = 1_000_000;
+  const container = await pod.run('c1', ['sh', '-c', `head -c ${bytes} /dev/zero; exit 6`]);
+  const other = await pod.run('c2', ['sleep', '100']);
+  container.shim.stdout?.pause();
+  await pod.client.exec({
+    id: 'c2',
+    execId: 'e1',
+    process: JSON.stringify({ args: ['sh', '-c', `head -c ${bytes} /dev/zero; exit 4`], user: {} }),
+  });
+  const command = pod.attach('c2', 'e1');
+  command.shim.stdout?.pause();
+  assert.equal((await pod.client.wait({ id: 'c1' })).code, 6);
+  assert.equal((await pod.client.wait({ id: 'c2', execId: 'e1' })).code, 4);
+  await pod.restart();
+  container.shim.stdout?.resume();
+  command.shim.stdout?.resume();
+  assert.deepEqual([await container.exited, container.stdout().length], [6, bytes]);
+  assert.deepEqual([await command.exited, command.stdout().length], [4, bytes]);
+  other.shim.kill('SIGTERM');
+  await other.exited;
+});

@@ -36,10 +36,7 @@ function containerOf(core: Core, record: ContainerRecord): Container {
     execs: new Map(),
     shares: [],
   };
-  if (record.exit !== undefined) {
-    container.ended.resolve(record.exit);
-    container.link.finish(record.exit);
-  }
+  if (record.exit !== undefined) container.ended.resolve(record.exit);
   for (const { id } of record.execs)
     container.execs.set(id, { link: execLink(core, record.id, id), ended: Promise.withResolvers() });
   return container;
@@ -59,6 +56,10 @@ export async function recover(core: Core): Promise<boolean> {
     for (const container of core.containers.values()) observeExit(core, container, lost);
     core.events.emit('POD_ENDED', { reason });
   }
+  // Of those that had ended before, and have nothing to come, the shims may not know yet.
+  for (const container of core.containers.values())
+    if (container.record.exit !== undefined && container.process === undefined)
+      container.link.finish(container.record.exit);
   // Whoever asked for these got no answer, or an error.
   for (const container of [...core.containers.values()])
     if (container.record.handle === 0) await forget(core, container);
@@ -73,7 +74,9 @@ async function recoverContainers(core: Core): Promise<void> {
       const { record } = container;
       const prefix = share?.list().filter((name) => name.startsWith(sharePrefix(record.id))) ?? [];
       container.shares = prefix;
-      if (record.status === 'stopped' || record.handle === 0) return;
+      // Of one that has ended a shim that is still there may not have all of its output.
+      const isOver = record.status === 'stopped' && !isRunning(record.shim);
+      if (isOver || record.handle === 0) return;
       record.oomKills =
         agent.hello.containers.find(({ id }) => id === record.id)?.oomKills ?? record.oomKills;
       await takeUp(core, agent, container, container, record.handle);

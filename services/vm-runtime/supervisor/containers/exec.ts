@@ -74,18 +74,25 @@ function parse(text: string): ProcessSpec {
 /** Milliseconds that the exit of a command is kept for those who ask late. */
 const keepMs = 30_000;
 
-/** Kills a process that nobody attaches to; forgets one that has ended, after a while. */
+/**
+ * Kills a process that nobody attaches to; forgets one that has ended, after a while. It stays on disk until its shim has
+ * all of its output: a supervisor that comes meanwhile must find it.
+ */
 export async function forgetLater(
   core: Core,
   container: Container,
   id: string,
   running: Running,
 ): Promise<void> {
-  await running.link.shim(shimMs).catch(async (error) => {
+  const attached = running.link.shim(shimMs).then(() => running.link.done);
+  await attached.catch(async (error) => {
     core.say('no shim attached to a command', { container: container.record.id, error: String(error) });
     await running.process?.signal(9, { all: true }).catch(() => {});
   });
   await running.ended.promise;
+  container.record.execs = container.record.execs.filter((one) => one.id !== id);
+  // Unless the container was deleted meanwhile.
+  if (core.containers.get(container.record.id) === container) saveContainer(core, container);
   await new Promise((resolve) => setTimeout(resolve, keepMs).unref());
   container.execs.delete(id);
   await running.process?.release().catch(() => {});

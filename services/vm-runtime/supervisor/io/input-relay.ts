@@ -59,6 +59,8 @@ export function inputRelay(target: InputTarget): InputRelay {
       let skip = written - target.positions().stdin;
       report();
       readFrames(next, async (bytes) => {
+        // What is left of an earlier connection comes again by this one's successor.
+        if (socket !== next) return;
         if (bytes.length === 0) {
           if (!stdin.writableEnded) stdin.end();
           return;

@@ -16,6 +16,8 @@ export interface OutputRelay {
   attach(socket: Socket, count: number): void;
   /** Whether the shim has all that came. */
   readonly isEmpty: boolean;
+  /** Bytes that the shim has, counted from the stream's beginning. */
+  readonly taken: number;
   /** Whether nothing more will come. */
   readonly isEnded: boolean;
 }
@@ -95,6 +97,9 @@ export function outputRelay(
     },
     get isEmpty() {
       return bytes === 0;
+    },
+    get taken() {
+      return base;
     },
     get isEnded() {
       return ended;

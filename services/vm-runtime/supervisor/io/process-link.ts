@@ -15,6 +15,8 @@ import type { ShimConnection } from './server.ts';
 export interface LinkExit {
   code: number;
   signal: number;
+  /** Bytes of each output that were written by then, where that is known. */
+  written?: { stdout: number; stderr: number };
 }
 
 /** What a link tells its owner. */
@@ -35,8 +37,10 @@ export interface ProcessLink {
   bind(process: GuestProcess): void;
   /** Resolves when a shim is there; rejects if it said that it cannot do its work, or did not come in time. */
   shim(deadlineMs: number): Promise<void>;
-  /** The process has ended. The shim is told when it has all that the process wrote. */
+  /** The process has ended. The shim is told when it has all that the process wrote. Only the first end counts. */
   finish(exit: LinkExit): void;
+  /** Resolves when the shim was told, or went after the process's end: nothing of the process is needed any more. */
+  readonly done: Promise<void>;
   /** Whether a shim is connected. */
   readonly connected: boolean;
   /** The counts of outputs that a waiting shim has told; for a process that is found again. */
@@ -45,7 +49,7 @@ export interface ProcessLink {
 
 type StreamKind = 'in' | 'out' | 'err';
 
-/** Milliseconds without output after a process's end: then only what it left behind holds the streams open. */
+/** Milliseconds without output after all of an ended process's own: what it left behind may hold the streams open. */
 const quietMs = 100;
 
 /** Makes a link with neither side. */
@@ -57,20 +61,34 @@ export function processLink(events: LinkEvents): ProcessLink {
   let control: Socket | undefined;
   let exit: LinkExit | undefined;
   let told = false;
+  let hasCome = false;
+  const done = Promise.withResolvers<void>();
   let quiet: NodeJS.Timeout | undefined;
   const tellExit = () => {
     clearTimeout(quiet);
     told = true;
+    done.resolve();
     if (control !== undefined && exit !== undefined) tell(control, exit);
   };
-  // The guest sends what a process wrote before the news of its end, but it goes another way from here.
+  // The news of the end overtakes what was written before it, in the guest and here.
   const moved = () => {
     if (exit === undefined || told) return;
     clearTimeout(quiet);
-    const outputs = relays === undefined ? [] : [relays.out, relays.err];
-    if (outputs.some(({ isEmpty }) => !isEmpty)) return;
-    if (outputs.every(({ isEnded }) => isEnded)) tellExit();
-    else quiet = setTimeout(tellExit, quietMs);
+    const { stdout = 0, stderr = 0 } = exit.written ?? {};
+    const outputs =
+      relays === undefined
+        ? []
+        : [
+            { output: relays.out, written: stdout },
+            { output: relays.err, written: stderr },
+          ];
+    if (outputs.some(({ output }) => !output.isEmpty)) return;
+    if (outputs.every(({ output }) => output.isEnded)) return tellExit();
+    if (outputs.some(({ output, written }) => !output.isEnded && output.taken < written)) return;
+    quiet = setTimeout(tellExit, quietMs);
+  };
+  const nobodyThere = () => {
+    if (hasCome && control === undefined && exit !== undefined) done.resolve();
   };
   const attach = (kind: StreamKind, socket: Socket, count: number) => {
     if (relays === undefined) {
@@ -82,6 +100,7 @@ export function processLink(events: LinkEvents): ProcessLink {
   const takeControl = (socket: Socket) => {
     control?.destroy();
     control = socket;
+    hasCome = true;
     const failed = (why: string) => shimCame.reject(new SkiffError('FAILED_PRECONDITION', why));
     readControl(socket, events, failed, shimCame.resolve);
     if (exit !== undefined && told) tell(socket, exit);
@@ -89,6 +108,7 @@ export function processLink(events: LinkEvents): ProcessLink {
       if (control !== socket) return;
       control = undefined;
       if (exit === undefined) events.gone();
+      nobodyThere();
     });
   };
   return {
@@ -106,10 +126,12 @@ export function processLink(events: LinkEvents): ProcessLink {
       for (const [kind, { socket, count }] of waiting) attach(kind, socket, count);
       waiting.clear();
     },
+    done: done.promise,
     shim: (deadlineMs) => within(shimCame.promise, deadlineMs),
     finish(how) {
       exit ??= how;
       moved();
+      nobodyThere();
       // A process that the guest lost has no output to come.
       for (const { socket } of waiting.values()) socket.end(Buffer.alloc(4));
       waiting.clear();
