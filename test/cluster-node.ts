@@ -24,6 +24,7 @@ import type { KubeletConfiguration } from '#services/kubelet/configuration/defau
 import { loadConfiguration } from '#services/kubelet/configuration/load.ts';
 import { createKubelet, type Kubelet } from '#services/kubelet/kubelet.ts';
 import { endKubelet } from '#services/kubelet/testing/end-kubelet.ts';
+import { quietKubelet } from '#services/kubelet/testing/quiet.ts';
 import { type ScriptedRuntime, startScriptedRuntime } from '#services/kubelet/testing/scripted-runtime.ts';
 
 const logger = process.env.VERBOSE === undefined ? silentLogger : createLogger('info');
@@ -73,15 +74,7 @@ export async function onClusterNode(
   const admin = stack.use(openApi(adminConnection));
   stack.defer(() => forget(admin, nodeName));
   const paths = pathsUnder(root);
-  const overrides = {
-    port: 0,
-    healthzPort: 0,
-    readOnlyPort: 0,
-    address: '127.0.0.1',
-    evictionHard: {},
-    staticPodPath: manifests,
-    ...configuration,
-  };
+  const overrides = { ...quietKubelet, staticPodPath: manifests, ...configuration };
   const kubelet = createKubelet({
     paths,
     cri: stack.use(connectCri(socket)),

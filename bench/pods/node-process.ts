@@ -13,6 +13,7 @@ import { collectWhenIdle } from '#foundation/linux/idle-heap.ts';
 import { createCriServer } from '#services/cri-server/server.ts';
 import { loadConfiguration } from '#services/kubelet/configuration/load.ts';
 import { createKubelet } from '#services/kubelet/kubelet.ts';
+import { quietKubelet } from '#services/kubelet/testing/quiet.ts';
 import { pluginDirectory } from '../peers/network.ts';
 
 const [, , root = '', configDir = ''] = process.argv;
@@ -27,15 +28,10 @@ const server = createCriServer({
 await server.listen();
 const cri = connectCri(`unix://${paths.criSocket}`);
 const overrides = {
+  ...quietKubelet,
   staticPodPath: join(root, 'manifests'),
-  address: '127.0.0.1',
-  port: 0,
-  healthzPort: 0,
-  readOnlyPort: 0,
   failCgroupV1: false,
   maxPods: 200,
-  // How full the machine's disk is must not matter.
-  evictionHard: {},
   imageGCHighThresholdPercent: 100,
 };
 const kubelet = createKubelet({

@@ -18,6 +18,7 @@ import { loadConfiguration } from './configuration/load.ts';
 import { createKubelet } from './kubelet.ts';
 import { type FakeApiServer, type Illness, startFakeApi } from './testing/api-server.ts';
 import { endKubelet } from './testing/end-kubelet.ts';
+import { quietKubelet } from './testing/quiet.ts';
 import { type ScriptedRuntime, startScriptedRuntime } from './testing/scripted-runtime.ts';
 
 const pods = '/api/v1/namespaces/default/pods';
@@ -41,14 +42,7 @@ async function joined(work: (place: Place) => Promise<void>): Promise<void> {
   const runtime = stack.use(await startScriptedRuntime(socket));
   const cri = stack.use(connectCri(socket));
   const server = stack.use(await startFakeApi());
-  const overrides = {
-    port: 0,
-    healthzPort: 0,
-    readOnlyPort: 0,
-    address: '127.0.0.1',
-    evictionHard: {},
-    nodeLeaseDurationSeconds: 4,
-  };
+  const overrides = { ...quietKubelet, nodeLeaseDurationSeconds: 4 };
   const kubelet = createKubelet({
     paths: pathsUnder(root),
     cri,

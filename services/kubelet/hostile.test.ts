@@ -1,6 +1,8 @@
 /** What is hostile or broken around the kubelet: it stays up, the pods beside do not notice, and an event says why. */
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, statfsSync, unlinkSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -15,6 +17,7 @@ import { bindMount, mount, unmount, unmountTree } from '#foundation/linux/mount.
 import { loadConfiguration } from './configuration/load.ts';
 import { createKubelet } from './kubelet.ts';
 import { endKubelet } from './testing/end-kubelet.ts';
+import { quietKubelet } from './testing/quiet.ts';
 import { type ScriptedRuntime, startScriptedRuntime } from './testing/scripted-runtime.ts';
 
 const logger = process.env.VERBOSE === undefined ? silentLogger : createLogger('info');
@@ -35,12 +38,15 @@ interface Options {
   /** Prepares the root before anything is there. */
   prepare?(root: string): void;
   runtimeRequestTimeout?: string;
+  /** A second source of pods. */
+  staticPodURL?: string;
 }
 
 async function open({
   clock = systemClock,
   prepare,
   runtimeRequestTimeout = '1s',
+  staticPodURL,
 }: Options = {}): Promise<Place> {
   const outer = mkdtempSync('/tmp/skiff-host-');
   const root = join(outer, 'root');
@@ -52,20 +58,12 @@ async function open({
   const runtime = await startScriptedRuntime(socket);
   const cri = connectCri(socket);
   const events: CoreEvent[] = [];
-  const overrides = {
-    staticPodPath: manifests,
-    port: 0,
-    healthzPort: 0,
-    readOnlyPort: 0,
-    runtimeRequestTimeout,
-  };
+  const url = staticPodURL === undefined ? {} : { staticPodURL };
+  const overrides = { ...quietKubelet, ...url, staticPodPath: manifests, runtimeRequestTimeout };
   const kubelet = createKubelet({
     paths: pathsUnder(root),
     cri,
-    configuration: loadConfiguration({
-      // How full the machine's disk is must not matter.
-      overrides: { ...overrides, address: '127.0.0.1', evictionHard: {} },
-    }),
+    configuration: loadConfiguration({ overrides }),
     clock,
     logger,
     nodeName: 'n',
@@ -118,6 +116,26 @@ const isFor = (request: object, name: string) =>
   JSON.stringify(request, (_, value: unknown) => (typeof value === 'bigint' ? 0 : value)).includes(
     `"${name}-n"`,
   );
+
+test('of two pods of one name from one source the first runs, and an event of the other says why it does not', async () => {
+  const spec = { containers: [{ name: 'main', image: 'i:1', command: ['x'] }] };
+  const items = ['one', 'two'].map((uid) => ({ metadata: { name: 'twin', uid }, spec }));
+  const list = JSON.stringify({ apiVersion: 'v1', kind: 'PodList', metadata: {}, items });
+  const server = createServer((_, response) => response.end(list));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  {
+    const staticPodURL = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+    await using place = await open({ staticPodURL });
+    await until('the first', () => place.running('twin'));
+    assert.equal(place.pod('twin')?.metadata.uid, 'one');
+    await until('the event', () => said(place, 'twin', 'FailedValidation', /same name/));
+    const event = place.events.find(({ reason }) => reason === 'FailedValidation');
+    assert.deepEqual([event?.type, event?.involvedObject.uid], ['Warning', 'two']);
+    assert.equal(place.runtime.created('twin-n'), 1);
+  }
+  server.closeAllConnections();
+  server.close();
+});
 
 test('a runtime that hangs on one pod: the others start, an event says why, and it goes on when the runtime does', async () => {
   await using place = await open();

@@ -21,6 +21,7 @@ import { connectKubeletApi } from './api/connect.ts';
 import { loadConfiguration } from './configuration/load.ts';
 import { createKubelet } from './kubelet.ts';
 import { endKubelet } from './testing/end-kubelet.ts';
+import { quietKubelet } from './testing/quiet.ts';
 
 const skip = containerdInstalled ? false : 'needs Debian package containerd';
 const logger = process.env.VERBOSE === undefined ? silentLogger : createLogger('info');
@@ -42,9 +43,7 @@ async function joined(work: (admin: ApiClient) => Promise<void>): Promise<void> 
   const kubelet = createKubelet({
     paths: pathsUnder(root),
     cri: peer.cri,
-    configuration: loadConfiguration({
-      overrides: { port: 0, healthzPort: 0, readOnlyPort: 0, evictionHard: {} },
-    }),
+    configuration: loadConfiguration({ overrides: quietKubelet }),
     api: connectKubeletApi(nodeKubeconfig, { nodeName: 'node1', clock, logger }),
     clock,
     logger,

@@ -25,6 +25,7 @@ import {
 import { loadConfiguration } from './configuration/load.ts';
 import { createKubelet, type Kubelet } from './kubelet.ts';
 import { endKubelet } from './testing/end-kubelet.ts';
+import { quietKubelet } from './testing/quiet.ts';
 
 const logger = process.env.VERBOSE === undefined ? silentLogger : createLogger('info');
 
@@ -47,9 +48,7 @@ async function node(): Promise<Node> {
   const manifests = join(root, 'manifests');
   mkdirSync(manifests);
   const events: CoreEvent[] = [];
-  const configuration = loadConfiguration({
-    overrides: { staticPodPath: manifests, port: 0, healthzPort: 0, evictionHard: {} },
-  });
+  const configuration = loadConfiguration({ overrides: { ...quietKubelet, staticPodPath: manifests } });
   const kubelet = createKubelet({
     paths: pathsUnder(root),
     cri: peer.cri,

@@ -4,9 +4,7 @@
  */
 import { join } from 'node:path';
 import type { CriClient } from '#contracts/cri/client.ts';
-import { CgroupDriver as CriCgroupDriver } from '#contracts/cri/runtime_pb.ts';
 import { type Alarm, createAlarm } from '#foundation/base/alarm.ts';
-import { isSkiffError } from '#foundation/base/errors.ts';
 import type { Logger } from '#foundation/base/log.ts';
 import { createRegistry } from '#foundation/base/metrics.ts';
 import type { Paths } from '#foundation/base/paths.ts';
@@ -32,6 +30,7 @@ import type { EventSink } from './events/recorder.ts';
 import { createKeepers } from './keepers.ts';
 import { type KubeletParts, type LateFacts, makeParts } from './parts.ts';
 import type { KubeletApi } from './ports.ts';
+import { askDriver } from './resources/ask-driver.ts';
 import { type ShutdownGroup, shutdownGroups } from './sync-loop/shutdown.ts';
 
 export interface KubeletDeps {
@@ -72,9 +71,6 @@ export interface Kubelet {
   /** The ports of the HTTP API, by what they serve: `secure`, `readonly`, `healthz`. */
   ports(): ReadonlyMap<string, number>;
 }
-
-/** How often the runtime is asked for its cgroup driver before the configuration's is taken. */
-const driverTries = 50;
 
 export function createKubelet(deps: KubeletDeps): Kubelet {
   const { configuration, paths, clock } = deps;
@@ -127,7 +123,7 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
     ports: keepers.ports,
     shutdownNode: () => core.services.shutdown.begin(),
     async start() {
-      late.driver = await askDriver(deps, late.driver);
+      late.driver = await askDriver({ ...deps, runtime: deps.cri.runtime }, late.driver);
       await using undo = undoStack();
       undo.defer('stop the core', core.stop);
       await core.start();
@@ -182,24 +178,6 @@ async function startNode(
     durationSeconds: configuration.nodeLeaseDurationSeconds,
   };
   await Promise.all([keepNode(deps, signal), renewing]);
-}
-
-/** The runtime's cgroup driver decides; runtimes that cannot say leave it to the configuration. */
-async function askDriver(
-  { cri, clock }: KubeletDeps,
-  configured: LateFacts['driver'],
-): Promise<LateFacts['driver']> {
-  for (let tries = 0; tries < driverTries; tries += 1) {
-    try {
-      const { linux } = await cri.runtime.runtimeConfig({}, { timeoutMs: 2000 });
-      if (linux === undefined) return configured;
-      return linux.cgroupDriver === CriCgroupDriver.SYSTEMD ? 'systemd' : 'cgroupfs';
-    } catch (error) {
-      if (isSkiffError(error, 'UNIMPLEMENTED')) return configured;
-      await clock.sleep(100);
-    }
-  }
-  return configured;
 }
 
 /** The configuration's figures in milliseconds. */

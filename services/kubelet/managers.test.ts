@@ -14,6 +14,7 @@ import { createKubelet } from './kubelet.ts';
 import { parseCpus } from './resources/cpu-set.ts';
 import { readCpus } from './resources/cpu-topology.ts';
 import { endKubelet } from './testing/end-kubelet.ts';
+import { quietKubelet } from './testing/quiet.ts';
 
 const logger = process.env.VERBOSE === undefined ? silentLogger : createLogger('info');
 const cpus = readCpus().map(({ id }) => id);
@@ -81,10 +82,8 @@ test('whole CPUs and the memory of a node for a Guaranteed pod alone', {
       cri,
       configuration: loadConfiguration({
         overrides: {
-          port: 0,
-          healthzPort: 0,
+          ...quietKubelet,
           staticPodPath: manifests,
-          evictionHard: {},
           cpuManagerPolicy: 'static',
           reservedSystemCPUs: String(system),
           cpuManagerReconcilePeriod: '500ms',

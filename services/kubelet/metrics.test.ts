@@ -14,6 +14,7 @@ import { unmountTree } from '#foundation/linux/mount.ts';
 import { loadConfiguration } from './configuration/load.ts';
 import { createKubelet } from './kubelet.ts';
 import { endKubelet } from './testing/end-kubelet.ts';
+import { quietKubelet } from './testing/quiet.ts';
 import { startScriptedRuntime } from './testing/scripted-runtime.ts';
 
 /** Names without their `kubelet_`. */
@@ -90,13 +91,10 @@ test('metrics of a kubelet with a pod', async (context) => {
     cri,
     configuration: loadConfiguration({
       overrides: {
+        ...quietKubelet,
         staticPodPath: manifests,
-        address: '127.0.0.1',
-        port: 0,
-        healthzPort: 0,
         // 0 would be none; any free port serves.
         readOnlyPort: await freePort(),
-        evictionHard: {},
       },
     }),
     clock: systemClock,

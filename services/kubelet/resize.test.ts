@@ -21,6 +21,7 @@ import { connectKubeletApi } from './api/connect.ts';
 import { loadConfiguration } from './configuration/load.ts';
 import { createKubelet, type Kubelet } from './kubelet.ts';
 import { endKubelet } from './testing/end-kubelet.ts';
+import { quietKubelet } from './testing/quiet.ts';
 
 const logger = process.env.VERBOSE === undefined ? silentLogger : createLogger('info');
 const clock = systemClock;
@@ -51,9 +52,7 @@ async function staged(work: (stage: Stage) => Promise<void>): Promise<void> {
     const kubelet = createKubelet({
       paths: pathsUnder(root),
       cri,
-      configuration: loadConfiguration({
-        overrides: { port: 0, healthzPort: 0, readOnlyPort: 0, evictionHard: {} },
-      }),
+      configuration: loadConfiguration({ overrides: quietKubelet }),
       api: connectKubeletApi(api.nodeKubeconfigPath, { nodeName: 'node1', clock, logger }),
       clock,
       logger,

@@ -12,6 +12,7 @@ import { unmountTree } from '#foundation/linux/mount.ts';
 import { loadConfiguration } from '#services/kubelet/configuration/load.ts';
 import { createKubelet } from '#services/kubelet/kubelet.ts';
 import { endKubelet } from '#services/kubelet/testing/end-kubelet.ts';
+import { quietKubelet } from '#services/kubelet/testing/quiet.ts';
 import type { Facility } from './case.ts';
 import { startImages } from './images.ts';
 import { openKubelet } from './kubelet-client.ts';
@@ -31,10 +32,7 @@ export interface StageOptions {
  * seconds instead of five minutes. The original takes the same as a file.
  */
 const configured = {
-  address: '127.0.0.1',
-  port: 0,
-  healthzPort: 0,
-  readOnlyPort: 0,
+  ...quietKubelet,
   failCgroupV1: false,
   serializeImagePulls: false,
   // All cases pull at once: the limit is no case's business.
@@ -42,8 +40,6 @@ const configured = {
   authentication: { anonymous: { enabled: true }, webhook: { enabled: false } },
   authorization: { mode: 'AlwaysAllow' as const },
   crashLoopBackOff: { maxContainerRestartPeriod: '3s' },
-  // How full the machine's disk is must not matter.
-  evictionHard: {},
   imageGCHighThresholdPercent: 100,
 };
 

@@ -378,3 +378,51 @@ test('a URL: Pod or list, headers, an error keeps what was', async () => {
   assert.deepEqual(sets, [['u-n'], ['v-n', 'w-n'], []]);
   assert.equal(headers[0], '1');
 });
+
+test('a URL is asked every so often; one that does not answer within 10 s is given up until the next time', async () => {
+  const clock = fakeClock();
+  const asked: number[] = [];
+  const told: string[] = [];
+  const server = createServer((_, response) => {
+    asked.push(clock.monotonic());
+    // Its first answer begins, and never ends.
+    if (asked.length === 1) response.writeHead(200).write('kind:');
+    else response.end(manifest('u'));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const stop = new AbortController();
+  const sets: string[][] = [];
+  const logger = Object.assign(Object.create(silentLogger), {
+    error: ({ error }: { error: string }) => told.push(`${error} at ${clock.monotonic()}`),
+  });
+  const running = runHttpSource(
+    {
+      url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
+      headers: {},
+      nodeName: 'n',
+      decodePods,
+      emit: (pods) => sets.push(pods.map(({ metadata }) => metadata.name)),
+      everyMs: 20_000,
+      clock,
+      logger,
+    },
+    stop.signal,
+  );
+  const until = async (is: () => boolean) => {
+    for (const end = Date.now() + 30_000; !is(); await wait(5)) assert.ok(Date.now() < end);
+  };
+  await until(() => asked.length === 1 && clock.sleepers === 1);
+  await clock.advance(9999);
+  await wait(50);
+  assert.deepEqual(told, []);
+  await clock.advance(1);
+  await until(() => told.length === 1 && clock.sleepers === 1);
+  assert.deepEqual(told, ['it did not answer within 10 s at 10000']);
+  await clock.advance(20_000);
+  await until(() => sets.length === 1);
+  assert.deepEqual([asked, sets], [[0, 30_000], [['u-n']]]);
+  stop.abort();
+  await running;
+  server.close();
+  server.closeAllConnections();
+});

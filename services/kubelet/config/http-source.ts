@@ -5,7 +5,8 @@ import type { Logger } from '#foundation/base/log.ts';
 import type { Clock } from '#foundation/base/time.ts';
 import { toStaticPod } from './static-pod.ts';
 
-const timeoutMs = 10_000;
+/** Milliseconds that an answer may take, to its last byte. */
+const answerMs = 10_000;
 const maxBytes = 10 * 1024 * 1024;
 
 export interface HttpSourceDeps {
@@ -28,7 +29,7 @@ export async function runHttpSource(deps: HttpSourceDeps, signal: AbortSignal): 
   let complaint: string | undefined;
   while (!signal.aborted) {
     try {
-      const text = await fetchText(deps, signal);
+      const text = await inTime(deps, signal, (limit) => fetchText(deps, limit));
       if (text !== last) {
         const { url, nodeName } = deps;
         const decoded = text === '' ? [] : deps.decodePods(text, url);
@@ -47,12 +48,30 @@ export async function runHttpSource(deps: HttpSourceDeps, signal: AbortSignal): 
   }
 }
 
+/** Does `work` with a signal that aborts with the other one, and when the time for an answer is over. */
+async function inTime<T>(
+  { clock }: HttpSourceDeps,
+  signal: AbortSignal,
+  work: (limit: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const [done, late] = [new AbortController(), new AbortController()];
+  const error = new SkiffError('DEADLINE_EXCEEDED', `it did not answer within ${answerMs / 1000} s`);
+  clock.sleep(answerMs, done.signal).then(
+    () => late.abort(error),
+    () => {},
+  );
+  try {
+    return await work(AbortSignal.any([signal, late.signal]));
+  } finally {
+    done.abort();
+  }
+}
+
 async function fetchText({ url, headers }: HttpSourceDeps, signal: AbortSignal): Promise<string> {
   const list = Object.entries(headers).flatMap(([name, values]) =>
     values.map((value): [string, string] => [name, value]),
   );
-  const limit = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
-  const response = await fetch(url, { headers: list, signal: limit });
+  const response = await fetch(url, { headers: list, signal });
   if (response.status !== 200) throw new SkiffError('UNAVAILABLE', `it answered HTTP ${response.status}`);
   const chunks: Uint8Array[] = [];
   let size = 0;

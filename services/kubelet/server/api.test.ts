@@ -16,6 +16,7 @@ import { containerdInstalled, startContainerd } from '../../../test/peers/contai
 import { loadConfiguration } from '../configuration/load.ts';
 import { createKubelet, type Kubelet } from '../kubelet.ts';
 import { endKubelet } from '../testing/end-kubelet.ts';
+import { quietKubelet } from '../testing/quiet.ts';
 
 const skip = containerdInstalled ? false : 'needs Debian package containerd';
 
@@ -136,13 +137,7 @@ async function tells(port: number): Promise<void> {
 /** A kubelet on a port that is taken: it must say so and stop what it began, or this test would never end. */
 async function secondOn(port: number, root: string, cri: CriClient): Promise<void> {
   mkdirSync(join(root, 'manifests'), { recursive: true });
-  const overrides = {
-    staticPodPath: join(root, 'manifests'),
-    address: '127.0.0.1',
-    port,
-    healthzPort: 0,
-    evictionHard: {},
-  };
+  const overrides = { ...quietKubelet, staticPodPath: join(root, 'manifests'), port };
   const kubelet = createKubelet({
     paths: pathsUnder(root),
     cri,
@@ -165,14 +160,7 @@ test('a pod over the kubelet’s API', { skip }, async () => {
   });
   const manifests = join(root, 'manifests');
   mkdirSync(manifests);
-  const overrides = {
-    staticPodPath: manifests,
-    address: '127.0.0.1',
-    port: 0,
-    healthzPort: 0,
-    readOnlyPort: 0,
-    evictionHard: {},
-  };
+  const overrides = { ...quietKubelet, staticPodPath: manifests };
   const kubelet = createKubelet({
     paths: pathsUnder(root),
     cri: peer.cri,
