@@ -55,7 +55,7 @@ export async function bootGuest(): Promise<GuestVm> {
     'tsc=reliable',
     'console=hvc0',
   ].join(' ');
-  const boot = ['-kernel', image.vmlinuxPath, '-initrd', image.initrdPath, '-append', parameters];
+  const boot = ['-kernel', image.emulatedVmlinuxPath, '-initrd', image.initrdPath, '-append', parameters];
   const qemu = spawn('qemu-system-x86_64', [...qemuArguments(directory), ...boot], { stdio: 'ignore' });
   const exited = new Promise<number | null>((resolve) => qemu.once('exit', (code) => resolve(code)));
   const socketPath = `${directory}/agent.sock`;

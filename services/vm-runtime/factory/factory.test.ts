@@ -194,7 +194,8 @@ test('lineage 02: a failure at each step leaves nothing: no redirect, no share, 
   const directory = join(root, 'p');
   const silent = () => Promise.reject(new Error('no agent today'));
   const noImage = () => Promise.reject(new Error('no image today'));
-  const broken = { ...image, vmlinuxPath: '/nonexistent/vmlinux' };
+  const missing = '/nonexistent/vmlinux';
+  const broken = { ...image, vmlinuxPath: missing, emulatedVmlinuxPath: missing };
   const attempts = [
     factory('direct', { image: noImage }),
     factory('direct', { fileServer: '/nonexistent/virtiofsd' }),

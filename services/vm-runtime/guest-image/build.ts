@@ -1,8 +1,9 @@
 /**
- * Makes the guest: Debian's kernel as it comes, and an initial file system of our PID 1, crun and modules. The result lies in
- * a directory named by the content of all that went in, is made once, and is never changed.
+ * Makes the guest: Debian's kernel as it comes, once more prepared for emulation (emulation.ts), and an initial file system
+ * of our PID 1, crun and modules. The result lies in a directory named by the content of all that went in, is made once,
+ * and is never changed.
  *
- * package (.deb, checksummed) -> bzImage -> vmlinux; modules in order; guest/*.c -> PID 1; crun -> initrd
+ * package (.deb, checksummed) -> bzImage -> vmlinux -> vmlinux.emulated; modules in order; guest/*.c -> PID 1; crun -> initrd
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, globSync, readFileSync } from 'node:fs';
@@ -15,6 +16,7 @@ import { undoStack } from '#foundation/base/undo.ts';
 import { runCommand } from '#foundation/linux/command.ts';
 import { agentFiles, compileAgent, compileLaunch, launchFiles } from './agent.ts';
 import { type ArchiveEntry, cpioArchive } from './cpio.ts';
+import { prepareForEmulation } from './emulation.ts';
 import { extractVmlinux, unpackPackage } from './kernel.ts';
 import { type ModuleSet, resolveModules } from './modules.ts';
 import { runtimeEntries } from './runtime.ts';
@@ -24,7 +26,7 @@ import type { GuestImage } from './types.ts';
 export const defaultPackageDirectory = '/var/cache/skiff/vm';
 
 /** The form of what is made; part of the name, so that a newer Skiff makes its own. */
-const formatVersion = 1;
+const formatVersion = 2;
 
 /**
  * Parts of the kernel that no pod needs and that would make each boot longer, by the function that begins them: tracing's
@@ -70,7 +72,7 @@ export interface GuestImageOptions {
   directory: string;
   /** Where the kernel's package is; where `skiff setup vm` put it unless told. */
   packageDirectory?: string;
-  /** Told once when the image must be made. */
+  /** Told when the image must be made, and what slows its boot down. */
   onBuild?: (line: string) => void;
 }
 
@@ -82,7 +84,12 @@ interface Manifest {
   files: Record<string, string>;
 }
 
-const fileNames = { vmlinux: 'vmlinux', bzImage: 'bzImage', initrd: 'initrd.cpio' };
+const fileNames = {
+  vmlinux: 'vmlinux',
+  emulated: 'vmlinux.emulated',
+  bzImage: 'bzImage',
+  initrd: 'initrd.cpio',
+};
 
 /**
  * The guest image of this Skiff and this machine's packages; made if it is not there.
@@ -95,7 +102,7 @@ export async function guestImage(options: GuestImageOptions): Promise<GuestImage
   const place = join(options.directory, digest.slice(0, 32));
   if (!existsSync(join(place, 'manifest.json'))) {
     options.onBuild?.('making the guest of VM pods');
-    await build(deb, place);
+    await build(deb, place, options.onBuild);
   }
   return open(place, digest);
 }
@@ -144,7 +151,7 @@ function digestOf(deb: string): string {
   return hash.digest('hex');
 }
 
-async function build(deb: string, place: string): Promise<void> {
+async function build(deb: string, place: string, say: GuestImageOptions['onBuild']): Promise<void> {
   const draft = `${place}.${randomBytes(4).toString('hex')}.draft`;
   await using undo = undoStack();
   try {
@@ -156,6 +163,12 @@ async function build(deb: string, place: string): Promise<void> {
     const kernel = await unpackPackage(deb, join(work, 'kernel'));
     await copyFile(kernel.bzImage, join(draft, fileNames.bzImage));
     await extractVmlinux(kernel.bzImage, join(draft, fileNames.vmlinux));
+    const { vmlinux, leftOut } = prepareForEmulation(
+      await readFile(join(draft, fileNames.vmlinux)),
+      kernel.ticksPerSecond,
+    );
+    await writeFile(join(draft, fileNames.emulated), vmlinux);
+    for (const why of leftOut) say?.(`${kernel.version} boots slower under emulation: ${why}`);
     await writeFile(join(draft, fileNames.initrd), await makeInitrd(kernel.modules, work));
     await rm(work, { recursive: true });
     await writeManifest(draft, kernel.version);
@@ -239,6 +252,7 @@ async function open(place: string, digest: string): Promise<GuestImage> {
   return {
     digest,
     vmlinuxPath: join(place, fileNames.vmlinux),
+    emulatedVmlinuxPath: join(place, fileNames.emulated),
     bzImagePath: join(place, fileNames.bzImage),
     initrdPath: join(place, fileNames.initrd),
     kernelVersion: manifest.kernelVersion,

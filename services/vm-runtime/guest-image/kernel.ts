@@ -1,8 +1,9 @@
 /** Takes the kernel out of its wrapping: Debian's package, then the boot loader's format (Linux' boot protocol). */
-import { globSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { SkiffError } from '#foundation/base/errors.ts';
 import { runCommand } from '#foundation/linux/command.ts';
+import { loadedSegments, resizeSegment } from './elf.ts';
 
 /** A kernel package, unpacked. */
 export interface UnpackedKernel {
@@ -10,6 +11,8 @@ export interface UnpackedKernel {
   bzImage: string;
   /** The directory of its modules. */
   modules: string;
+  /** How often its clock ticks (CONFIG_HZ); undefined if its package does not say so. */
+  ticksPerSecond: number | undefined;
 }
 
 /** Unpacks a .deb below `directory`. */
@@ -22,7 +25,9 @@ export async function unpackPackage(deb: string, directory: string): Promise<Unp
   const roots = ['lib/modules', 'usr/lib/modules'].map((path) => join(directory, path, version));
   const modules = roots.find((path) => globSync(`${path}/kernel`).length > 0);
   if (modules === undefined) throw new SkiffError('DATA_LOSS', `${deb} has no modules for ${version}`);
-  return { version, bzImage, modules };
+  const config = join(directory, `boot/config-${version}`);
+  const ticks = existsSync(config) ? /^CONFIG_HZ=(\d+)$/m.exec(readFileSync(config, 'utf8'))?.[1] : undefined;
+  return { version, bzImage, modules, ticksPerSecond: ticks === undefined ? undefined : Number(ticks) };
 }
 
 /** Offsets in the header of a bzImage: https://docs.kernel.org/arch/x86/boot.html */
@@ -44,28 +49,16 @@ export async function extractVmlinux(bzImage: string, target: string): Promise<v
   writeFileSync(target, withoutZeros(readFileSync(target)));
 }
 
-/** Offsets in an ELF file of 64 bits, and in its program headers: elf(5). */
-const elfHeader = { tableOffset: 0x20, entryBytes: 0x36, entries: 0x38 };
-const segment = { type: 0, fileOffset: 0x08, fileBytes: 0x20, memoryBytes: 0x28 };
-const loadable = 1;
-
 /**
  * Leaves out the zeros that segments end with, a quarter of the kernel: a VM's memory is zeros already, and a
  * hypervisor would copy them there.
  */
 export function withoutZeros(file: Buffer): Buffer {
   const result = Buffer.from(file);
-  const table = Number(file.readBigUInt64LE(elfHeader.tableOffset));
-  const entryBytes = file.readUInt16LE(elfHeader.entryBytes);
-  for (let index = 0; index < file.readUInt16LE(elfHeader.entries); index += 1) {
-    const entry = table + index * entryBytes;
-    if (file.readUInt32LE(entry + segment.type) !== loadable) continue;
-    const from = Number(file.readBigUInt64LE(entry + segment.fileOffset));
-    const bytes = Number(file.readBigUInt64LE(entry + segment.fileBytes));
-    let end = bytes;
-    while (end > 0 && file[from + end - 1] === 0) end -= 1;
-    for (const field of [segment.fileBytes, segment.memoryBytes])
-      result.writeBigUInt64LE(BigInt(end), entry + field);
+  for (const segment of loadedSegments(file)) {
+    let bytes = segment.fileBytes;
+    while (bytes > 0 && file[segment.fileOffset + bytes - 1] === 0) bytes -= 1;
+    resizeSegment(result, segment, bytes);
   }
   return result;
 }

@@ -9,6 +9,8 @@ export interface GuestImage {
   digest: string;
   /** An uncompressed kernel with a PVH entry (ELF vmlinux, without symbols): boots quicker. */
   vmlinuxPath: string;
+  /** The same for an emulated processor: it boots in three quarters of the time (emulation.ts). */
+  emulatedVmlinuxPath: string;
   /** The kernel as Debian packs it, for hypervisors that want a bzImage. */
   bzImagePath: string;
   /** An uncompressed cpio archive. */

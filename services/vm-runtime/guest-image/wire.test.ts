@@ -34,3 +34,9 @@ test('streams carry every byte and then the end, in whatever order host, process
   const said = await run(t, ['test/streams.c', 'streams.c', 'frames.c'], ['300', '1']);
   assert.match(said, /^fine: 300 rounds/);
 });
+
+test('launch survives 30,000 mutated programs whatever the kernel answers', async (t) => {
+  const names = ['steps', 'groups', 'root', 'process'].map((name) => `launch/${name}.c`);
+  const said = await run(t, ['test/steps.c', ...names], ['30000', '1']);
+  assert.match(said, /^fine: 30000 rounds, [1-9]\d{2,} programs/);
+});

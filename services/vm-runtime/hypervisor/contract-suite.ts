@@ -103,7 +103,12 @@ function refusalSuite(begin: Begin): void {
     const { hypervisor, spec, directory, root } = await begin(t);
     const broken = join(root, 'broken');
     writeFileSync(broken, 'this is no kernel');
-    const image: GuestImage = { ...spec.image, vmlinuxPath: broken, bzImagePath: broken };
+    const image: GuestImage = {
+      ...spec.image,
+      vmlinuxPath: broken,
+      emulatedVmlinuxPath: broken,
+      bzImagePath: broken,
+    };
     const bad: [Partial<VmSpec>, string, RegExp][] = [
       [{ image }, 'FAILED_PRECONDITION', /Cannot start the VM tried: .*ended with 1: .+/s],
       [{ memoryBytes: 100 * mebibyte + 1 }, 'INVALID_ARGUMENT', /whole MiB/],

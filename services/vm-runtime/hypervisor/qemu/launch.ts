@@ -113,7 +113,9 @@ function collectFds(
     shares: request.shares.map(({ fd }) => pass(fd)),
   };
   if (machine.boot !== undefined) {
-    numbers.kernel = own(openSync(machine.boot.image.vmlinuxPath, 'r'));
+    const { vmlinuxPath, emulatedVmlinuxPath } = machine.boot.image;
+    const kernel = machine.acceleration === 'tcg' ? emulatedVmlinuxPath : vmlinuxPath;
+    numbers.kernel = own(openSync(kernel, 'r'));
     numbers.initrd = own(openSync(machine.boot.image.initrdPath, 'r'));
   }
   return { numbers, table };

@@ -40,7 +40,14 @@ test("QEMU runs as nobody, filtered, without a network, and holds nothing of the
   const files = open.filter((target) => target.startsWith('/') && !target.startsWith('/memfd:'));
   assert.deepEqual(
     files.filter(
-      (file) => ![image.vmlinuxPath, image.initrdPath, '/dev/null', '/dev/urandom'].includes(file),
+      (file) =>
+        ![
+          image.vmlinuxPath,
+          image.emulatedVmlinuxPath,
+          image.initrdPath,
+          '/dev/null',
+          '/dev/urandom',
+        ].includes(file),
     ),
     [],
   );
