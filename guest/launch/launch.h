@@ -36,8 +36,10 @@ struct launch {
   int group;   /* the cgroup's directory, or -1 */
   char group_path[MAX_PATH];
   uint64_t clone_flags;
-  bool cloned; /* the parent's steps are done */
+  bool cloned;   /* the parent's steps are done */
+  bool included; /* these are the steps of an `include` */
   char **arguments, **environment;
+  bool room; /* the environment has room for one more */
   char program[MAX_PATH]; /* the file that `find` found */
 };
 

@@ -34,12 +34,16 @@ void step_resource(struct launch *it) {
 }
 
 /* environment TEXTS */
-void step_environment(struct launch *it) { it->environment = take_texts(it, 1); }
+void step_environment(struct launch *it) {
+  it->environment = take_texts(it, 1);
+  it->room = true;
+}
 
 /* home UID: what /etc/passwd says is the user's home, in an environment that has none. */
 void step_home(struct launch *it) {
   static char line[MAX_PATH], home[MAX_PATH + 8] = "HOME=/";
   unsigned long uid = take_number(it);
+  if (!it->room) stop(EINVAL, "set the home in no environment, or twice");
   FILE *file = fopen("/etc/passwd", "re");
   while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
     char *field[7] = {0}, *rest = line;
@@ -52,6 +56,7 @@ void step_home(struct launch *it) {
   size_t count = 0;
   while (it->environment[count] != NULL) count++;
   it->environment[count] = home;
+  it->room = false;
 }
 
 /* arguments TEXTS */
@@ -86,7 +91,7 @@ void step_user(struct launch *it) {
 /* bound MASK: the capabilities that the process can ever have. */
 void step_bound(struct launch *it) {
   uint64_t kept = take_number(it);
-  for (unsigned long each = 0; prctl(PR_CAPBSET_READ, each, 0, 0, 0) >= 0; each++)
+  for (unsigned long each = 0; each < 64 && prctl(PR_CAPBSET_READ, each, 0, 0, 0) >= 0; each++)
     if ((kept >> each & 1) == 0) must(prctl(PR_CAPBSET_DROP, each, 0, 0, 0) == 0, "drop the capability %lu", each);
 }
 
@@ -115,7 +120,9 @@ void step_no_new_privileges(struct launch *it) {
 void step_filter(struct launch *it) {
   unsigned long flags = take_number(it);
   struct code code = take_bytes(it);
-  struct filter filter = {(unsigned short)((code.end - code.at) / 8), code.at};
+  size_t count = (size_t)(code.end - code.at) / 8;
+  if (count > UINT16_MAX) stop(EINVAL, "set a filter of %lu instructions", (unsigned long)count);
+  struct filter filter = {(unsigned short)count, code.at};
   must(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &filter) == 0, "set the filter of system calls");
 }
 
@@ -162,6 +169,7 @@ void step_wait(struct launch *it) {
 
 /* run: becomes the program. */
 void step_run(struct launch *it) {
+  if (it->arguments == NULL || it->environment == NULL) stop(EINVAL, "run a program without arguments");
   syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC);
   execve(it->program, it->arguments, it->environment);
   stop(errno, "run `%s`", it->program);

@@ -17,7 +17,7 @@
 #include <unistd.h>
 #include "launch.h"
 
-#define MAX_LINKS 40
+#define MAX_TRIES 200 /* directories that are missing and links to follow on one way: a stack has its end */
 
 enum missing { LEAVE, MAKE_DIRECTORY, MAKE_FILE };
 
@@ -38,17 +38,21 @@ static int open_plainly(const struct launch *it, const char *path, int flags) {
 }
 
 /* Opens a place, and makes it and what leads to it if it is missing. A link to nowhere is followed and its end made. */
-static int open_place(const struct launch *it, const char *path, enum missing missing, int links) {
+static int open_place(const struct launch *it, const char *path, enum missing missing, int tries) {
   char parent[MAX_PATH], target[MAX_PATH], joined[2 * MAX_PATH];
   int fd = open_plainly(it, path, O_PATH);
   if (fd >= 0 || errno != ENOENT || missing == LEAVE) return fd;
   snprintf(parent, sizeof(parent), "%s", path);
   for (size_t size = strlen(parent); size > 1 && parent[size - 1] == '/';) parent[--size] = 0;
   char *slash = strrchr(parent, '/');
-  if (slash == NULL || slash[1] == 0 || links > MAX_LINKS) return -1;
+  if (slash == NULL || slash[1] == 0) return -1;
+  if (tries > MAX_TRIES) {
+    errno = ELOOP;
+    return -1;
+  }
   *slash = 0;
   const char *name = slash + 1;
-  int directory = open_place(it, parent[0] == 0 ? "/" : parent, MAKE_DIRECTORY, links);
+  int directory = open_place(it, parent[0] == 0 ? "/" : parent, MAKE_DIRECTORY, tries + 1);
   if (directory < 0) return -1;
   int made = missing == MAKE_DIRECTORY ? mkdirat(directory, name, 0755) : mknodat(directory, name, S_IFREG | 0644, 0);
   int number = errno;
@@ -59,7 +63,7 @@ static int open_place(const struct launch *it, const char *path, enum missing mi
   if (number != EEXIST) return -1;
   target[size] = 0;
   snprintf(joined, sizeof(joined), "%s/%s", target[0] == '/' ? "" : parent, target);
-  return open_place(it, joined, missing, links + 1);
+  return open_place(it, joined, missing, tries + 1);
 }
 
 static int need_place(const struct launch *it, const char *path, enum missing missing) {

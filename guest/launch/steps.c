@@ -45,9 +45,12 @@ static void step_include(struct launch *it) {
   struct code rest = it->code;
   uint64_t number = take_number(it);
   if (number >= MAX_KEPT) stop(0, "the program includes what there is not");
+  if (it->included) stop(0, "the program includes what includes more");
   rest.at = it->code.at;
   it->code = it->loaded[number];
+  it->included = true;
   run_steps(it);
+  it->included = false;
   it->code = rest;
 }
 
@@ -57,8 +60,7 @@ static void (*const steps[])(struct launch *) = {
     step_root,     step_mount,    step_device,    step_link,         step_mask,       step_protect,
     step_terminal, step_pivot,    step_seal,      step_resource,     step_environment, step_home,
     step_arguments, step_directory, step_user,    step_bound,        step_capabilities, step_no_new_privileges,
-    step_filter,   step_find,     step_wait,      step_run,          step_include,
-    step_make,
+    step_filter,   step_find,     step_wait,      step_run,          step_include,     step_make,
 };
 
 /* Does steps to the end; the parent's end at the new process, which does the others. */

@@ -150,18 +150,6 @@ static void test_limits(void) {
   free(parser.bytes);
 }
 
-static void mutate(struct buffer *out) {
-  for (uint32_t i = chance(8); i > 0 && out->size > 0; i--) {
-    uint32_t at = chance((uint32_t)out->size);
-    switch (chance(4)) {
-      case 0: out->at[at] = (uint8_t)chance(256); break;
-      case 1: out->at[at] ^= (uint8_t)(1 << chance(8)); break;
-      case 2: out->size = at; break;
-      default: memmove(out->at + at, out->at + at / 2, out->size - at); break;
-    }
-  }
-}
-
 int main(int count, char **arguments) {
   long rounds = count > 1 ? strtol(arguments[1], NULL, 10) : 1000;
   chance_seed(count > 2 ? strtoull(arguments[2], NULL, 10) : 1);
@@ -172,7 +160,7 @@ int main(int count, char **arguments) {
   for (long i = 0; i < rounds; i++) {
     struct buffer out = {.limit = 1 << 20};
     write_frames(&out, 1 + chance(3));
-    mutate(&out);
+    out.size = mutate(out.at, out.size);
     feed(&parser, out.at, out.size, 1 + chance(300));
     buffer_free(&out);
   }
