@@ -92,7 +92,7 @@ export function makeBusyboxRoot(path: string): void {
 }
 
 /** A fake image store: one image, roots by copying. */
-export function fakeImages(directory: string, config: ImageConfig = {}): ImageSource & { fail?: string } {
+function fakeImages(directory: string, config: ImageConfig = {}): ImageSource & { fail?: string } {
   const image: LocalImage = {
     id: testImageId,
     repoTags: ['docker.io/library/busybox:latest'],
@@ -128,7 +128,7 @@ export function fakeImages(directory: string, config: ImageConfig = {}): ImageSo
 }
 
 /** A sandbox with namespaces pinned below `directory`. */
-export function fakeSandbox(
+function fakeSandbox(
   directory: string,
   id: string,
   config: MessageInitShape<typeof PodSandboxConfigSchema> = {},

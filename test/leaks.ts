@@ -44,7 +44,7 @@ export function leakCheck(root: string): LeakCheck {
 }
 
 /** Everything on the machine that belongs to `root` now. */
-export function belongings(root: string): string[] {
+function belongings(root: string): string[] {
   const { tag } = pathsUnder(root);
   return [
     ...mountsOf(root),

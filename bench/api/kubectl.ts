@@ -31,7 +31,7 @@ export interface RoundFigures {
 }
 
 /** A pod that sleeps, as JSON. */
-export function podManifest(name: string, label: string): string {
+function podManifest(name: string, label: string): string {
   return JSON.stringify({
     apiVersion: 'v1',
     kind: 'Pod',

@@ -25,11 +25,3 @@ export async function fails(call: Promise<unknown>, ...codes: ErrorCode[]): Prom
     `the call was to fail, and answered ${JSON.stringify(answer, (_, value) => (typeof value === 'bigint' ? String(value) : value))}`,
   );
 }
-
-/** Expects a line in some text. */
-export function hasLine(text: string, pattern: RegExp): void {
-  assert.ok(
-    text.split('\n').some((line) => pattern.test(line)),
-    `no line matches ${pattern} in:\n${text}`,
-  );
-}

@@ -25,11 +25,6 @@ export function kindOf(object: Pick<KubeObject, 'apiVersion' | 'kind'>): GroupVe
   return { ...groupVersion(object.apiVersion ?? ''), kind: object.kind ?? '' };
 }
 
-/** `namespace/name`, or the name of an object without a namespace. */
-export function objectKey({ metadata }: Pick<KubeObject, 'metadata'>): string {
-  return metadata.namespace === undefined ? metadata.name : `${metadata.namespace}/${metadata.name}`;
-}
-
 /** A time as objects carry it: RFC 3339 in UTC, to the second. @param ms milliseconds since the epoch. */
 export function formatTime(ms: number): string {
   return `${new Date(ms).toISOString().slice(0, 19)}Z`;

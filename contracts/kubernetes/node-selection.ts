@@ -16,7 +16,7 @@ export function selectsNode({ spec }: Pick<Pod, 'spec'>, node: Pick<Node, 'metad
 }
 
 /** Whether a node fulfils a term; an empty one fulfils nothing. */
-export function termMatches(
+function termMatches(
   { matchExpressions = [], matchFields = [] }: NodeSelectorTerm,
   node: Pick<Node, 'metadata'>,
 ): boolean {

@@ -14,7 +14,7 @@
 import { messageOf } from './errors.ts';
 
 /** Milliseconds that one undo step may take unless told otherwise. */
-export const defaultUndoDeadlineMs = 30_000;
+const defaultUndoDeadlineMs = 30_000;
 
 /** One step that takes something back. It must finish when `signal` aborts. */
 export type UndoStep = (signal: AbortSignal) => void | Promise<void>;

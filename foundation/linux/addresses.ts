@@ -1,11 +1,9 @@
 /** IP addresses and routes over rtnetlink. See rtnetlink(7), <linux/if_addr.h>, <linux/rtnetlink.h>. */
 import { isIPv6 } from 'node:net';
-import { isSkiffError } from '#foundation/base/errors.ts';
 import { formatAddress, parseAddress } from '#foundation/base/ip.ts';
 import { attribute, NetlinkFlag, type NetlinkSocket, readAttributes } from './netlink.ts';
 
 const RTM_NEWADDR = 20;
-const RTM_DELADDR = 21;
 const RTM_GETADDR = 22;
 const RTM_NEWROUTE = 24;
 const RTM_GETROUTE = 26;
@@ -58,16 +56,6 @@ export function addAddress(
     flags: NetlinkFlag.create | NetlinkFlag.exclusive,
     body,
   });
-}
-
-/** Removes an address; one that is not there is success. */
-export function removeAddress(socket: NetlinkSocket, { index, address, prefix }: InterfaceAddress): void {
-  const body = Buffer.concat([addressHeader(index, address, prefix), attribute(IFA_LOCAL, bytesOf(address))]);
-  try {
-    socket.request(`Cannot remove the address ${address}`, { type: RTM_DELADDR, body });
-  } catch (error) {
-    if (!isSkiffError(error) || error.errno !== 'EADDRNOTAVAIL') throw error;
-  }
 }
 
 /** All addresses of the namespace; only those of one interface if `index` is given. */

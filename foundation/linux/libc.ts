@@ -75,7 +75,7 @@ export function addressOf(memory: Uint8Array): bigint {
 }
 
 /** The name of an errno value: `ENOENT`. */
-export function errnoName(number: number): string {
+function errnoName(number: number): string {
   return errnoNames.get(number) ?? `errno ${number}`;
 }
 

@@ -70,7 +70,7 @@ async function takeLock(who: string, why: string): Promise<ChildProcess> {
 }
 
 /** Whether a line of `busctl monitor` is the signal, and what it says. Exported for the tests. */
-export function shutdownSignal(line: string): boolean | undefined {
+function shutdownSignal(line: string): boolean | undefined {
   try {
     const message = JSON.parse(line) as { member?: string; payload?: { data?: unknown[] } };
     if (message.member !== 'PrepareForShutdown') return undefined;

@@ -33,7 +33,7 @@ export interface NriWiring {
 }
 
 /** The customary places, or those under another root. */
-export function nriSettings(paths: Paths, settings: Partial<NriSettings> = {}): NriSettings {
+function nriSettings(paths: Paths, settings: Partial<NriSettings> = {}): NriSettings {
   const own = paths.root === '/';
   return {
     enabled: true,

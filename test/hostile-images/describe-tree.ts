@@ -1,6 +1,6 @@
 /** Describes a tree so that two can be compared: everything that an image can say of a file. */
 import { createHash } from 'node:crypto';
-import { closeSync, lstatSync, openSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { openRoot, statAt } from '#foundation/linux/at.ts';
 import { listXattrsAt } from '#foundation/linux/xattr.ts';
 
@@ -41,14 +41,4 @@ export function describeTree(root: string): Map<string, FileFacts> {
   };
   visit('');
   return found;
-}
-
-/** Whether something can be opened: for tests of what must not be there. */
-export function canOpen(path: string): boolean {
-  try {
-    closeSync(openSync(path, 'r'));
-    return true;
-  } catch {
-    return false;
-  }
 }

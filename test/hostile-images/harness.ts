@@ -1,5 +1,5 @@
 /** An image store of its own in a temporary directory, beside a registry. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { silentLogger } from '#foundation/base/log.ts';
 import { unmountTree } from '#foundation/linux/mount.ts';
 import { createImages, type Images, type ImagesDeps } from '#services/cri-server/images/index.ts';
@@ -56,12 +56,4 @@ export async function openTestImages(options: Partial<ImagesDeps> = {}): Promise
 export function temporaryDirectory(): { path: string } & Disposable {
   const path = mkdtempSync('/tmp/skiff-it-');
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
-}
-
-/** Writes files by path below a directory. */
-export function writeTree(root: string, files: Record<string, string>): void {
-  for (const [path, content] of Object.entries(files)) {
-    mkdirSync(`${root}/${path}`.replace(/\/[^/]*$/, ''), { recursive: true });
-    writeFileSync(`${root}/${path}`, content);
-  }
 }

@@ -150,7 +150,7 @@ export const casesDirectory = join(import.meta.dirname, 'cases');
 const ending = /\.yaml(\.txt)?$/;
 
 /** Reads one case. @throws Error naming the file if it is none. */
-export function readCase(path: string): PodCase {
+function readCase(path: string): PodCase {
   const text = readFileSync(path, 'utf8');
   const cut = text.lastIndexOf('\n---\n');
   const name = basename(path).replace(ending, '');

@@ -15,7 +15,7 @@ const stopDeadlineMs = 60_000;
 const pollMs = 20;
 
 /** The log of a node that `up` started. */
-export function nodeLogFile(context: Context): string {
+function nodeLogFile(context: Context): string {
   return context.paths.root === '/' ? '/var/log/skiff-node.log' : join(context.paths.root, 'log', 'node.log');
 }
 

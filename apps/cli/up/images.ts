@@ -30,7 +30,7 @@ export async function missingRecipes(cri: CriClient, pod: Pod): Promise<DebianRe
 }
 
 /** The recipes in a pod's annotations. @throws SkiffError INVALID_ARGUMENT for one that cannot be understood. */
-export function recipesOf(pod: Pod): DebianRecipe[] {
+function recipesOf(pod: Pod): DebianRecipe[] {
   const containers = [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])];
   const images = [...new Set(containers.map((each) => each.image ?? ''))];
   return Object.entries(pod.metadata?.annotations ?? {})

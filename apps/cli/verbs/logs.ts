@@ -36,7 +36,7 @@ export async function run(
 }
 
 /** Finds a pod by name or namespace/name. @throws SkiffError NOT_FOUND */
-export function findPod(pods: Pod[], name: string): Pod {
+function findPod(pods: Pod[], name: string): Pod {
   const found = pods.filter(
     ({ metadata }) => metadata?.name === name || `${metadata?.namespace}/${metadata?.name}` === name,
   );

@@ -6,7 +6,7 @@ import { defaultContainer } from './container.ts';
 import { defaultVolume } from './volumes.ts';
 
 /** Seconds between TERM and KILL. */
-export const defaultGracePeriodSeconds = 30;
+const defaultGracePeriodSeconds = 30;
 
 /** Fills in a pod. */
 export function defaultPod(pod: Pod): void {

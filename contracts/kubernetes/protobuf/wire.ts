@@ -3,9 +3,9 @@ import { SkiffError } from '#foundation/base/errors.ts';
 
 /** The type of a field on the wire: how long it is. */
 export const varint = 0;
-export const fixed64 = 1;
+const fixed64 = 1;
 export const delimited = 2;
-export const fixed32 = 5;
+const fixed32 = 5;
 
 /** What a message that cannot be read is. */
 export function malformed(why: string): SkiffError {

@@ -14,7 +14,7 @@ import type { Problems } from './problems.ts';
 const maxAnnotations = 256 * 1024;
 
 /** The rule for names of a kind. */
-export function nameRule(kind: string): (name: string) => string[] {
+function nameRule(kind: string): (name: string) => string[] {
   if (kind === 'Namespace') return dnsLabelProblems;
   // Relaxed since 1.36: a service's name may begin with a digit.
   if (kind === 'Service') return dnsLabelProblems;

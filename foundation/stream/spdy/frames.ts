@@ -31,7 +31,7 @@ export const flagFin = 1;
 /** Flag of SYN_STREAM: the receiver may not send on it. */
 export const flagUnidirectional = 2;
 /** SETTINGS id of the initial window of each stream, in bytes. */
-export const settingInitialWindow = 7;
+const settingInitialWindow = 7;
 /** Bytes a stream or session may be sent before an update, unless SETTINGS says otherwise. */
 export const defaultWindow = 65_536;
 

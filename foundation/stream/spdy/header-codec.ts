@@ -62,7 +62,7 @@ export function headerCodec(): HeaderCodec {
 }
 
 /** A block before compression: a count, then each name and value with a 32-bit length before it. */
-export function encodeHeaders(headers: Headers): Buffer {
+function encodeHeaders(headers: Headers): Buffer {
   const entries = Object.entries(headers);
   const parts: Buffer[] = [number32(entries.length)];
   for (const [name, value] of entries) {
@@ -75,7 +75,7 @@ export function encodeHeaders(headers: Headers): Buffer {
 }
 
 /** The headers in a decompressed block. @throws SkiffError INVALID_ARGUMENT if it is cut short. */
-export function decodeHeaders(block: Buffer): Headers {
+function decodeHeaders(block: Buffer): Headers {
   const headers: Headers = {};
   let at = 0;
   const take = (length: number): Buffer => {

@@ -17,7 +17,7 @@ export const protocolHeader = 'X-Stream-Protocol-Version';
  * Chooses a protocol as Kubernetes does: the first that the client offers and we know. A client that offers
  * none (before Kubernetes 1.1) speaks the unversioned one, named ''.
  */
-export function chooseProtocol(offered: readonly string[], known: readonly string[]): string | undefined {
+function chooseProtocol(offered: readonly string[], known: readonly string[]): string | undefined {
   if (offered.length === 0) return known.includes('') ? '' : undefined;
   return offered.find((each) => known.includes(each));
 }

@@ -23,7 +23,7 @@ export interface ChannelFormat {
 }
 
 /** The format of a subprotocol: '' and all `*.channel.k8s.io`. */
-export function channelFormat(protocol: string): ChannelFormat {
+function channelFormat(protocol: string): ChannelFormat {
   return { base64: protocol.includes('base64.'), halfClose: protocol.startsWith('v5.') };
 }
 

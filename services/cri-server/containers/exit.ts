@@ -33,7 +33,7 @@ export function applyExit(core: Core, container: Container, exit: ObservedExit):
 }
 
 /** The state of a container that ended so. */
-export function exitedLife(
+function exitedLife(
   core: Pick<Core, 'host' | 'runtimes'>,
   { id, record }: Pick<Container, 'id' | 'record'>,
   exit: ObservedExit,

@@ -56,7 +56,7 @@ async function updateLocked(
 }
 
 /** The old limits with those of the new that are set. */
-export function mergeResources(
+function mergeResources(
   old: LinuxContainerResources | undefined,
   changes: LinuxContainerResources,
 ): LinuxContainerResources {

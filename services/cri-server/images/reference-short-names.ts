@@ -59,7 +59,7 @@ export function createShortNames(deps: { files?: readonly string[] } = {}): Shor
 }
 
 /** Whether a name says no registry. */
-export function isShort(text: string): boolean {
+function isShort(text: string): boolean {
   const slash = text.indexOf('/');
   return slash < 0 || !looksLikeDomain(text.slice(0, slash));
 }

@@ -165,7 +165,7 @@ function configured(
 }
 
 /** @throws SkiffError INVALID_ARGUMENT. */
-export function checkIdentity(name: string, index: string): PluginIdentity {
+function checkIdentity(name: string, index: string): PluginIdentity {
   if (!/^[A-Za-z0-9_.+-]+$/.test(name))
     throw new SkiffError(
       'INVALID_ARGUMENT',

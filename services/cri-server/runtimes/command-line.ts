@@ -4,7 +4,6 @@
  */
 import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { RuntimeState, SpecResources } from '#contracts/oci/runtime.ts';
 import type {
   ExecRequest,
@@ -176,22 +175,6 @@ async function exec(
   });
   exited.catch(() => {}); // The caller awaits it; until then a failure must not count as unhandled.
   return { runtimePid: child.pid, exited, kill: child.kill };
-}
-
-/** Waits until the runtime has written the command's process id; undefined if it ended before. */
-export async function execPid(request: ExecRequest, session: ExecSession): Promise<number | undefined> {
-  let ended = false;
-  void session.exited
-    .catch(() => {})
-    .finally(() => {
-      ended = true;
-    });
-  for (;;) {
-    const pid = Number(textOf(request.pidPath));
-    if (pid > 0) return pid;
-    if (ended) return undefined;
-    await sleep(2);
-  }
 }
 
 function exists(path: string): boolean {

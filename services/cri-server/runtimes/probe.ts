@@ -57,7 +57,7 @@ export interface RuntimeCandidate {
 }
 
 /** What Skiff looks for unless told: crun starts a container in two thirds of runc's time. */
-export const defaultCandidates: readonly RuntimeCandidate[] = [{ name: 'crun' }, { name: 'runc' }];
+const defaultCandidates: readonly RuntimeCandidate[] = [{ name: 'crun' }, { name: 'runc' }];
 
 /** Milliseconds for the trial container. */
 const trialTimeoutMs = 10_000;
@@ -266,7 +266,7 @@ function remedyFor(name: string, reason: string): string {
 }
 
 /** The path of a program on PATH; undefined if there is none. */
-export function findProgram(name: string): string | undefined {
+function findProgram(name: string): string | undefined {
   const directories = name.includes('/')
     ? ['']
     : (process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin').split(':');

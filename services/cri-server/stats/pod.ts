@@ -60,7 +60,7 @@ async function podUsage(
 }
 
 /** The counters of several groups together; limits and pressure cannot be summed and are left out. */
-export function sumUsages(usages: readonly CgroupUsage[]): CgroupUsage | undefined {
+function sumUsages(usages: readonly CgroupUsage[]): CgroupUsage | undefined {
   const [first, ...rest] = usages;
   if (first === undefined) return undefined;
   const start: CgroupUsage = { ...first, memory: unlimited(first.memory), threadLimit: 0n, psi: {} };

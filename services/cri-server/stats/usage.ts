@@ -1,11 +1,5 @@
 /** What a control group uses now, read from version 1 or 2 files and brought to one form. */
-import {
-  type CgroupLayout,
-  cgroupDirectory,
-  cgroupProcesses,
-  parseFlatKeyed,
-  readCgroup,
-} from '#foundation/linux/cgroups.ts';
+import { type CgroupLayout, cgroupProcesses, parseFlatKeyed, readCgroup } from '#foundation/linux/cgroups.ts';
 
 /** A group's usage. Bytes, nanoseconds, counts. */
 export interface CgroupUsage {
@@ -216,9 +210,4 @@ function number(text: string | undefined): bigint {
 function limit(text: string | undefined): bigint {
   const value = number(text);
   return value >= noLimit ? 0n : value;
-}
-
-/** Whether a group is there. */
-export function hasCgroup(layout: CgroupLayout, path: string): boolean {
-  return cgroupDirectory(layout, 'cpu', path) !== undefined && readCpuUsage(layout, path) !== undefined;
 }

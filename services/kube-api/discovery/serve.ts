@@ -8,7 +8,7 @@ import type { Registry } from '../kinds/registry.ts';
 import { type DiscoveredResource, type DiscoveredVersion, discover } from './resources.ts';
 
 /** The release whose objects and behaviour the API has. */
-export const kubernetesVersion = { major: '1', minor: '36', gitVersion: 'v1.36.2' };
+const kubernetesVersion = { major: '1', minor: '36', gitVersion: 'v1.36.2' };
 
 /** Serves the paths that say what there is. @returns false for other paths. */
 export function createDiscovery(registry: Registry): (request: ApiRequest) => boolean {

@@ -135,11 +135,6 @@ export function tooLargeRevision(asked: number, current: number): StatusError {
   });
 }
 
-/** 429: an eviction must wait, or there are too many calls. */
-export function tooManyRequests(message: string, retryAfterSeconds = 1): StatusError {
-  return new StatusError(429, 'TooManyRequests', message, { retryAfterSeconds });
-}
-
 /** 503. */
 export function unavailable(message: string): StatusError {
   return new StatusError(503, 'ServiceUnavailable', message);

@@ -41,7 +41,7 @@ async function index(registry: Registry, build: (path: string) => Promise<string
 }
 
 /** `api/v1`, `apis/coordination.k8s.io/v1`, ... */
-export function groupPaths(registry: Registry): string[] {
+function groupPaths(registry: Registry): string[] {
   const all = registry.all.map(({ kind }) =>
     kind.group === '' ? `api/${kind.version}` : `apis/${kind.group}/${kind.version}`,
   );

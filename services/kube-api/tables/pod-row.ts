@@ -51,7 +51,7 @@ function restarts(statuses: ContainerStatus[], init: ContainerStatus[], pod: Pod
 }
 
 /** The word under STATUS. */
-export function podReason(pod: Pod): string {
+function podReason(pod: Pod): string {
   const { metadata, status } = pod;
   let reason = status?.reason || status?.phase || 'Unknown';
   const gated =

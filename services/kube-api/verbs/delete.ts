@@ -60,7 +60,7 @@ function ignoreGone(error: unknown): void {
 }
 
 /** Reads options from the body, or else from the query. @throws 400. */
-export async function readOptions(request: ApiRequest): Promise<DeleteOptions> {
+async function readOptions(request: ApiRequest): Promise<DeleteOptions> {
   const { query } = request;
   const bytes = await readBody(request);
   const fromQuery: DeleteOptions = {};

@@ -108,7 +108,7 @@ export function hasStatus({ kind }: ResourceType): boolean {
 }
 
 /** Without undefined values, so that objects compare as their JSON does. */
-export function tidy<T>(object: T): T {
+function tidy<T>(object: T): T {
   return JSON.parse(JSON.stringify(object)) as T;
 }
 

@@ -114,7 +114,7 @@ const authorization = {
 };
 
 /** Eviction thresholds of Linux where a file sets none. There is none for processes. */
-export const defaultEvictionHard: Record<string, string> = {
+const defaultEvictionHard: Record<string, string> = {
   'memory.available': '100Mi',
   'nodefs.available': '10%',
   'nodefs.inodesFree': '5%',

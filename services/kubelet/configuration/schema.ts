@@ -203,8 +203,5 @@ export const kubeletConfigurationSchema = z
     kind: z.literal('KubeletConfiguration', { error: 'must be KubeletConfiguration' }),
   });
 
-/** What a file says. */
-export type KubeletConfigurationFile = z.infer<typeof kubeletConfigurationSchema>;
-
 /** Every field by name, as it is once defaults are filled in; those without a default may be missing. */
 export type KubeletFields = { [K in keyof typeof fields]?: z.infer<(typeof fields)[K]> };

@@ -7,7 +7,7 @@ import type { KubeletConfiguration } from './defaults.ts';
 import { durationMs } from './duration.ts';
 
 /** Signals that thresholds may name. */
-export const evictionSignals = [
+const evictionSignals = [
   'memory.available',
   'nodefs.available',
   'nodefs.inodesFree',

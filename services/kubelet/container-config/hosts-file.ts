@@ -31,7 +31,7 @@ export function hostsFile(facts: HostsFacts, aliases: readonly HostAlias[]): str
 }
 
 /** The content for a pod in the host's network: the machine's own file first. */
-export function hostNetworkHostsFile(machineFile: string, aliases: readonly HostAlias[]): string {
+function hostNetworkHostsFile(machineFile: string, aliases: readonly HostAlias[]): string {
   return `${hostNetworkHeader}${machineFile}${aliasRows(aliases)}`;
 }
 

@@ -42,7 +42,7 @@ export function keyringOfSecret(secret: Secret): Keyring {
 }
 
 /** Parses a docker `config.json`. @throws SyntaxError */
-export function parseDockerConfig(text: string): Keyring {
+function parseDockerConfig(text: string): Keyring {
   const config = JSON.parse(text) as { auths?: Record<string, DockerEntry> };
   return keyringOf(config.auths ?? {});
 }

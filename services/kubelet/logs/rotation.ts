@@ -87,7 +87,7 @@ async function logPathOf({ cri }: RotationDeps, containerId: string, signal: Abo
 }
 
 /** Rotates one log. @throws what the runtime says when it does not reopen it; the log then has its name again. */
-export async function rotateLog(deps: RotationDeps, containerId: string, path: string): Promise<void> {
+async function rotateLog(deps: RotationDeps, containerId: string, path: string): Promise<void> {
   const kept = await removeExcess(await rotatedLogs(path), deps.maxFiles - 2);
   for (const old of kept) if (!old.endsWith('.gz')) await compress(old);
   const rotated = `${path}.${stamp(new Date(deps.clock.now()))}`;

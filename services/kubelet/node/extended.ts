@@ -6,7 +6,7 @@ import type { NodeStatus } from '#contracts/kubernetes/types.ts';
 import { amountOf } from '../resources/amounts.ts';
 
 /** Whether a name is that of an extended resource: of somebody's domain, and not of Kubernetes' own. */
-export function isExtended(name: string): boolean {
+function isExtended(name: string): boolean {
   return name.includes('/') && !name.includes('kubernetes.io/') && !name.startsWith('requests.');
 }
 

@@ -10,7 +10,7 @@
  * A pod never goes back. A pod that comes again with the UID of one that is ending begins a new life once the
  * old one has finished.
  */
-import type { Pod, PodStatus } from '#contracts/kubernetes/types.ts';
+import type { Pod } from '#contracts/kubernetes/types.ts';
 import type { KillHow } from '../ports.ts';
 
 /** Waits for an earlier pod of the same name to finish: static pods only. */
@@ -77,6 +77,3 @@ export interface SyncResult {
   /** Milliseconds after which the pod should be looked at again; for back-offs. */
   againMs?: number;
 }
-
-/** Changes a status before it is made final: the reason of a kill. */
-export type StatusChange = (status: PodStatus) => void;

@@ -9,6 +9,7 @@ import { isSkiffError, messageOf } from '#foundation/base/errors.ts';
 import { durationText } from '../runtime-manager/crash-loop.ts';
 import { connectionError } from './dial-error.ts';
 import { callUnary, LateError } from './grpc-unary.ts';
+import { probeAgent } from './http.ts';
 import type { Outcome } from './outcome.ts';
 
 /** Asks `service` (empty for the server as a whole) for its health. Whatever goes wrong is a failure. */
@@ -22,7 +23,7 @@ export async function probeGrpc(
   const authority = `${host.includes(':') ? `[${host}]` : host}:${port}`;
   const message = toBinary(HealthCheckRequestSchema, create(HealthCheckRequestSchema, { service }));
   const path = '/grpc.health.v1.Health/Check';
-  const call = { host, port, path, authority, userAgent: 'kube-probe/1.36', message };
+  const call = { host, port, path, authority, userAgent: probeAgent, message };
   try {
     const { status } = fromBinary(HealthCheckResponseSchema, await callUnary(call, { signal, timeoutMs }));
     if (status === HealthCheckResponse_ServingStatus.SERVING)

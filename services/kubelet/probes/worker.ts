@@ -15,7 +15,7 @@ import type { Attempt } from './attempt.ts';
 import type { Results } from './results.ts';
 
 /** What a result is before the first probe of a container. */
-export const initialResults: Record<ProbeKind, ProbeResult> = {
+const initialResults: Record<ProbeKind, ProbeResult> = {
   liveness: 'success',
   readiness: 'failure',
   startup: 'unknown',
@@ -117,7 +117,7 @@ function statusOf(status: PodStatus, container: string): ContainerStatus | undef
 }
 
 /** `containerd://abc` in the status is `abc` for the CRI. */
-export function criId(containerId: string | undefined): string {
+function criId(containerId: string | undefined): string {
   return containerId?.replace(/^[^:]*:\/\//, '') ?? '';
 }
 

@@ -64,7 +64,7 @@ export function isCritical(pod: Pod): boolean {
 }
 
 /** Whether a pod belongs to the node itself: a critical one of this class by name, as in the original. */
-export function isNodeCritical(pod: Pod): boolean {
+function isNodeCritical(pod: Pod): boolean {
   return isCritical(pod) && pod.spec.priorityClassName === 'system-node-critical';
 }
 

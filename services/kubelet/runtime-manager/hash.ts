@@ -5,7 +5,7 @@
 import type { AnyContainer } from '../ports.ts';
 
 /** FNV-1a, 32 bits (http://www.isthe.com/chongo/tech/comp/fnv/). */
-export function fnv32a(bytes: Uint8Array): number {
+function fnv32a(bytes: Uint8Array): number {
   let hash = 0x811c9dc5;
   for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
   return hash;

@@ -53,7 +53,7 @@ function addContainer(pods: Map<string, ListedPod>, container: Container): void 
 }
 
 /** The fields of a container that a relist compares. */
-export function listedContainer(container: Container): ListedContainer {
+function listedContainer(container: Container): ListedContainer {
   return {
     id: container.id,
     name: container.labels[containerNameLabel] ?? container.metadata?.name ?? '',

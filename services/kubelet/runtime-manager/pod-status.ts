@@ -125,7 +125,7 @@ async function containerRecord(
 }
 
 /** A container's status in the kubelet's terms, without its termination message. */
-export function toContainerRecord(status: ContainerStatus, sandboxId: string): ContainerRecord {
+function toContainerRecord(status: ContainerStatus, sandboxId: string): ContainerRecord {
   return {
     id: status.id,
     name: status.labels[containerNameLabel] ?? status.metadata?.name ?? '',

@@ -6,8 +6,8 @@ import type { ContainerRecord } from '../runtime-manager/model.ts';
 import { resourcesOf } from './container-resources.ts';
 
 /** The reason of a container whose end nobody saw, and the exit code it is given. */
-export const unknownReason = 'ContainerStatusUnknown';
-export const unknownExitCode = 137;
+const unknownReason = 'ContainerStatusUnknown';
+const unknownExitCode = 137;
 
 /** `2026-01-02T03:04:05Z`: Kubernetes keeps whole seconds. */
 export function timeText(ms: number): string {
@@ -20,11 +20,7 @@ export function lostState(message: string): ContainerState {
 }
 
 /** The state of a container; one that was created and not started counts as ended. */
-export function stateFrom(
-  record: ContainerRecord,
-  id: string,
-  before: ContainerStatus | undefined,
-): ContainerState {
+function stateFrom(record: ContainerRecord, id: string, before: ContainerStatus | undefined): ContainerState {
   if (record.state === 'running') return { running: { startedAt: timeText(record.startedAt) } };
   if (record.state === 'unknown') {
     if (before?.state?.running === undefined) return { waiting: {} };

@@ -4,7 +4,7 @@ import type { Pod, PodStatus } from '#contracts/kubernetes/types.ts';
 export const deadlineReason = 'DeadlineExceeded';
 
 /** Milliseconds since the epoch when the pod's time is over; undefined without a deadline. */
-export function deadlineOf(pod: Pod, status: PodStatus | undefined): number | undefined {
+function deadlineOf(pod: Pod, status: PodStatus | undefined): number | undefined {
   const seconds = pod.spec.activeDeadlineSeconds;
   const start = status?.startTime ?? pod.status?.startTime;
   if (seconds === undefined || seconds === null || start === undefined) return undefined;

@@ -6,7 +6,7 @@ import type { CapabilitySets } from '#contracts/oci/runtime.ts';
 import { SkiffError } from '#foundation/base/errors.ts';
 
 /** What a container has unless told: the set that Docker began with and images rely on. */
-export const defaultCapabilities: readonly string[] = [
+const defaultCapabilities: readonly string[] = [
   'AUDIT_WRITE',
   'CHOWN',
   'DAC_OVERRIDE',

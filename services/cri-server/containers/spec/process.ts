@@ -25,7 +25,7 @@ export function processSpec(input: SpecInput, user: ContainerUser): ProcessSpec 
 }
 
 /** A command replaces the image's entrypoint and its arguments; arguments alone replace the image's. */
-export function containerArgs({ config, image }: Pick<SpecInput, 'config' | 'image'>): string[] {
+function containerArgs({ config, image }: Pick<SpecInput, 'config' | 'image'>): string[] {
   if (config.command.length > 0) return [...config.command, ...config.args];
   const { Entrypoint = [], Cmd = [] } = nullsAway(image.config);
   const args = [...Entrypoint, ...(config.args.length > 0 ? config.args : Cmd)];

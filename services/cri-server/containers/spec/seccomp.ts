@@ -35,7 +35,7 @@ const nativeArchitectures: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** The default profile for a container with these capabilities. */
-export function defaultSeccomp(capabilities: ReadonlySet<string>): SeccompSpec {
+function defaultSeccomp(capabilities: ReadonlySet<string>): SeccompSpec {
   const byCapability = Object.entries(callsByCapability);
   const granted = new Set(
     byCapability.filter(([name]) => capabilities.has(name)).flatMap(([, calls]) => calls),

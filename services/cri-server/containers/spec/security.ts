@@ -10,7 +10,7 @@ import { capabilitySets } from './capabilities.ts';
 import type { SpecInput } from './input.ts';
 
 /** The profile that AppArmor hosts use for containers that ask for the default. */
-export const defaultAppArmorProfile = 'skiff-default';
+const defaultAppArmorProfile = 'skiff-default';
 
 /** The security part of a process document. */
 export function securityOf({

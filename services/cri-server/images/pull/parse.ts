@@ -6,7 +6,7 @@ import { SkiffError } from '#foundation/base/errors.ts';
 import { isDigest } from '../reference.ts';
 
 /** Layers of one image: overlayfs takes 500, and their names must fit into its options. */
-export const maxLayers = 400;
+const maxLayers = 400;
 
 const digest = z.string().refine(isDigest, 'is not a digest that Skiff verifies');
 const size = z.int().nonnegative();

@@ -90,7 +90,7 @@ export function headerOf(headers: IncomingHttpHeaders, name: string): string | u
 }
 
 /** The words of an error body: the spec's `errors` list, or the start of whatever it is. */
-export function describeBody(text: string): string {
+function describeBody(text: string): string {
   const errors = parseErrors(text);
   const words = errors ?? (/^\s*</.test(text) ? '' : text);
   // Control characters of a hostile server must not reach a terminal.

@@ -134,7 +134,7 @@ export function openTree(root: number): Tree {
  *
  * @throws SkiffError INVALID_ARGUMENT for names with `..` in them, and for names that no path can have.
  */
-export function cleanPath(name: string): string {
+function cleanPath(name: string): string {
   if (!/(?:^|\/)\.{0,2}(?:\/|$)/.test(name) && name.length < maxPathBytes) return name;
   const parts = name.split('/').filter((part) => part !== '' && part !== '.');
   if (parts.includes('..'))

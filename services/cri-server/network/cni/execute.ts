@@ -35,7 +35,7 @@ export function createExecutingRunner({ binDirs, timeoutMs }: ExecuteDeps): Plug
 }
 
 /** The path of a plugin. @throws SkiffError FAILED_PRECONDITION if it is not installed. */
-export function findPlugin(type: string, binDirs: readonly string[]): string {
+function findPlugin(type: string, binDirs: readonly string[]): string {
   if (type.includes('/') || type.startsWith('.'))
     throw new SkiffError('INVALID_ARGUMENT', `CNI plugin type "${type}" must be a plain file name`);
   for (const directory of binDirs) {

@@ -56,7 +56,7 @@ async function serve({ view, clock }: LogRouteDeps, exchange: Exchange): Promise
 }
 
 /** The options of a query. @throws SkiffError INVALID_ARGUMENT for what makes no sense. */
-export function logOptions(query: URLSearchParams, clock: Pick<Clock, 'now'>): LogOptions {
+function logOptions(query: URLSearchParams, clock: Pick<Clock, 'now'>): LogOptions {
   const seconds = whole(query, 'sinceSeconds', 1);
   const time = query.get('sinceTime');
   if (seconds !== undefined && time !== null)

@@ -66,7 +66,7 @@ export function streamingRoutes(deps: StreamingDeps): UpgradeRoute[] {
 }
 
 /** Which streams a query asks for; a terminal has no stderr of its own. @throws SkiffError if it asks for none. */
-export function streamsOf(query: URLSearchParams): {
+function streamsOf(query: URLSearchParams): {
   stdin: boolean;
   stdout: boolean;
   stderr: boolean;

@@ -17,7 +17,7 @@ export interface GivenManifest {
 }
 
 /** What a request for manifests says of itself. */
-export const manifestHeaders = { accept: [...manifestTypes, '*/*;q=0.1'].join(', ') };
+const manifestHeaders = { accept: [...manifestTypes, '*/*;q=0.1'].join(', ') };
 
 /** What is known of the manifest that is asked for. */
 export interface Expected {
