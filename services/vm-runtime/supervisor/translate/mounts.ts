@@ -3,7 +3,7 @@
  * is the guest's; memory that the pod's containers share is a tmpfs in the guest.
  */
 import { createHash } from 'node:crypto';
-import { type Stats, statfsSync, statSync } from 'node:fs';
+import { realpathSync, type Stats, statfsSync, statSync } from 'node:fs';
 import { isAbsolute, join, normalize } from 'node:path';
 import type { RuntimeSpec, SpecMount } from '#contracts/oci/runtime.ts';
 import { errnoOf, SkiffError } from '#foundation/base/errors.ts';
@@ -40,7 +40,21 @@ interface MountFacts {
   bundle: string;
 }
 
+/** Types of file systems, by linux/magic.h. */
 const TMPFS_MAGIC = 0x01021994;
+const hostKernelTypes: ReadonlySet<number> = new Set([
+  0x9fa0, // proc
+  0x62656572, // sysfs
+  0x27e0eb, // cgroup
+  0x63677270, // cgroup2
+  0x62656570, // configfs
+  0x64626720, // debugfs
+  0x74726163, // tracefs
+  0x73636673, // securityfs
+  0x6e736673, // nsfs: a namespace
+  0xcafe4a11, // bpf
+  0x1cd1, // devpts
+]);
 /** File systems that each kernel makes by itself. */
 const guestTypes = new Set([
   'proc',
@@ -184,9 +198,16 @@ function deviceMount(mount: SpecMount, source: string, status: Stats): SpecMount
 function refuseSource(source: string, destination: string, status: Stats): void {
   if (status.isSocket()) throw cannot(`the socket ${source} on ${destination}`, 'its server is on the host');
   if (status.isFIFO()) throw cannot(`the FIFO ${source} on ${destination}`, 'its other end is on the host');
-  const system = /^\/(proc|sys|dev)(\/|$)/.exec(source)?.[0];
-  if (system !== undefined && !source.startsWith('/dev/shm/'))
-    throw cannot(`${source} on ${destination}`, `it shows the host's kernel`);
+  // By its name, by what is mounted there, and by where its links lead (those of namespaces lead to no path at all).
+  const opensKernel =
+    isHostKernels(source) ||
+    hostKernelTypes.has(statfsSync(source).type) ||
+    isHostKernels(realpathSync(source));
+  if (opensKernel) throw cannot(`${source} on ${destination}`, "it shows the host's kernel");
+}
+
+function isHostKernels(path: string): boolean {
+  return /^\/(proc|sys|dev)(\/|$)/.test(path) && !path.startsWith('/dev/shm/');
 }
 
 function absolute(path: string, bundle: string): string {

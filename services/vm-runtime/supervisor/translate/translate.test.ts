@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -289,4 +289,31 @@ for (const { what, change, message } of refusals)
 test('a mount source that is not there is named', () => {
   const spec = specWith(withMount(bind('/tmp/not-there', '/s')));
   assert.throws(() => planContainer(spec, facts), /cannot mount \/tmp\/not-there on \/s: there is no such/);
+});
+
+test('links and mounts that lead into the kernel of the host are refused, others are not', (t) => {
+  const directory = mkdtempSync('/tmp/skiff-tr');
+  const link = (name: string, target: string) => {
+    symlinkSync(target, `${directory}/${name}`);
+    return `${directory}/${name}`;
+  };
+  const doors = ['/proc', '/proc/version', '/sys/kernel', '/dev', '/proc/self/ns/net'];
+  const links = doors.map((target, index) => link(`door${index}`, target));
+  const mounted = `${directory}/mounted`;
+  mkdirSync(mounted);
+  mount({ source: 'proc', target: mounted, type: 'proc' });
+  t.after(() => {
+    unmountTree(directory);
+    rmSync(directory, { recursive: true });
+  });
+  const planned = (source: string) => planContainer(specWith(withMount(bind(source, '/s'))), facts);
+  for (const path of [...links, link('over', links[0] ?? ''), `${links[0]}/sys`, mounted])
+    assert.throws(
+      () => planned(path),
+      (error) => isSkiffError(error, 'FAILED_PRECONDITION') && /shows the host's kernel/.test(error.message),
+      path,
+    );
+  mkdirSync(`${directory}/plain`);
+  const { shares } = planned(link('fine', `${directory}/plain`));
+  assert.equal(shares.at(-1)?.source, `${directory}/fine`);
 });
