@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { test } from 'node:test';
+import { mount, unmount } from '#foundation/linux/mount.ts';
 import { groupCommit } from './group-commit.ts';
 import { openStore } from './store.ts';
 
@@ -24,6 +25,24 @@ test('records survive a reopen, with bigints, and transactions are all or nothin
     { key: 'a', value: { at: 1n, name: 'a' } },
     { key: 'b', value: { at: 12345678901234567890n, name: 'b' } },
   ]);
+});
+
+test('what a full disk refuses is told as such, and is not there; the rest is', (t) => {
+  const directory = mkdtempSync('/tmp/skiff-store-');
+  mount({ source: 'tmpfs', target: directory, type: 'tmpfs', data: 'size=1m' });
+  t.after(() => {
+    unmount(directory);
+    rmSync(directory, { recursive: true });
+  });
+  using store = openStore(`${directory}/s.db`);
+  const things = store.records<string>('thing', 1);
+  things.put('a', 'small');
+  const fill = () => {
+    things.delete('a');
+    for (let at = 0; at < 64; at += 1) things.put(`large ${at}`, 'x'.repeat(64 * 1024));
+  };
+  assert.throws(() => store.transaction(fill), /full/);
+  assert.deepEqual(things.all(), [{ key: 'a', value: 'small' }]);
 });
 
 test('a newer record is refused and an older one upgraded', () => {

@@ -109,7 +109,8 @@ function transaction<T>(database: DatabaseSync, work: () => T): T {
     database.exec('COMMIT');
     return result;
   } catch (error) {
-    database.exec('ROLLBACK');
+    // Of some failures, such as a full disk, SQLite may have rolled back itself.
+    if (database.isTransaction) database.exec('ROLLBACK');
     throw error;
   }
 }

@@ -41,8 +41,10 @@ export async function recordImage(
   };
   const chain = layers.map((layer) => layer.chainId);
   const isNew = JSON.stringify(before) !== JSON.stringify(record);
-  if (isNew || !parts.layers.areDurable(chain))
-    parts.catalog.putGrouped(record, () => parts.layers.persist(chain));
+  if (isNew || !parts.layers.areDurable(chain)) {
+    parts.catalog.putGrouped(record, () => parts.layers.write(chain));
+    parts.layers.written(chain);
+  }
   await parts.synced(); // Also if another pull of the same has just written it.
   return record;
 }

@@ -38,20 +38,27 @@ export function openCatalog(store: Store, grouped: Store): Catalog {
     for (const name of [...image.tags, ...image.digests])
       if (byName.get(name) === image.id) byName.delete(name);
   };
-  const save = (image: ImageRecord, into: Records<ImageRecord>) => {
+  const remember = (image: ImageRecord) => {
     const before = images.get(image.id);
     if (before !== undefined) forget(before);
-    into.put(image.id, image);
     images.set(image.id, image);
     index(image);
   };
-  const put = (image: ImageRecord, into: Records<ImageRecord>) => {
-    for (const name of image.tags) {
-      const owner = images.get(byName.get(name) ?? '');
-      if (owner === undefined || owner.id === image.id) continue;
-      save({ ...owner, tags: owner.tags.filter((tag) => tag !== name) }, into);
-    }
-    save(image, into);
+  /** What is written with an image: those that it takes names from, and then itself. */
+  const changesOf = (image: ImageRecord): ImageRecord[] => {
+    const owners = new Set(image.tags.flatMap((name) => images.get(byName.get(name) ?? '') ?? []));
+    const others = [...owners].filter((owner) => owner.id !== image.id);
+    const without = ({ tags }: ImageRecord) => tags.filter((tag) => !image.tags.includes(tag));
+    return [...others.map((owner) => ({ ...owner, tags: without(owner) })), image];
+  };
+  /** Known only when it is written: what a full disk refused must not be there for the next pull. */
+  const put = (image: ImageRecord, into: Records<ImageRecord>, within: Store, alongside = () => {}) => {
+    const changed = changesOf(image);
+    within.transaction(() => {
+      alongside();
+      for (const each of changed) into.put(each.id, each);
+    });
+    for (const each of changed) remember(each);
   };
   return {
     all: () => [...images.values()],
@@ -60,12 +67,8 @@ export function openCatalog(store: Store, grouped: Store): Catalog {
       const id = byName.get(reference) ?? findByName(reference, byName) ?? findById(reference, images);
       return id === undefined ? undefined : images.get(id);
     },
-    put: (image) => store.transaction(() => put(image, records)),
-    putGrouped: (image, alongside) =>
-      grouped.transaction(() => {
-        alongside();
-        put(image, groupedRecords);
-      }),
+    put: (image) => put(image, records, store),
+    putGrouped: (image, alongside) => put(image, groupedRecords, grouped, alongside),
     delete: (id) => {
       const image = images.get(id);
       if (image === undefined) return;

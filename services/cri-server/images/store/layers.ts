@@ -46,7 +46,9 @@ export interface Layers {
   /** Whether the records of these chains are in the database. */
   areDurable(chainIds: readonly string[]): boolean;
   /** Writes the records of these chains to the grouped store; the caller has synced the file system. */
-  persist(chainIds: readonly string[]): void;
+  write(chainIds: readonly string[]): void;
+  /** The transaction in which they were written has succeeded. */
+  written(chainIds: readonly string[]): void;
   delete(chainId: string): void;
   /** Directories on disk that no record names. */
   orphans(): string[];
@@ -112,12 +114,14 @@ export function openLayers(deps: {
       return path(layer);
     },
     areDurable: (ids) => ids.every((id) => durable.has(id)),
-    persist: (ids) => {
-      for (const id of ids) {
+    write: (ids) => {
+      for (const id of new Set(ids)) {
         const layer = layers.get(id);
         if (layer !== undefined && !durable.has(id)) groupedRecords.put(id, layer);
-        durable.add(id);
       }
+    },
+    written: (ids) => {
+      for (const id of ids) durable.add(id);
     },
     delete: (chainId) => {
       layers.delete(chainId);
