@@ -25,6 +25,9 @@ bool host_is_there;
 static uint8_t parser_bytes[FRAME_OVERHEAD + MAX_PAYLOAD];
 static struct frame_parser parser = {.bytes = parser_bytes};
 
+/* Of the kernel's start, so known from then on: a clone's first answer need not look for it. */
+static char boot_id[64];
+
 static void on_port(struct watch *watch, uint32_t events);
 static struct watch port = {.fd = -1, .ready = on_port};
 
@@ -50,6 +53,8 @@ static bool find_port(char *path, size_t size) {
 
 void port_open(void) {
   char path[MAX_PATH];
+  read_file("/proc/sys/kernel/random/boot_id", boot_id, sizeof(boot_id));
+  boot_id[strcspn(boot_id, "\n")] = 0;
   for (uint64_t end = now_ms() + FIND_MS; port.fd < 0 && now_ms() < end; usleep(500))
     if (find_port(path, sizeof(path))) port.fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
   if (port.fd < 0) {
@@ -156,10 +161,7 @@ void say(const char *format, ...) {
 }
 
 static void put_all(struct buffer *out) {
-  char boot_id[64];
   struct utsname name;
-  read_file("/proc/sys/kernel/random/boot_id", boot_id, sizeof(boot_id));
-  boot_id[strcspn(boot_id, "\n")] = 0;
   uname(&name);
   put_number(out, 1, PROTOCOL_VERSION);
   put_text(out, 2, boot_id);
@@ -167,14 +169,12 @@ static void put_all(struct buffer *out) {
   for (struct container *each = containers; each != NULL; each = each->next) {
     struct buffer one = {.limit = MAX_PAYLOAD};
     container_put(&one, each);
-    put_bytes(out, 4, one.at, one.size);
-    buffer_free(&one);
+    put_message(out, 4, &one);
   }
   for (struct process *each = processes; each != NULL; each = each->next) {
     struct buffer one = {.limit = MAX_PAYLOAD};
     process_put(&one, each);
-    put_bytes(out, 5, one.at, one.size);
-    buffer_free(&one);
+    put_message(out, 5, &one);
   }
 }
 

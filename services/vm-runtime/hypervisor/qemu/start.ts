@@ -38,7 +38,8 @@ export async function startVm(deps: StartDeps, spec: VmSpec, signal?: AbortSigna
   const parameters = [
     ...['console=ttyS0', ...spec.image.kernelParameters],
     ...(acceleration === 'tcg' ? tscParameter() : []),
-    ...(record.hotplug ? ['pcie_ports=compat'] : []),
+    // Links that save no power need no looking after.
+    ...(record.hotplug ? ['pcie_ports=compat', 'pcie_aspm=off'] : []),
     ...(spec.kernelParameters ?? []),
   ];
   const memoryFd = createMemoryFile(spec.id, spec.memoryBytes);
