@@ -87,7 +87,7 @@ function answerFailure(
   if (!(error instanceof StatusError) && status.code >= 500)
     logger.error({ err: error, method: raw.method, path: raw.url?.split('?')[0] }, 'an API call failed');
   // A body that was not read would be taken for the next request.
-  if (!raw.complete) response.setHeader('connection', 'close');
+  if (!raw.complete && !response.headersSent) response.setHeader('connection', 'close');
   sendStatus(response, status);
 }
 

@@ -100,8 +100,17 @@ function placeOf({ status, metadata }: Pod, scheme: string, port: number): Place
   return { secure: scheme === 'https', host, port };
 }
 
-/** Sends the call on and the answer back, both as they come. */
-function pass({ request }: Call, { secure, host, port }: Place): Promise<void> {
+/**
+ * Sends the call on and the answer back, both as they come.
+ *
+ * @param patienceMs until the answer begins; then it may take any time, and be silent.
+ * @throws StatusError 503.
+ */
+export function pass(
+  { request }: Pick<Call, 'request'>,
+  { secure, host, port }: Place,
+  patienceMs = answerMs,
+): Promise<void> {
   const { raw, response, target, query } = request;
   const path = (target.rest ?? '').split('/').map(encodeURIComponent).join('/');
   const slash = path !== '' && raw.url?.split('?')[0]?.endsWith('/') === true ? '/' : '';
@@ -111,15 +120,16 @@ function pass({ request }: Call, { secure, host, port }: Place): Promise<void> {
     method: raw.method,
     path: `/${path}${slash}${query.size === 0 ? '' : `?${query}`}`,
     headers: { ...passed(raw.headers), 'x-forwarded-uri': raw.url?.split('?')[0] },
-    timeout: answerMs,
+    timeout: patienceMs,
     signal: request.signal,
   };
   return new Promise((resolve, reject) => {
     // Nobody vouches for certificates within pods: the original does not ask either.
     const to = secure ? httpsRequest({ ...options, rejectUnauthorized: false }) : httpRequest(options);
-    to.on('timeout', () => to.destroy(new Error(`no answer within ${answerMs / 1000} s`)));
+    to.on('timeout', () => to.destroy(new Error(`no answer within ${patienceMs / 1000} s`)));
     to.on('error', (error) => reject(unavailable(`error trying to reach service: ${messageOf(error)}`)));
     to.on('response', (answer) => {
+      to.setTimeout(0);
       response.writeHead(answer.statusCode ?? 502, passed(answer.headers));
       answer.on('error', () => response.destroy());
       response.on('close', () => answer.destroy());

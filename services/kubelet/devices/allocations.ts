@@ -5,6 +5,7 @@ import {
   type ContainerAllocateResponse,
   ContainerAllocateResponseSchema,
 } from '#contracts/device-plugin/device-plugin_pb.ts';
+import { wrapError } from '#foundation/base/errors.ts';
 import { replaceFileSync } from '#foundation/base/files.ts';
 
 /** Devices of one resource that a container was given. */
@@ -61,10 +62,22 @@ export function openAllocations(path: string): Allocations {
 }
 
 function load(path: string): Allocation[] {
-  const stored = JSON.parse(readFileSync(path, 'utf8')) as Stored;
+  const stored = readStored(path);
   if (stored.version !== version) return [];
   return stored.entries.map((entry) => ({
     ...entry,
     response: fromJson(ContainerAllocateResponseSchema, entry.response),
   }));
+}
+
+/** @throws SkiffError INTERNAL for a damaged file: whoever forgot devices that are in use would give them away twice. */
+function readStored(path: string): Stored {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as Stored;
+  } catch (error) {
+    throw wrapError(
+      error,
+      `Cannot read which devices were given away in "${path}" (drain the node and delete the file)`,
+    );
+  }
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { DevicePlugin, Registration } from '#contracts/device-plugin/device-plugin_pb.ts';
@@ -9,6 +10,7 @@ import { fakeClock } from '#foundation/base/fake-clock.ts';
 import { silentLogger } from '#foundation/base/log.ts';
 import { openChannel } from '#foundation/grpc/client.ts';
 import { createRpcServer } from '#foundation/grpc/server.ts';
+import { openAllocations } from './allocations.ts';
 import { createDevices, type Devices } from './devices.ts';
 import { createPodResourcesServer } from './pod-resources.ts';
 
@@ -18,8 +20,8 @@ afterEach(async () => {
 });
 
 async function until(what: string, check: () => boolean): Promise<void> {
-  for (const end = Date.now() + 5000; Date.now() < end; await wait(5)) if (check()) return;
-  throw new Error(`not within 5 s: ${what}`);
+  for (const end = Date.now() + 60_000; Date.now() < end; await wait(5)) if (check()) return;
+  throw new Error(`not within 60 s: ${what}`);
 }
 
 async function setup() {
@@ -256,4 +258,19 @@ test('devices are hinted and taken by NUMA node', async () => {
   await devices.allocate(two, two.spec.containers[0]!, 1);
   assert.deepEqual(idsOf(devices, 'two'), ['a0', 'b0', 'd'], 'near ones first, then what there is');
   assert.equal(devices.podHints(podOf('three', '1')).get('vendor.test/x')?.length, 0);
+});
+
+test('a damaged list of what was given away is refused with what to do', () => {
+  const directory = mkdtempSync('/tmp/skiff-dev-');
+  try {
+    const path = join(directory, 'allocations');
+    assert.deepEqual(openAllocations(path).all(), []);
+    writeFileSync(path, '{"version":1,"ent');
+    assert.throws(
+      () => openAllocations(path),
+      /Cannot read which devices .*drain the node and delete the file/,
+    );
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { afterEach, test } from 'node:test';
 import type { Pod } from '#contracts/kubernetes/types.ts';
 import { silentLogger } from '#foundation/base/log.ts';
@@ -148,6 +148,14 @@ test('a state of another machine is refused', () => {
   const { open } = setup();
   give(open(), podOf('a', '4'));
   assert.throws(() => open(cpus.slice(0, 2)), /names CPUs that this machine has not/);
+});
+
+test('a state of another policy has nobody in it, and a damaged one is refused with what to do', () => {
+  const { open, stateFile } = setup();
+  writeFileSync(stateFile, '{"policyName":"none","defaultCpuSet":"","checksum":1353318690}');
+  assert.deepEqual(open().exclusive('a', 'c0'), []);
+  writeFileSync(stateFile, '{"policyName":"sta');
+  assert.throws(() => open(), /Cannot read which CPUs .*drain the node and delete the file/);
 });
 
 test('without a policy nobody is restricted', () => {

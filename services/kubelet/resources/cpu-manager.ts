@@ -4,7 +4,7 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import type { Pod } from '#contracts/kubernetes/types.ts';
-import { SkiffError } from '#foundation/base/errors.ts';
+import { SkiffError, wrapError } from '#foundation/base/errors.ts';
 import { replaceFileSync } from '#foundation/base/files.ts';
 import { formatCpus, parseCpus } from './cpu-set.ts';
 import {
@@ -132,9 +132,10 @@ function stateOf(entries: Map<string, Map<string, number[]>>, shared: readonly n
 
 function load({ stateFile }: CpuManagerDeps, all: readonly number[]): Map<string, Map<string, number[]>> {
   if (!existsSync(stateFile)) return new Map();
-  const state = JSON.parse(readFileSync(stateFile, 'utf8')) as State;
+  const state = readState(stateFile);
   const entries = new Map(
-    Object.entries(state.entries).map(([uid, containers]) => [
+    // Another policy leaves them out.
+    Object.entries(state.entries ?? {}).map(([uid, containers]) => [
       uid,
       new Map(Object.entries(containers).map(([name, list]) => [name, parseCpus(list)])),
     ]),
@@ -145,4 +146,16 @@ function load({ stateFile }: CpuManagerDeps, all: readonly number[]): Map<string
     'FAILED_PRECONDITION',
     `${stateFile} names CPUs that this machine has not: drain the node and delete the file`,
   );
+}
+
+/** @throws SkiffError INTERNAL for a damaged file. */
+function readState(path: string): Partial<State> {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as State;
+  } catch (error) {
+    throw wrapError(
+      error,
+      `Cannot read which CPUs were given away in "${path}" (drain the node and delete the file)`,
+    );
+  }
 }
