@@ -52,6 +52,31 @@ bool cgroup_write(const struct container *container, const char *file, const cha
   return write_text(path, text);
 }
 
+/* FILE=VALUE, with a question mark before a file that may be missing. */
+static bool set_limit(const struct container *container, struct span limit, struct failure *failure) {
+  char text[512];
+  snprintf(text, sizeof(text), "%.*s", (int)limit.size, (const char *)limit.at);
+  char *value = strchr(text, '='), *file = text[0] == '?' ? text + 1 : text;
+  if (value == NULL || strchr(file, '/') != NULL) return fail(failure, EINVAL, "not a limit");
+  *value++ = 0;
+  if (cgroup_write(container, file, value) || (file != text && errno == ENOENT)) return true;
+  return fail(failure, errno, "cannot write %s to the cgroup's %s", value, file);
+}
+
+void call_update(uint32_t call, struct span body) {
+  struct update {
+    char id[MAX_ID];
+    struct list limits;
+  } update;
+  const struct rule rules[] = {RULE(update, 1, RULE_TEXT, id), RULE(update, 3, RULE_LIST, limits)};
+  struct failure failure = {0};
+  struct container *container = READ(body, rules, &update) ? container_find(update.id) : NULL;
+  if (container == NULL) fail(&failure, ENOENT, "container %s", update.id);
+  for (size_t i = 0; container != NULL && i < update.limits.count; i++)
+    if (!set_limit(container, update.limits.items[i], &failure)) break;
+  reply(call, host_number, &failure, 0, NULL);
+}
+
 /* Whether cgroup.events says `event` is `value`. */
 bool cgroup_event_is(const struct container *container, const char *event, char value) {
   char path[MAX_PATH + 32], text[256];

@@ -13,15 +13,16 @@
 #define DATA_ROOM 4096
 
 struct mount_call {
-  char source[MAX_PATH], target[MAX_PATH], type[64], serial[128];
-  struct list options;
+  char source[MAX_PATH], target[MAX_PATH], type[64], serial[128], data[DATA_ROOM];
   uint32_t wait_ms;
+  uint64_t flags;
 };
 
 static const struct rule mount_rules[] = {
     RULE(mount_call, 1, RULE_TEXT, source), RULE(mount_call, 2, RULE_TEXT, target),
-    RULE(mount_call, 3, RULE_TEXT, type),   RULE(mount_call, 4, RULE_LIST, options),
-    RULE(mount_call, 5, RULE_TEXT, serial), RULE(mount_call, 6, RULE_U32, wait_ms),
+    RULE(mount_call, 3, RULE_TEXT, type),   RULE(mount_call, 5, RULE_TEXT, serial),
+    RULE(mount_call, 6, RULE_U32, wait_ms), RULE(mount_call, 7, RULE_U64, flags),
+    RULE(mount_call, 8, RULE_TEXT, data),
 };
 
 /* A mount whose disk or share is not there yet. It keeps the call's bytes and reads them again. */
@@ -33,47 +34,6 @@ struct waiting {
   uint8_t bytes[];
 };
 static struct waiting *waiting;
-
-static const struct option {
-  const char *name;
-  unsigned long set, clear;
-} known[] = {
-    {"ro", MS_RDONLY, 0},           {"rw", 0, MS_RDONLY},          {"nosuid", MS_NOSUID, 0},
-    {"suid", 0, MS_NOSUID},         {"nodev", MS_NODEV, 0},        {"dev", 0, MS_NODEV},
-    {"noexec", MS_NOEXEC, 0},       {"exec", 0, MS_NOEXEC},        {"sync", MS_SYNCHRONOUS, 0},
-    {"remount", MS_REMOUNT, 0},     {"bind", MS_BIND, 0},          {"rbind", MS_BIND | MS_REC, 0},
-    {"noatime", MS_NOATIME, 0},     {"nodiratime", MS_NODIRATIME, 0}, {"relatime", MS_RELATIME, 0},
-    {"private", MS_PRIVATE, 0},     {"rprivate", MS_PRIVATE | MS_REC, 0}, {"shared", MS_SHARED, 0},
-    {"rshared", MS_SHARED | MS_REC, 0}, {"slave", MS_SLAVE, 0},    {"rslave", MS_SLAVE | MS_REC, 0},
-    {"nosymfollow", MS_NOSYMFOLLOW, 0}, {"defaults", 0, 0},
-};
-
-static const struct option *find_option(struct span name) {
-  for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-    if (strlen(known[i].name) == name.size && memcmp(known[i].name, name.at, name.size) == 0) return &known[i];
-  return NULL;
-}
-
-/* Splits options into flags and the file system's own text; false if that is too long. */
-static bool split_options(const struct list *options, unsigned long *flags, char *data) {
-  size_t size = 0;
-  *flags = 0;
-  data[0] = 0;
-  for (size_t i = 0; i < options->count; i++) {
-    struct span one = options->items[i];
-    const struct option *option = find_option(one);
-    if (option != NULL) {
-      *flags = (*flags | option->set) & ~option->clear;
-      continue;
-    }
-    if (memchr(one.at, 0, one.size) != NULL || size + one.size + 2 > DATA_ROOM) return false;
-    if (size > 0) data[size++] = ',';
-    memcpy(data + size, one.at, one.size);
-    size += one.size;
-    data[size] = 0;
-  }
-  return true;
-}
 
 /* Whether the disk `name` has the serial number; virtio disks say it plainly, SCSI's page 80 behind a header. */
 static bool has_serial(const char *name, const char *serial) {
@@ -105,26 +65,24 @@ static bool find_disk(const char *serial, char *path, size_t size) {
 
 static bool make_target(const struct mount_call *call) {
   struct stat info;
-  bool file = strcmp(call->type, "bind") == 0 && stat(call->source, &info) == 0 && !S_ISDIR(info.st_mode);
+  bool file = (call->flags & MS_BIND) != 0 && stat(call->source, &info) == 0 && !S_ISDIR(info.st_mode);
   if (stat(call->target, &info) == 0) return true;
   if (!file) return make_directories(call->target);
   return make_parents(call->target) && write_whole(call->target, (struct span){NULL, 0}, 0644);
 }
 
 /* Bind mounts take their flags, and every mount its propagation, by a second call. */
-static bool mount_steps(const struct mount_call *call, const char *source, unsigned long flags, const char *data) {
-  const unsigned long propagation = MS_PRIVATE | MS_SHARED | MS_SLAVE;
-  unsigned long spread = flags & propagation;
-  unsigned long plain = flags & ~propagation;
-  bool bind = strcmp(call->type, "bind") == 0 || (flags & MS_BIND) != 0;
-  if (bind) {
-    unsigned long rest = plain & ~(MS_BIND | MS_REC);
-    if (mount(source, call->target, NULL, MS_BIND | (plain & MS_REC), NULL) < 0) return false;
-    if (rest != 0 && mount(NULL, call->target, NULL, MS_REMOUNT | MS_BIND | rest, NULL) < 0) return false;
-  } else if (mount(source, call->target, call->type, plain & ~MS_REC, data[0] == 0 ? NULL : data) < 0) {
+static bool mount_steps(const struct mount_call *call, const char *source) {
+  const unsigned long propagation = MS_PRIVATE | MS_SHARED | MS_SLAVE | MS_UNBINDABLE;
+  unsigned long spread = call->flags & propagation, recursive = call->flags & MS_REC;
+  unsigned long flags = call->flags & ~(propagation | MS_REC | MS_BIND);
+  if ((call->flags & MS_BIND) != 0) {
+    if (mount(source, call->target, NULL, MS_BIND | recursive, NULL) < 0) return false;
+    if (flags != 0 && mount(NULL, call->target, NULL, MS_REMOUNT | MS_BIND | flags, NULL) < 0) return false;
+  } else if (mount(source, call->target, call->type, flags, call->data[0] == 0 ? NULL : call->data) < 0) {
     return false;
   }
-  return spread == 0 || mount(NULL, call->target, NULL, spread | (flags & MS_REC), NULL) == 0;
+  return spread == 0 || mount(NULL, call->target, NULL, spread | recursive, NULL) == 0;
 }
 
 static void load_what_it_needs(const struct mount_call *call) {
@@ -138,18 +96,15 @@ static void load_what_it_needs(const struct mount_call *call) {
 /* @returns whether it is decided; if not, the disk or share may still come. */
 static bool try_mount(struct span body, bool last, struct failure *failure) {
   static struct mount_call call;
-  static char data[DATA_ROOM];
   char disk[MAX_PATH];
-  unsigned long flags;
-  if (!READ(body, mount_rules, &call) || call.target[0] != '/' || !split_options(&call.options, &flags, data))
-    return !fail(failure, EINVAL, "not a mount");
+  if (!READ(body, mount_rules, &call) || call.target[0] != '/') return !fail(failure, EINVAL, "not a mount");
   if (call.serial[0] != 0 && !find_disk(call.serial, disk, sizeof(disk))) {
     fail(failure, ENODEV, "there is no disk with the serial number %s", call.serial);
     return last;
   }
   const char *source = call.serial[0] != 0 ? disk : call.source;
   if (!make_target(&call)) return !fail(failure, errno, "cannot make %s", call.target);
-  if (mount_steps(&call, source, flags, data)) {
+  if (mount_steps(&call, source)) {
     failure->number = 0;
     return true;
   }
@@ -165,12 +120,9 @@ void call_mount(uint32_t call, struct span body) {
   static struct mount_call wanted;
   struct failure failure = {0};
   if (READ(body, mount_rules, &wanted)) load_what_it_needs(&wanted);
-  bool decided = try_mount(body, wanted.wait_ms == 0, &failure);
   /* Disks come by SCSI, which says so itself; shares may be behind a bridge. */
-  if (!decided && wanted.serial[0] == 0) {
-    find_new_devices();
-    decided = try_mount(body, false, &failure);
-  }
+  if (strcmp(wanted.type, "virtiofs") == 0) find_new_devices();
+  bool decided = try_mount(body, wanted.wait_ms == 0, &failure);
   struct waiting *one = decided ? NULL : malloc(sizeof(*one) + body.size);
   if (one == NULL) {
     reply(call, host_number, &failure, 0, NULL);

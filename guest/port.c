@@ -169,14 +169,12 @@ static void put_all(struct buffer *out) {
   for (struct container *each = containers; each != NULL; each = each->next) {
     struct buffer one = {.limit = MAX_PAYLOAD};
     container_put(&one, each);
-    put_bytes(out, 4, one.at, one.size);
-    buffer_free(&one);
+    put_message(out, 4, &one);
   }
   for (struct process *each = processes; each != NULL; each = each->next) {
     struct buffer one = {.limit = MAX_PAYLOAD};
     process_put(&one, each);
-    put_bytes(out, 5, one.at, one.size);
-    buffer_free(&one);
+    put_message(out, 5, &one);
   }
 }
 

@@ -26,6 +26,11 @@ void put_text(struct buffer *out, uint32_t field, const char *text) {
   if (text[0] != 0) put_bytes(out, field, text, strlen(text));
 }
 
+void put_message(struct buffer *out, uint32_t field, struct buffer *message) {
+  put_bytes(out, field, message->at, message->size);
+  buffer_free(message);
+}
+
 static bool take_varint(struct span *message, uint64_t *value) {
   *value = 0;
   for (unsigned shift = 0; shift < 64; shift += 7) {

@@ -19,8 +19,7 @@ static void put_file(struct buffer *out, const char *directory, const char *name
   if (size < 0) return;
   put_text(&one, 1, name);
   put_bytes(&one, 2, text, (size_t)size);
-  put_bytes(out, 1, one.at, one.size);
-  buffer_free(&one);
+  put_message(out, 1, &one);
 }
 
 void call_container_stats(uint32_t call, struct span body) {
@@ -47,47 +46,20 @@ void call_guest_stats(uint32_t call, struct span body) {
   buffer_free(&out);
 }
 
-/* Field `number` of /proc/PID/stat, counted from 1 as proc (5) does; only those behind the name. */
-static uint64_t stat_field(const char *text, int number) {
-  const char *at = strrchr(text, ')');
-  for (int i = 2; at != NULL && i < number; i++) at = strchr(at + 1, ' ');
-  return at == NULL ? 0 : strtoull(at + 1, NULL, 10);
-}
-
-static void put_command(struct buffer *one, pid_t pid, char *stat) {
+static void put_process(struct buffer *out, pid_t pid) {
   static char text[COMMAND_ROOM];
   char path[64];
-  snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
-  ssize_t size = read_file(path, text, sizeof(text));
-  if (size > 0) {
-    put_bytes(one, 7, text, (size_t)size);
-    return;
-  }
-  char *from = strchr(stat, '('), *to = strrchr(stat, ')');
-  if (from == NULL || to == NULL) return;
-  *from = '[';
-  *to = ']';
-  put_bytes(one, 7, from, (size_t)(to - from) + 1);
-}
-
-static void put_process(struct buffer *out, pid_t pid) {
-  char path[64], text[1024];
   struct stat info;
   struct buffer one = {.limit = MAX_PAYLOAD};
-  uint64_t tick_ms = 1000 / (uint64_t)sysconf(_SC_CLK_TCK);
-  snprintf(path, sizeof(path), "/proc/%d", pid);
-  if (stat(path, &info) < 0) return;
   snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-  if (read_file(path, text, sizeof(text)) <= 0) return;
+  if (stat(path, &info) < 0 || read_file(path, text, sizeof(text)) <= 0) return;
   put_number(&one, 1, (uint64_t)pid);
-  put_number(&one, 2, stat_field(text, 4));
   put_number(&one, 3, info.st_uid);
-  put_number(&one, 4, stat_field(text, 22) * tick_ms * 1000000);
-  put_number(&one, 5, (stat_field(text, 14) + stat_field(text, 15)) * tick_ms);
-  put_number(&one, 6, stat_field(text, 24) * (uint64_t)sysconf(_SC_PAGESIZE));
-  put_command(&one, pid, text);
-  put_bytes(out, 1, one.at, one.size);
-  buffer_free(&one);
+  put_text(&one, 8, text);
+  snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
+  ssize_t size = read_file(path, text, sizeof(text));
+  if (size > 0) put_bytes(&one, 7, text, (size_t)size);
+  put_message(out, 1, &one);
 }
 
 void call_processes(uint32_t call, struct span body) {

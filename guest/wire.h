@@ -59,6 +59,8 @@ void frame_add(struct buffer *out, uint8_t type, uint32_t id, const void *payloa
 void put_number(struct buffer *out, uint32_t field, uint64_t value);
 void put_bytes(struct buffer *out, uint32_t field, const void *bytes, size_t size);
 void put_text(struct buffer *out, uint32_t field, const char *text);
+/* Puts a message into another, and frees it. */
+void put_message(struct buffer *out, uint32_t field, struct buffer *message);
 
 /* Protobuf, read. */
 struct field {

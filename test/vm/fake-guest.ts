@@ -154,7 +154,7 @@ export function fakeGuest(): FakeGuest {
   };
   const finish = (process: FakeProcess, code: number, signal: number) => {
     const { stdout, stderr } = process.kept;
-    const written = { stdout: sizeOf(stdout), stderr: sizeOf(stderr) };
+    const written = { stdout: Buffer.concat(stdout).length, stderr: Buffer.concat(stderr).length };
     const exit: GuestExit = { code, signal, at: BigInt(Date.now()) * 1_000_000n, written };
     process.exit = exit;
     process.exited.resolve(exit);
@@ -396,7 +396,3 @@ const guestFigures = {
   processes: 1,
   interfaces: [],
 };
-
-function sizeOf(chunks: readonly Buffer[]): number {
-  return chunks.reduce((sum, { length }) => sum + length, 0);
-}

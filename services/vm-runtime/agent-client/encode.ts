@@ -12,6 +12,7 @@ import {
 import { SkiffError, wrapError } from '#foundation/base/errors.ts';
 import { parseAddress } from '#foundation/base/ip.ts';
 import type { Launcher } from './launch/index.ts';
+import { splitOptions } from './launch/mounts.ts';
 import { processState } from './process.ts';
 import { cleanText } from './text.ts';
 import type {
@@ -84,8 +85,9 @@ function macBytes(text: string): Uint8Array {
 
 /** A mount. */
 export function encodeMount(mount: GuestMount): MessageInitShape<typeof MountSchema> {
-  const { source, target, type, options, blockSerial, waitMs = defaultMountWaitMs } = mount;
-  return { source, target, type, options: [...(options ?? [])], blockSerial, waitMs };
+  const { source, target, type, options = [], blockSerial, waitMs = defaultMountWaitMs } = mount;
+  const { set, spread, data } = splitOptions(type, options);
+  return { source, target, type, flags: BigInt(set | spread), data: data.join(','), blockSerial, waitMs };
 }
 
 /**
@@ -124,10 +126,17 @@ export function encodeExec(
   }
 }
 
-/** Limits, for both kinds of containers. */
-export function encodeLimits(launch: Launcher, id: string, json: string) {
-  const limits = launch.limits(parseJson<SpecResources>(json, `The limits of container "${id}"`));
-  return { id, resources: Buffer.from(json), limits };
+/** Limits. @throws SkiffError INVALID_ARGUMENT for those that a guest has not. */
+export function encodeLimits(launch: Launcher, id: string, json: string): { id: string; limits: string[] } {
+  const what = `The limits of container "${id}"`;
+  const resources = parseJson<SpecResources>(json, what);
+  try {
+    return { id, limits: launch.limits(resources) };
+  } catch (error) {
+    throw new SkiffError('INVALID_ARGUMENT', `${what} cannot be set: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
 }
 
 /** Where a container's cgroup is in the guest unless its configuration says something else. */
@@ -175,18 +184,27 @@ export function decodeHello(hello: HelloReply): AgentHello {
   };
 }
 
-/** A process of a container's list. */
-export function decodeProcess(info: ProcessInfo): GuestProcessInfo {
-  const { pid, ppid, uid } = info;
+/** Of every Linux on x86-64: milliseconds of a clock tick (USER_HZ), bytes of a page. */
+const tickMs = 10;
+const pageBytes = 4096;
+
+/** A process of a container's list; fields of its stat are numbered as proc(5) does. */
+export function decodeProcess({ pid, uid, ...info }: ProcessInfo): GuestProcessInfo {
+  const stat = Buffer.from(info.stat).toString();
+  const nameEnd = stat.lastIndexOf(')');
+  const fields = stat.slice(nameEnd + 2).split(' ');
+  const field = (number: number) => Math.max(0, Number(fields[number - 3]) || 0);
   const command = Buffer.from(info.command).toString().split('\0');
   if (command.at(-1) === '') command.pop();
+  // What ps(1) shows of a process that says no arguments.
+  if (command.length === 0) command.push(`[${stat.slice(stat.indexOf('(') + 1, Math.max(0, nameEnd))}]`);
   return {
     pid,
-    ppid,
+    ppid: field(4),
     uid,
-    startedMs: Number(info.started / 1_000_000n),
-    cpuMs: Number(info.cpuMs),
-    rssBytes: Number(info.rss),
+    startedMs: field(22) * tickMs,
+    cpuMs: (field(14) + field(15)) * tickMs,
+    rssBytes: field(24) * pageBytes,
     command: command.map((part) => cleanText(part, 4096)),
   };
 }

@@ -103,7 +103,7 @@ export interface GuestMount {
   target: string;
   /** virtiofs, tmpfs, ext4, erofs, overlay, proc, ...; `bind` binds. */
   type: string;
-  /** As mount (8) takes them. */
+  /** As mount (8) takes them: flags such as ro, nosuid, rbind, rshared; the rest goes to the file system. */
   options?: readonly string[];
   /** The serial number of a disk. */
   blockSerial?: string;

@@ -39,10 +39,8 @@ export function propagationStep(wanted: string | undefined): Step {
   return ['spread', flags | MS_REC];
 }
 
-/** A mount. @throws NotForLaunch for options that are not known here. */
-export function mountStep(mount: SpecMount): Step {
-  const { destination, type = '', source = '', options = [], ...others } = mount;
-  if (!isEmpty(others) || !destination.startsWith('/')) throw new NotForLaunch(`the mount ${destination}`);
+/** Options by what they are: flags of mount(2), those that are expressly not wanted, propagation, and all others. */
+export function splitOptions(type: string, options: readonly string[]) {
   const data: string[] = [];
   let [set, cleared, spread] = [type === 'bind' ? MS_BIND : 0, 0, 0];
   for (const option of options) {
@@ -54,6 +52,14 @@ export function mountStep(mount: SpecMount): Step {
     } else if (spreads[option] !== undefined) spread |= spreads[option];
     else data.push(option);
   }
+  return { set, cleared, spread, data };
+}
+
+/** A mount. @throws NotForLaunch for options that are not known here. */
+export function mountStep(mount: SpecMount): Step {
+  const { destination, type = '', source = '', options = [], ...others } = mount;
+  if (!isEmpty(others) || !destination.startsWith('/')) throw new NotForLaunch(`the mount ${destination}`);
+  const { set, cleared, spread, data } = splitOptions(type, options);
   if ((set & MS_BIND) !== 0) {
     if (data.length > 0 || destination === '/dev')
       throw new NotForLaunch(`the mount ${destination}: ${data}`);

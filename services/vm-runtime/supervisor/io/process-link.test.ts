@@ -13,7 +13,9 @@ function stage(stdin: Writable = new PassThrough()) {
   const link = processLink({ signal() {}, resize() {}, gone() {} });
   const [stdout, stderr] = [new PassThrough(), new PassThrough()];
   const counts = { stdin: 0, stdout: 0, stderr: 0 };
-  const confirm = (stream: 'stdout' | 'stderr', count: number) => void (counts[stream] = count);
+  const confirm = (stream: 'stdout' | 'stderr', count: number) => {
+    counts[stream] = count;
+  };
   const process = { stdin, stdout, stderr, positions: () => ({ ...counts }), confirm };
   link.bind(process as unknown as GuestProcess);
   return { link, stdout, stderr, counts };

@@ -59,37 +59,10 @@ export function processLink(events: LinkEvents): ProcessLink {
   shimCame.promise.catch(() => {});
   let relays: { in: InputRelay; out: OutputRelay; err: OutputRelay } | undefined;
   let control: Socket | undefined;
-  let exit: LinkExit | undefined;
-  let told = false;
   let hasCome = false;
-  const done = Promise.withResolvers<void>();
-  let quiet: NodeJS.Timeout | undefined;
-  const tellExit = () => {
-    clearTimeout(quiet);
-    told = true;
-    done.resolve();
-    if (control !== undefined && exit !== undefined) tell(control, exit);
-  };
-  // The news of the end overtakes what was written before it, in the guest and here.
-  const moved = () => {
-    if (exit === undefined || told) return;
-    clearTimeout(quiet);
-    const { stdout = 0, stderr = 0 } = exit.written ?? {};
-    const outputs =
-      relays === undefined
-        ? []
-        : [
-            { output: relays.out, written: stdout },
-            { output: relays.err, written: stderr },
-          ];
-    if (outputs.some(({ output }) => !output.isEmpty)) return;
-    if (outputs.every(({ output }) => output.isEnded)) return tellExit();
-    if (outputs.some(({ output, written }) => !output.isEnded && output.taken < written)) return;
-    quiet = setTimeout(tellExit, quietMs);
-  };
-  const nobodyThere = () => {
-    if (hasCome && control === undefined && exit !== undefined) done.resolve();
-  };
+  const end = endOf((exit) => {
+    if (control !== undefined) tell(control, exit);
+  });
   const attach = (kind: StreamKind, socket: Socket, count: number) => {
     if (relays === undefined) {
       waiting.get(kind)?.socket.destroy();
@@ -103,12 +76,12 @@ export function processLink(events: LinkEvents): ProcessLink {
     hasCome = true;
     const failed = (why: string) => shimCame.reject(new SkiffError('FAILED_PRECONDITION', why));
     readControl(socket, events, failed, shimCame.resolve);
-    if (exit !== undefined && told) tell(socket, exit);
+    if (end.told !== undefined) tell(socket, end.told);
     socket.once('close', () => {
       if (control !== socket) return;
       control = undefined;
-      if (exit === undefined) events.gone();
-      nobodyThere();
+      if (end.isKnown) end.needNotBeTold();
+      else events.gone();
     });
   };
   return {
@@ -117,21 +90,21 @@ export function processLink(events: LinkEvents): ProcessLink {
       else attach(connection.kind as StreamKind, socket, connection.count);
     },
     bind(process) {
-      const from = process.positions();
+      const { stdout, stderr } = process.positions();
       relays = {
         in: inputRelay(process),
-        out: outputRelay(process.stdout, from.stdout, (count) => process.confirm('stdout', count), moved),
-        err: outputRelay(process.stderr, from.stderr, (count) => process.confirm('stderr', count), moved),
+        out: outputRelay(process.stdout, stdout, (count) => process.confirm('stdout', count), end.look),
+        err: outputRelay(process.stderr, stderr, (count) => process.confirm('stderr', count), end.look),
       };
+      end.outputs = { stdout: relays.out, stderr: relays.err };
       for (const [kind, { socket, count }] of waiting) attach(kind, socket, count);
       waiting.clear();
     },
-    done: done.promise,
+    done: end.done,
     shim: (deadlineMs) => within(shimCame.promise, deadlineMs),
     finish(how) {
-      exit ??= how;
-      moved();
-      nobodyThere();
+      end.come(how);
+      if (hasCome && control === undefined) end.needNotBeTold();
       // A process that the guest lost has no output to come.
       for (const { socket } of waiting.values()) socket.end(Buffer.alloc(4));
       waiting.clear();
@@ -141,6 +114,52 @@ export function processLink(events: LinkEvents): ProcessLink {
     },
     counts: () => ({ stdout: waiting.get('out')?.count, stderr: waiting.get('err')?.count }),
   };
+}
+
+/**
+ * The end of a process, which is told when the shim has all that the process wrote: the news of it overtakes the output,
+ * in the guest and here.
+ */
+function endOf(tellIt: (exit: LinkExit) => void) {
+  const done = Promise.withResolvers<void>();
+  let exit: LinkExit | undefined;
+  let quiet: NodeJS.Timeout | undefined;
+  const tellNow = (how: LinkExit) => {
+    end.told = how;
+    done.resolve();
+    tellIt(how);
+  };
+  const look = () => {
+    if (exit === undefined || end.told !== undefined) return;
+    clearTimeout(quiet);
+    const { stdout = 0, stderr = 0 } = exit.written ?? {};
+    const outputs = end.outputs === undefined ? [] : [end.outputs.stdout, end.outputs.stderr];
+    const written = [stdout, stderr];
+    if (outputs.some(({ isEmpty }) => !isEmpty)) return;
+    if (outputs.every(({ isEnded }) => isEnded)) return tellNow(exit);
+    if (outputs.some(({ isEnded, taken }, index) => !isEnded && taken < (written[index] ?? 0))) return;
+    quiet = setTimeout(tellNow, quietMs, exit);
+  };
+  const end = {
+    /** The outputs, once there are any. */
+    outputs: undefined as { stdout: OutputRelay; stderr: OutputRelay } | undefined,
+    /** What was told. */
+    told: undefined as LinkExit | undefined,
+    done: done.promise,
+    get isKnown() {
+      return exit !== undefined;
+    },
+    /** The process has ended; the first news counts. */
+    come(how: LinkExit) {
+      exit ??= how;
+      look();
+    },
+    /** An output has moved. */
+    look,
+    /** There is no shim any more. */
+    needNotBeTold: () => done.resolve(),
+  };
+  return end;
 }
 
 function tell(socket: Socket, { code, signal }: LinkExit): void {
