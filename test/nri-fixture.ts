@@ -24,7 +24,7 @@ export interface Told {
 }
 
 /** Waits until `check` answers something. */
-export async function until<T>(what: string, check: () => T | undefined | false, ms = 15_000): Promise<T> {
+export async function until<T>(what: string, check: () => T | undefined | false, ms = 60_000): Promise<T> {
   const end = performance.now() + ms;
   for (;;) {
     const found = check();

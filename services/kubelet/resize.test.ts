@@ -73,7 +73,7 @@ async function staged(work: (stage: Stage) => Promise<void>): Promise<void> {
   for (const { metadata } of items) await end(admin, metadata.name);
 }
 
-async function until<T>(what: string, look: () => Promise<T | undefined | false>, ms = 20_000): Promise<T> {
+async function until<T>(what: string, look: () => Promise<T | undefined | false>, ms = 120_000): Promise<T> {
   for (const end = performance.now() + ms; performance.now() < end; await wait(30)) {
     const found = await look();
     if (found !== undefined && found !== false) return found;

@@ -15,7 +15,7 @@ import { referencesOf } from './references.ts';
 const clock = systemClock;
 const logger = silentLogger;
 
-async function until(what: string, check: () => boolean, ms = 10_000): Promise<void> {
+async function until(what: string, check: () => boolean, ms = 60_000): Promise<void> {
   for (const end = Date.now() + ms; !check(); ) {
     if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
     await wait(5);

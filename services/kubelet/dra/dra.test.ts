@@ -23,8 +23,8 @@ afterEach(async () => {
 });
 
 async function until(what: string, check: () => boolean): Promise<void> {
-  for (const end = Date.now() + 5000; Date.now() < end; await wait(5)) if (check()) return;
-  throw new Error(`not within 5 s: ${what}`);
+  for (const end = Date.now() + 60_000; Date.now() < end; await wait(5)) if (check()) return;
+  throw new Error(`not within 60 s: ${what}`);
 }
 
 const { signal } = new AbortController();

@@ -157,7 +157,7 @@ test('CSI: registered, staged once, published to each pod, taken away again', as
   });
   await registry.start();
   cleanups.push(() => registry.stop());
-  for (const end = Date.now() + 5000; calls.length === 0 && Date.now() < end; ) await wait(5);
+  for (const end = Date.now() + 60_000; calls.length === 0 && Date.now() < end; ) await wait(5);
   assert.deepEqual(calls.splice(0), ['registered true ']);
   const node = api.objects['/apis/storage.k8s.io/v1/csinodes/n1'] as { spec: { drivers: object[] } };
   assert.deepEqual(node.spec.drivers[0], {
