@@ -66,7 +66,7 @@ function clone(deps: FactoryDeps, template: VmTemplate, request: PodVmRequest): 
   return assemble(deps, request, 'template', (devices) =>
     deps.hypervisor.restore(
       template,
-      { id, memory: 'cow', ...devices, ...(cgroup === undefined ? {} : { cgroup }) },
+      { id, ...devices, ...(cgroup === undefined ? {} : { cgroup }) },
       signal,
     ),
   );

@@ -31,8 +31,6 @@ export interface VmShare {
   tag: string;
   /** A socket that is connected to the file server; as with taps, the caller keeps its own. */
   fd: number;
-  /** It goes through a relay (../relay), so the file server needs nothing of the guest's memory. */
-  relayed?: boolean;
 }
 
 /** What to start. */
@@ -47,7 +45,7 @@ export interface VmSpec {
   memoryBytes: number;
   nics: readonly VmNic[];
   shares: readonly VmShare[];
-  /** Whether NICs and shares can be added while it runs; costs some 100 ms of boot under emulation. */
+  /** Whether NICs can be added while it runs, and more to its clones; costs some 100 ms of boot under emulation. */
   hotplug?: boolean;
   /** A cgroup of the host (`/kubepods/pod1/vm`) that exists, in every hierarchy, which the process joins first. */
   cgroup?: string;
@@ -107,19 +105,17 @@ export interface Vm extends AsyncDisposable {
   /** The guest must have unmounted it. A disk that is not there is success. */
   removeDisk(serial: string): Promise<void>;
   /**
-   * Adds a NIC, or a share, to a running VM that was started with `hotplug`. The guest sees it once its agent has
-   * looked (/sys/bus/pci/rescan).
+   * Adds a NIC to a running VM that was started with `hotplug`. The guest sees it once its agent has looked
+   * (/sys/bus/pci/rescan).
    *
-   * @throws SkiffError UNIMPLEMENTED for a VM without hotplug or, for shares that are not relayed, whose memory is
-   *   copy-on-write; RESOURCE_EXHAUSTED when all places are taken.
+   * @throws SkiffError UNIMPLEMENTED for a VM without hotplug; RESOURCE_EXHAUSTED when all places are taken.
    */
   addNic(nic: VmNic): Promise<void>;
-  addShare(share: VmShare): Promise<void>;
   /**
    * Gives the guest more or less memory (balloon), within what it was started with.
    *
-   * @throws SkiffError OUT_OF_RANGE for more than that or less than 64 MiB; UNIMPLEMENTED for a VM without a balloon
-   *   (`cow` clones).
+   * @throws SkiffError OUT_OF_RANGE for more than that or less than 64 MiB; UNIMPLEMENTED for a clone,
+   *   whose memory is shared copy-on-write with its template.
    */
   setMemory(bytes: number): Promise<void>;
   usage(): Promise<VmUsage>;
@@ -137,13 +133,6 @@ export interface Vm extends AsyncDisposable {
   /** Stops looking after the VM without ending it: somebody else will `attach`. */
   release(): void;
 }
-
-/** How a clone has its memory. */
-export type CloneMemory =
-  /** Shared copy-on-write with the template: small and at once, but no balloon, and shares go through a relay. */
-  | 'cow'
-  /** A copy of its own: what the guest frees goes back to the host, and shares need no relay. */
-  | 'copy';
 
 /** A saved VM to make clones of. Its memory lives as long as its keeper process. */
 export interface VmTemplate {
@@ -189,12 +178,12 @@ export interface Hypervisor {
   /** Ends the keeper and removes the directory; clones go on. Idempotent. */
   removeTemplate(directory: string): Promise<void>;
   /**
-   * Starts a clone. Size and image are the template's; NICs and shares are the clone's own, added as by `addNic` and
-   * `addShare` before it runs.
+   * Starts a clone. Size and image are the template's; NICs and shares are the clone's own, added before it
+   * runs.
    */
   restore(
     template: VmTemplate,
-    clone: Pick<VmSpec, 'id' | 'directory' | 'nics' | 'shares' | 'cgroup'> & { memory: CloneMemory },
+    clone: Pick<VmSpec, 'id' | 'directory' | 'nics' | 'shares' | 'cgroup'>,
     signal?: AbortSignal,
   ): Promise<Vm>;
 }

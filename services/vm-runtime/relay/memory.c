@@ -7,12 +7,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define MEMORY_FD 5
 /* Bytes of a free slot that are not worth to be given back. */
 #define KEPT 65536
 
 unsigned char *shadow;
 int shadow_fd;
+int memory_fd = -1;
 
 static struct region known[REGIONS];
 static unsigned known_count;
@@ -45,11 +45,11 @@ void remove_region(const struct region *region) {
 
 /* What the hypervisor tells us of itself; nothing to be read means that it has ended. */
 void peek(uint64_t user, void *data, size_t bytes) {
-  if (pread(MEMORY_FD, data, bytes, (off_t)user) != (ssize_t)bytes) fail("the guest's memory cannot be read");
+  if (pread(memory_fd, data, bytes, (off_t)user) != (ssize_t)bytes) fail("the guest's memory cannot be read");
 }
 
 void poke(uint64_t user, const void *data, size_t bytes) {
-  if (pwrite(MEMORY_FD, data, bytes, (off_t)user) != (ssize_t)bytes) fail("the guest's memory cannot be written");
+  if (pwrite(memory_fd, data, bytes, (off_t)user) != (ssize_t)bytes) fail("the guest's memory cannot be written");
 }
 
 /* The part of a range of the guest that lies in one region: its address in the hypervisor, and how long it is. */

@@ -9,7 +9,10 @@
  * Both speak vhost-user (docs/interop/vhost-user.rst of QEMU) with it: most messages are passed on; memory, rings and
  * events are told to each as it is to see them. Features that would need more of us are not offered.
  *
- *   relay USER    descriptors 3: the hypervisor, 4: the file server, 5: /proc/PID/mem of the hypervisor
+ *   relay USER    descriptors 3: the hypervisor, 4: the file server, 5: a socket that /proc/PID/mem comes by
+ *
+ * It is started before the hypervisor is, so nobody knows yet whose memory it will be: that comes once the hypervisor
+ * runs, and is waited for when the guest begins to use the share.
  *
  * It becomes USER (a number, of the group too), opens nothing, and a filter allows it a dozen system calls. It ends with
  * either side. A guest whose rings are not as they must be ends it too, and with it the share: its words are on standard
@@ -32,6 +35,7 @@
 
 #define HYPERVISOR 3
 #define SERVER 4
+#define MEMORY_SOCKET 5
 #define VERSION 1u
 #define REPLY 4u
 #define NEED_REPLY 8u
@@ -80,24 +84,30 @@ void fail(const char *what) {
   _exit(1);
 }
 
-static void receive(int socket, struct message *m, int *fds, int *count) {
+/* Receives bytes and the descriptors that come with them. Ends with the other side. */
+static ssize_t receive_part(int socket, void *data, size_t bytes, int *fds, int *count) {
   union {
     struct cmsghdr header;
     char bytes[CMSG_SPACE(FDS * sizeof(int))];
   } control;
-  struct iovec part = {&m->request, HEADER};
+  struct iovec part = {data, bytes};
   struct msghdr head = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
   ssize_t got;
   do got = recvmsg(socket, &head, MSG_CMSG_CLOEXEC | MSG_WAITALL);
   while (got < 0 && errno == EINTR);
-  if (got <= 0) _exit(0); /* The other side has ended. */
-  if (got != HEADER || (m->flags & 3) != VERSION || m->size > sizeof m->bytes) fail("this is not vhost-user");
+  if (got <= 0) _exit(0);
   struct cmsghdr *c = CMSG_FIRSTHDR(&head);
   *count = 0;
   if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
     *count = (int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
     memcpy(fds, CMSG_DATA(c), (size_t)*count * sizeof(int));
   }
+  return got;
+}
+
+static void receive(int socket, struct message *m, int *fds, int *count) {
+  ssize_t got = receive_part(socket, &m->request, HEADER, fds, count);
+  if (got != HEADER || (m->flags & 3) != VERSION || m->size > sizeof m->bytes) fail("this is not vhost-user");
   for (size_t at = 0; at < m->size; at += (size_t)got)
     if ((got = read(socket, m->bytes + at, m->size - at)) <= 0) fail("a message ends too early");
 }
@@ -147,6 +157,15 @@ static void answer(struct message *m, uint64_t number) {
   send_message(HYPERVISOR, m, -1);
 }
 
+static void receive_memory(void) {
+  char byte;
+  int fds[FDS], count;
+  receive_part(MEMORY_SOCKET, &byte, 1, fds, &count);
+  if (count != 1) fail("nobody gave the guest's memory");
+  memory_fd = fds[0];
+  close(MEMORY_SOCKET);
+}
+
 /* The regions of the guest are ours to know; the server has one of its own, and that for good. */
 static void set_memory(struct message *m) {
   static int told;
@@ -157,6 +176,7 @@ static void set_memory(struct message *m) {
     set_regions(m->memory.regions, m->memory.count);
   }
   if (!told) {
+    receive_memory();
     struct message own = {.request = SET_MEMORY, .flags = VERSION, .size = 8 + sizeof(struct region)};
     own.memory.count = 1;
     own.memory.regions[0] = (struct region){SHADOW_GUEST, SHADOW_BYTES, SHADOW_USER, 0};

@@ -25,6 +25,7 @@ extern int shadow_fd;
 #define SLOT_BYTES (1280 * 1024)
 #define SLOTS 64
 #define SHADOW_BYTES ((size_t)QUEUES * RING_BYTES + (size_t)SLOTS * SLOT_BYTES)
+extern int memory_fd; /* /proc/PID/mem of the hypervisor */
 void make_shadow(void);
 #define REGIONS 64
 void set_regions(const struct region *regions, unsigned count);

@@ -72,10 +72,8 @@ function available(fd: number, bytes: number): Buffer | undefined {
 async function stage(t: TestContext) {
   const program = await built;
   const [near, far] = socketPair();
-  const relay = await startRelay(
-    { spawner, program },
-    { pid: process.pid, user: 2_000_000_001, server: far },
-  );
+  const relay = await startRelay({ spawner, program }, { user: 2_000_000_001, server: far });
+  relay.giveMemory(process.pid);
   closeSync(far);
   // What Node reads itself loses its descriptors.
   const options = { readable: true, writable: true, pauseOnCreate: true };
@@ -269,6 +267,16 @@ test('it ends with its hypervisor, and with its server', async (t) => {
     else s.back.destroy();
     assert.deepEqual(await s.relay.ended, { code: 0 });
   }
+});
+
+test('it ends with whoever started it, as long as no hypervisor has it, and is given no memory but that of a process', async () => {
+  const [near, far] = socketPair();
+  const relay = await startRelay({ spawner, program: await built }, { user: 2_000_000_001, server: far });
+  closeSync(far);
+  assert.throws(() => relay.giveMemory(2 ** 22 + 1), { code: 'NOT_FOUND', message: /the process 4194305/ });
+  relay.close();
+  assert.deepEqual(await relay.ended, { code: 0 });
+  closeSync(near);
 });
 
 test('random rings of a guest are served or end it; nothing else happens', async (t) => {

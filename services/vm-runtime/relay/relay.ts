@@ -3,13 +3,15 @@
  * see the memory of the template. It ends with either side.
  */
 import { closeSync, openSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { wrapError } from '#foundation/base/errors.ts';
 import { undoStack } from '#foundation/base/undo.ts';
 import { confinedCommand } from '#foundation/linux/confined.ts';
-import { socketPair } from '#foundation/linux/socket-pair.ts';
+import { openSocketPair, socketPair } from '#foundation/linux/socket-pair.ts';
 import { type ExitStatus, openPipe, type Spawner } from '#foundation/linux/spawn.ts';
 import { lastWords } from '#foundation/linux/spawn-command.ts';
+import { sendDescriptors } from '#foundation/linux/unix-fds.ts';
 import { nativeProgram } from '../native.ts';
 
 /** Beside this file. */
@@ -30,9 +32,7 @@ export interface RelayDeps {
 
 /** What a relay is for. */
 export interface RelayRequest {
-  /** The hypervisor's process; root may read the memory of others, the relay gets what is open. */
-  pid: number;
-  /** The user, and group, that it runs as. */
+  /** The user, and group, that the hypervisor runs as, and so the relay. */
   user: number;
   /** The connection to the file server. It stays the caller's. */
   server: number;
@@ -42,8 +42,17 @@ export interface RelayRequest {
 /** A started relay. */
 export interface Relay {
   pid: number;
-  /** The connection for the hypervisor; the caller closes it when the hypervisor has its copy. */
+  /** The connection for the hypervisor. */
   fd: number;
+  /**
+   * Gives it the memory of the hypervisor's process, before the guest runs: root may open that of others, the relay gets
+   * what is open.
+   *
+   * @throws SkiffError NOT_FOUND if there is no such process; PERMISSION_DENIED where even root may not look into it.
+   */
+  giveMemory(pid: number): void;
+  /** Closes what is ours of it, once the hypervisor has its copy: it ends if that never gets one. */
+  close(): void;
   /** Why it ended, if it did. */
   said(): string;
   ended: Promise<ExitStatus>;
@@ -52,31 +61,48 @@ export interface Relay {
 /** Bytes of its words that are kept. */
 const saidBytes = 500;
 
-/**
- * Starts a relay.
- *
- * @throws SkiffError NOT_FOUND if there is no such process; PERMISSION_DENIED where even root may not look into it.
- */
+/** Starts a relay, before the hypervisor, which gets an end of it. @throws SkiffError if there is no such program. */
 export async function startRelay({ spawner, program }: RelayDeps, request: RelayRequest): Promise<Relay> {
   await using ours = undoStack();
+  await using undo = undoStack();
   try {
-    const memory = openSync(`/proc/${request.pid}/mem`, 'r+');
-    ours.defer('close the memory', () => closeSync(memory));
     const [near, far] = socketPair();
-    await using undo = undoStack();
     undo.defer('close our end', () => closeSync(near));
     ours.defer('close its end', () => closeSync(far));
+    const memory = openSocketPair();
+    undo.defer('close the socket for the memory', () => void memory.ours.destroy());
+    ours.defer('close its end of that', () => closeSync(memory.theirs));
     const output = openPipe();
     ours.defer('close the output', () => closeSync(output.write));
     const said = lastWords(output.read, saidBytes);
     const [file = '', ...args] = [...confinedCommand(request.cgroup), program, String(request.user)];
     const child = spawner.spawn({
       ...{ file, args, env: {}, cwd: '/', newSession: true },
-      fds: { 2: output.write, 3: far, 4: request.server, 5: memory },
+      fds: { 2: output.write, 3: far, 4: request.server, 5: memory.theirs },
     });
     undo.commit();
-    return { pid: child.pid, fd: near, said, ended: child.exited };
+    return {
+      ...{ pid: child.pid, fd: near, said, ended: child.exited },
+      giveMemory: (pid) => give(memory.ours, pid),
+      close: () => {
+        memory.ours.destroy();
+        closeSync(near);
+      },
+    };
   } catch (error) {
-    throw wrapError(error, `Cannot relay the share of the process ${request.pid}`);
+    throw wrapError(error, 'Cannot start the relay of a share');
+  }
+}
+
+function give(socket: Socket, pid: number): void {
+  try {
+    const memory = openSync(`/proc/${pid}/mem`, 'r+');
+    try {
+      sendDescriptors(socket, '.', [memory]);
+    } finally {
+      closeSync(memory);
+    }
+  } catch (error) {
+    throw wrapError(error, `Cannot relay the share of the process ${pid}`);
   }
 }

@@ -1,22 +1,27 @@
-/** Clones of templates. */
+/**
+ * Clones of templates: QEMU with the template's memory, copy-on-write, and the state of its devices; then what is the
+ * clone's alone.
+ *
+ *     relays started -> QEMU started -> devices' state loaded -> shares and NICs added -> guest goes on
+ *
+ * Guest memory that is the clone's alone no file server can map: hence a relay for each share (../../relay).
+ */
 import { closeSync, openSync, rmSync } from 'node:fs';
 import { wrapError } from '#foundation/base/errors.ts';
 import { undoStack } from '#foundation/base/undo.ts';
-import { copyMemoryFile, createMemoryFile } from '#foundation/linux/memory-file.ts';
 import { identify } from '#foundation/linux/process.ts';
-import { relayProgram, startRelay } from '../../relay/relay.ts';
-import type { CloneMemory, VmShare, VmSpec } from '../types.ts';
+import { type Relay, relayProgram, startRelay } from '../../relay/relay.ts';
+import type { VmSpec } from '../types.ts';
+import { plugShare, takePlace } from './hotplug.ts';
 import { type LaunchDeps, userOf } from './launch.ts';
 import type { Qmp } from './qmp.ts';
-import type { VmRecord } from './record.ts';
+import { saveRecord, type VmRecord } from './record.ts';
 import { bringUp } from './start.ts';
 import { devicesFile, ignoreShared, migrated, openTemplateMemory, type QemuTemplate } from './template.ts';
 import type { QemuVm } from './vm.ts';
 
 /** What a clone is to be. */
-export type CloneSpec = Pick<VmSpec, 'id' | 'directory' | 'nics' | 'shares' | 'cgroup'> & {
-  memory: CloneMemory;
-};
+export type CloneSpec = Pick<VmSpec, 'id' | 'directory' | 'nics' | 'shares' | 'cgroup'>;
 
 /** What cloning needs. */
 export interface RestoreDeps extends LaunchDeps {
@@ -31,78 +36,70 @@ export async function restoreVm(
   spec: CloneSpec,
   signal?: AbortSignal,
 ): Promise<QemuVm> {
-  await using fds = undoStack();
-  const original = openTemplateMemory(template);
-  fds.defer('close the template', () => closeSync(original));
-  const own = spec.memory === 'copy' ? createMemoryFile(spec.id, template.memoryBytes) : undefined;
-  if (own !== undefined) fds.defer('close the memory', () => closeSync(own));
-  // QEMU starts while its memory is being copied.
-  const copied = own === undefined ? Promise.resolve() : copyMemoryFile(original, own, signal);
-  copied.catch(() => {});
-  const { vcpus, memoryBytes, acceleration } = template.record;
-  const record: VmRecord = {
-    ...{ version: 1, hypervisor: 'qemu', id: spec.id, vcpus, memoryBytes, acceleration },
-    ...{ memory: spec.memory === 'cow' ? 'cow' : 'shared', hotplug: true, placesUsed: 0 },
-  };
-  const { directory, cgroup } = spec;
-  // Before the copy's descriptor may be closed, copying must have ended, also when QEMU did not start.
-  const vm = await bringUp(deps, {
-    ...{ directory, record, cgroup, signal, nics: [], shares: [] },
-    memoryFd: own ?? original,
-  }).catch(async (error: unknown) => {
-    await copied.catch(() => {});
-    throw error;
-  });
-  await using undo = undoStack();
-  undo.defer('end the clone', async () => {
-    await vm.kill();
-    rmSync(directory, { recursive: true, force: true });
-  });
+  await using ours = undoStack();
+  const relays: Relay[] = [];
   try {
-    await copied;
+    const memoryFd = openTemplateMemory(template);
+    ours.defer('close the template', () => closeSync(memoryFd));
+    // Before QEMU, which takes as long to start as a relay and its file server do.
+    for (const share of spec.shares) {
+      const relay = await relayFor(deps, spec, share.fd);
+      ours.defer('close the relay', () => relay.close());
+      relays.push(relay);
+    }
+    const { directory, cgroup } = spec;
+    const record = cloneRecord(template, spec, relays);
+    const vm = await bringUp(deps, { directory, record, cgroup, signal, memoryFd, nics: [], shares: [] });
+    await using undo = undoStack();
+    undo.defer('end the clone', async () => {
+      await vm.kill();
+      rmSync(directory, { recursive: true, force: true });
+    });
     await loadDevices(vm.qmp, devicesFile(template.directory));
-    for (const share of spec.shares) await addShare(deps, vm, spec, share);
-    for (const nic of spec.nics) await vm.addNic(nic);
+    await addDevices(vm, spec, relays);
     await vm.resume();
     undo.commit();
     return vm;
   } catch (error) {
-    await copied.catch(() => {});
-    throw wrapError(error, `Cannot make the clone ${spec.id}`);
+    const said = relays.map((relay) => relay.said().trim()).join('');
+    throw wrapError(error, `Cannot make the clone ${spec.id}${said === '' ? '' : `: ${said}`}`);
   }
 }
 
-/** A share of memory that is the clone's alone needs somebody between: the file server cannot map it. */
-async function addShare(deps: RestoreDeps, vm: QemuVm, spec: CloneSpec, share: VmShare): Promise<void> {
-  if (spec.memory === 'copy') return await vm.addShare(share);
-  const program = await relayProgram(deps.cacheDirectory);
+async function relayFor(deps: RestoreDeps, spec: CloneSpec, server: number): Promise<Relay> {
   const { directory, cgroup } = spec;
-  const request = { pid: vm.pid, user: userOf(directory), server: share.fd };
-  const relay = await startRelay(
-    { ...deps, program },
-    { ...request, ...(cgroup === undefined ? {} : { cgroup }) },
-  );
-  const identity = identify(relay.pid);
-  if (identity !== undefined) vm.record.relays = [...(vm.record.relays ?? []), identity];
-  try {
-    // Writes the record down.
-    await vm.addShare({ tag: share.tag, fd: relay.fd, relayed: true });
-  } catch (error) {
-    const said = relay.said();
-    throw said === '' ? error : wrapError(error, said.trim());
-  } finally {
-    closeSync(relay.fd);
-  }
+  const program = await relayProgram(deps.cacheDirectory);
+  const request = { user: userOf(directory), server, ...(cgroup === undefined ? {} : { cgroup }) };
+  return await startRelay({ spawner: deps.spawner, program }, request);
+}
+
+function cloneRecord({ record }: QemuTemplate, { id }: CloneSpec, relays: readonly Relay[]): VmRecord {
+  const { vcpus, memoryBytes, acceleration } = record;
+  return {
+    ...{ version: 1, hypervisor: 'qemu', id, vcpus, memoryBytes, acceleration },
+    ...{ memory: 'cow', hotplug: true, placesUsed: 0 },
+    relays: relays.flatMap(({ pid }) => identify(pid) ?? []),
+  };
 }
 
 async function loadDevices(qmp: Qmp, path: string): Promise<void> {
-  await ignoreShared(qmp);
   const fd = openSync(path, 'r');
   try {
     await qmp.execute('getfd', { fdname: 'devices' }, { fds: [fd] });
   } finally {
     closeSync(fd);
   }
-  await qmp.execute('migrate-incoming', { uri: 'fd:devices' });
+  // QEMU does one after the other, so nobody needs to wait between them.
+  await Promise.all([ignoreShared(qmp), qmp.execute('migrate-incoming', { uri: 'fd:devices' })]);
   await migrated(qmp);
+}
+
+async function addDevices(vm: QemuVm, spec: CloneSpec, relays: readonly Relay[]): Promise<void> {
+  for (const [index, relay] of relays.entries()) {
+    relay.giveMemory(vm.pid);
+    const place = takePlace(vm.record);
+    saveRecord(vm.directory, vm.record);
+    await plugShare(vm.qmp, place, { tag: spec.shares[index]?.tag ?? '', fd: relay.fd });
+  }
+  for (const nic of spec.nics) await vm.addNic(nic);
 }

@@ -8,7 +8,7 @@ import type { Vm, VmEnd, VmUsage } from '../types.ts';
 import { type BootGuard, guardBoot } from './boot-guard.ts';
 import { type Console, keepConsole, readConsole } from './console.ts';
 import { addDisk, removeDisk } from './disks.ts';
-import { plugNic, plugShare, takePlace } from './hotplug.ts';
+import { plugNic, takePlace } from './hotplug.ts';
 import { type Qmp, recordOf } from './qmp.ts';
 import { saveRecord, type VmRecord, vmFiles } from './record.ts';
 
@@ -142,11 +142,7 @@ async function waitForStranger({ qmp, record }: VmParts, state: { released: bool
   }
 }
 
-function deviceMethods({
-  directory,
-  record,
-  qmp,
-}: VmParts): Pick<Vm, 'addDisk' | 'removeDisk' | 'addNic' | 'addShare'> {
+function deviceMethods({ directory, record, qmp }: VmParts): Pick<Vm, 'addDisk' | 'removeDisk' | 'addNic'> {
   return {
     addDisk: (disk) => addDisk(qmp, disk),
     removeDisk: (serial) => removeDisk(qmp, serial),
@@ -154,16 +150,6 @@ function deviceMethods({
       const place = takePlace(record);
       saveRecord(directory, record);
       await plugNic(qmp, place, nic);
-    },
-    addShare: async (share) => {
-      if (record.memory === 'cow' && share.relayed !== true)
-        throw new SkiffError(
-          'UNIMPLEMENTED',
-          `The VM ${record.id} has its memory copy-on-write: only what is relayed can be shared`,
-        );
-      const place = takePlace(record);
-      saveRecord(directory, record);
-      await plugShare(qmp, place, share);
     },
   };
 }
