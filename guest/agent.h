@@ -14,8 +14,13 @@
  */
 #ifndef SKIFF_AGENT_H
 #define SKIFF_AGENT_H
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/types.h>
+#include <unistd.h>
 #include "wire.h"
 
 #define PROTOCOL_VERSION 1
@@ -43,6 +48,17 @@ struct failure {
 
 struct process;
 struct container;
+
+/* A call of the host. */
+struct call {
+  uint32_t number, host;
+  struct span body;
+  struct failure failure;
+};
+
+/* Who replies: whoever called the handler, by `failure`, which may be none; or the handler itself, now or later. */
+enum answer { BY_FAILURE, BY_ITSELF };
+typedef enum answer handler(struct call *call);
 
 /* Bytes one way. `base` <= `sent` <= `end` count from the stream's birth; the ring holds those from `base` to `end`. */
 struct stream {
@@ -88,7 +104,7 @@ struct container {
   int oom_watch;         /* inotify's number, or -1 */
   uint64_t oom_kills;
   enum container_wait wait;
-  uint32_t wait_call, wait_host;
+  struct call wait_call;
   uint64_t wait_until; /* milliseconds of the monotonic clock */
 };
 
@@ -96,7 +112,7 @@ struct container {
 struct child {
   struct child *next;
   pid_t pid;
-  uint32_t call, host;
+  struct call call;
   char id[MAX_ID];
   struct process *process;
   int console; /* the listening socket that a terminal comes by, or -1 */
@@ -123,14 +139,13 @@ extern uint32_t host_number; /* which host this is; 0 before any */
 void port_open(void);
 void port_flush(void);
 size_t port_waiting(void);
-void greet(struct span nonce, uint32_t call);
-void reply(uint32_t call, uint32_t host, const struct failure *failure, uint32_t field, const struct buffer *result);
-void reply_done(uint32_t call);
+void greet(struct span nonce, struct call *call);
+void reply(const struct call *call);
+enum answer reply_with(const struct call *call, uint32_t field, struct buffer *result);
 void event(uint32_t field, const struct buffer *body);
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* calls.c */
-void handle_call(uint32_t call, struct span payload);
 void handle_frame(const struct frame *frame);
 
 /* streams.c */
@@ -157,35 +172,24 @@ void reap(void);
 void session_signal(pid_t pid, int number);
 
 /* children.c */
-struct stdio {
-  int theirs[3];
-  bool terminal;
-};
-bool stdio_open(struct process *process, bool terminal, bool no_input, struct stdio *stdio, struct failure *failure);
-void stdio_close(struct stdio *stdio);
-struct child *child_new(uint32_t call, const char *id, struct process *process, const char *name);
+struct child *child_new(const struct call *call, const char *id, struct process *process, const char *name);
 void child_free(struct child *child);
-bool child_start(struct child *child, const char *program, struct stdio *stdio, const char *const *arguments,
+void child_file(const struct child *child, const char *kind, char *path, size_t size);
+bool child_start(struct child *child, const char *program, const char *const *arguments, bool no_input,
                  struct failure *failure);
 bool child_ended(pid_t pid, int status);
 bool children_run(void);
 bool children_work_on(const char *id);
 int console_listen(struct child *child, char *path, size_t size, struct failure *failure);
 int console_take(struct child *child);
-pid_t pid_from_file(const char *path);
+pid_t child_pid(const struct child *child);
 
 /* containers.c */
 extern struct container *containers;
 struct container *container_find(const char *id);
 void container_put(struct buffer *out, const struct container *container);
-void call_create(uint32_t call, struct span body);
-void call_exec(uint32_t call, struct span body);
-void call_start(uint32_t call, struct span body);
-void crun_failed(const struct child *child, int status, const char *text);
-void call_delete(uint32_t call, struct span body);
-void call_pause(uint32_t call, struct span body);
-void call_resume(uint32_t call, struct span body);
-bool container_named(uint32_t call, struct span body, struct container **container);
+handler call_create, call_exec, call_start, call_delete, call_pause, call_resume;
+struct container *container_named(struct call *call);
 void containers_tick(void);
 void containers_kill(void);
 
@@ -198,20 +202,13 @@ int cgroup_signal(const struct container *container, int number);
 int cgroup_pids(const struct container *container, pid_t *pids, int room);
 void oom_watch_open(void);
 void oom_look(struct container *container);
+handler call_update;
 
 /* one topic each */
-void call_mount(uint32_t call, struct span body);
-void call_unmount(uint32_t call, struct span body);
+handler call_mount, call_unmount, call_configure, call_clock, call_write_file, call_connect;
+handler call_container_stats, call_guest_stats, call_processes;
 void mounts_tick(void);
-void call_configure(uint32_t call, struct span body);
 void configure_tick(void);
-void call_clock(uint32_t call, struct span body);
-void call_write_file(uint32_t call, struct span body);
-void call_update(uint32_t call, struct span body);
-void call_connect(uint32_t call, struct span body);
-void call_container_stats(uint32_t call, struct span body);
-void call_guest_stats(uint32_t call, struct span body);
-void call_processes(uint32_t call, struct span body);
 bool configure_network(const struct list *links, const struct list *routes, struct failure *failure);
 
 /* files.c */

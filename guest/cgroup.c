@@ -1,18 +1,12 @@
 /* A container's cgroup (version 2): its processes, its freezer, and the kernel's out-of-memory killer. */
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
-#include <unistd.h>
 #include "agent.h"
 
 #define ROOT "/sys/fs/cgroup"
-#define MAX_DEPTH 8
 #define SIGNAL_PIDS 4096
 
 static void on_oom(struct watch *watch, uint32_t events);
@@ -63,18 +57,17 @@ static bool set_limit(const struct container *container, struct span limit, stru
   return fail(failure, errno, "cannot write %s to the cgroup's %s", value, file);
 }
 
-void call_update(uint32_t call, struct span body) {
+enum answer call_update(struct call *call) {
   struct update {
     char id[MAX_ID];
     struct list limits;
   } update;
   const struct rule rules[] = {RULE(update, 1, RULE_TEXT, id), RULE(update, 3, RULE_LIST, limits)};
-  struct failure failure = {0};
-  struct container *container = READ(body, rules, &update) ? container_find(update.id) : NULL;
-  if (container == NULL) fail(&failure, ENOENT, "container %s", update.id);
-  for (size_t i = 0; container != NULL && i < update.limits.count; i++)
-    if (!set_limit(container, update.limits.items[i], &failure)) break;
-  reply(call, host_number, &failure, 0, NULL);
+  struct container *container = READ(call->body, rules, &update) ? container_find(update.id) : NULL;
+  if (container == NULL) return fail(&call->failure, ENOENT, "container %s", update.id);
+  for (size_t i = 0; i < update.limits.count; i++)
+    if (!set_limit(container, update.limits.items[i], &call->failure)) break;
+  return BY_FAILURE;
 }
 
 /* Whether cgroup.events says `event` is `value`. */
@@ -91,28 +84,22 @@ static bool is_group(const char *directory, const struct dirent *entry, char *pa
   return snprintf(path, size, "%s/%s", directory, entry->d_name) < (int)size;
 }
 
-static bool remove_below(const char *directory, int depth) {
+/* Removes a group and those below; false while processes live there. */
+bool cgroup_remove(const char *directory) {
   char path[MAX_PATH];
   struct dirent *entry;
-  DIR *list = depth > MAX_DEPTH ? NULL : opendir(directory);
-  if (list != NULL) {
-    while ((entry = readdir(list)) != NULL)
-      if (is_group(directory, entry, path, sizeof(path))) remove_below(path, depth + 1);
-    closedir(list);
-  }
+  if (rmdir(directory) == 0 || errno == ENOENT) return true;
+  DIR *list = opendir(directory);
+  while (list != NULL && (entry = readdir(list)) != NULL)
+    if (is_group(directory, entry, path, sizeof(path))) cgroup_remove(path);
+  if (list != NULL) closedir(list);
   return rmdir(directory) == 0 || errno == ENOENT;
 }
 
-/* Removes a group and those below; false while processes live there. */
-bool cgroup_remove(const char *directory) {
-  if (rmdir(directory) == 0 || errno == ENOENT) return true;
-  return remove_below(directory, 0);
-}
-
-static int collect(const char *directory, pid_t *pids, int count, int room, int depth) {
+static int collect(const char *directory, pid_t *pids, int count, int room) {
   char path[MAX_PATH], line[32];
   struct dirent *entry;
-  if (snprintf(path, sizeof(path), "%s/cgroup.procs", directory) >= (int)sizeof(path) || depth > MAX_DEPTH) return count;
+  if (snprintf(path, sizeof(path), "%s/cgroup.procs", directory) >= (int)sizeof(path)) return count;
   FILE *file = fopen(path, "re");
   while (file != NULL && count < room && fgets(line, sizeof(line), file) != NULL) {
     pids[count] = (pid_t)strtol(line, NULL, 10);
@@ -121,14 +108,14 @@ static int collect(const char *directory, pid_t *pids, int count, int room, int 
   if (file != NULL) fclose(file);
   DIR *list = opendir(directory);
   while (list != NULL && (entry = readdir(list)) != NULL)
-    if (is_group(directory, entry, path, sizeof(path))) count = collect(path, pids, count, room, depth + 1);
+    if (is_group(directory, entry, path, sizeof(path))) count = collect(path, pids, count, room);
   if (list != NULL) closedir(list);
   return count;
 }
 
 /* The processes of the group and of those below; at most `room`. */
 int cgroup_pids(const struct container *container, pid_t *pids, int room) {
-  return container->cgroup[0] == 0 ? 0 : collect(container->cgroup, pids, 0, room, 0);
+  return container->cgroup[0] == 0 ? 0 : collect(container->cgroup, pids, 0, room);
 }
 
 /* Sends a signal to every process of the container. @returns how many got it. */

@@ -1,14 +1,9 @@
 /* crun, run as a child, and what it says. */
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/personality.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <unistd.h>
 #include "agent.h"
 
 #define PIPE_BYTES (256 * 1024)
@@ -28,43 +23,34 @@ bool children_work_on(const char *id) {
   return false;
 }
 
+static void close_all(int *theirs) {
+  for (int i = 0; i < 3; i++)
+    if (theirs[i] >= 0) close(theirs[i]);
+}
+
 /* Makes the three ends that a process gets, and opens the streams of ours. A terminal's come later. */
-bool stdio_open(struct process *process, bool terminal, bool no_input, struct stdio *stdio, struct failure *failure) {
-  *stdio = (struct stdio){{-1, -1, -1}, terminal};
-  process->terminal = terminal;
+static bool open_all(struct process *process, bool no_input, int *theirs) {
   for (int i = 0; i < 3; i++) {
     int ends[2];
-    bool none = terminal || (i == 0 && no_input);
-    if (none) {
-      stdio->theirs[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
-      if (!terminal) stream_open(&process->streams[i], process, i, -1, false);
+    if (process->terminal || (i == 0 && no_input)) {
+      theirs[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
+      if (!process->terminal) stream_open(&process->streams[i], process, i, -1, false);
       continue;
     }
-    if (pipe2(ends, O_CLOEXEC) < 0) {
-      stdio_close(stdio);
-      return fail(failure, errno, "cannot make pipes");
-    }
+    if (pipe2(ends, O_CLOEXEC) < 0) return false;
     if (i > 0) fcntl(ends[1], F_SETPIPE_SZ, PIPE_BYTES);
-    stdio->theirs[i] = ends[i == 0 ? 0 : 1];
+    theirs[i] = ends[i == 0 ? 0 : 1];
     stream_open(&process->streams[i], process, i, ends[i == 0 ? 1 : 0], false);
   }
   return true;
 }
 
-void stdio_close(struct stdio *stdio) {
-  for (int i = 0; i < 3; i++) {
-    if (stdio->theirs[i] >= 0) close(stdio->theirs[i]);
-    stdio->theirs[i] = -1;
-  }
-}
-
-struct child *child_new(uint32_t call, const char *id, struct process *process, const char *name) {
+struct child *child_new(const struct call *call, const char *id, struct process *process, const char *name) {
   size_t count = 0;
   for (struct child *each = children; each != NULL; each = each->next) count++;
   struct child *child = count < MAX_CHILDREN ? calloc(1, sizeof(*child)) : NULL;
   if (child == NULL) return NULL;
-  child->call = call;
-  child->host = host_number;
+  child->call = *call;
   child->process = process;
   child->console = -1;
   snprintf(child->id, sizeof(child->id), "%s", id);
@@ -72,15 +58,26 @@ struct child *child_new(uint32_t call, const char *id, struct process *process, 
   return child;
 }
 
+/* The path of a file that crun and this process have in common: log, pid, json or sock. */
+void child_file(const struct child *child, const char *kind, char *path, size_t size) {
+  snprintf(path, size, "/run/skiff/%s.%s", child->name, kind);
+}
+
 void child_free(struct child *child) {
-  if (child != NULL && child->console >= 0) close(child->console);
+  static const char *const kinds[] = {"log", "pid", "json", "sock"};
+  char path[MAX_PATH];
+  for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+    child_file(child, kinds[i], path, sizeof(path));
+    unlink(path);
+  }
+  if (child->console >= 0) close(child->console);
   free(child);
 }
 
-static void become(char *const *arguments, const struct stdio *stdio) {
+static void become(char *const *arguments, const int *theirs) {
   sigset_t none;
   for (int i = 0; i < 3; i++)
-    if (dup2(stdio->theirs[i], i) < 0) _exit(126);
+    if (dup2(theirs[i], i) < 0) _exit(126);
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
   signal(SIGPIPE, SIG_DFL);
@@ -93,22 +90,19 @@ static void become(char *const *arguments, const struct stdio *stdio) {
   _exit(127);
 }
 
-/*
- * Starts crun, or launch in its place, with `arguments` after the common ones. The caller keeps `stdio` and frees the
- * child if this fails.
- */
-bool child_start(struct child *child, const char *program, struct stdio *stdio, const char *const *arguments,
+/* Starts crun, or launch in its place, with `arguments` after the common ones. If this fails the caller frees the child. */
+bool child_start(struct child *child, const char *program, const char *const *arguments, bool no_input,
                  struct failure *failure) {
   char log[MAX_PATH];
-  char *all[MAX_ARGUMENTS] = {(char *)program, "--root=/run/crun", "--cgroup-manager=cgroupfs", "--log-format=text"};
-  size_t count = 4;
+  char *all[MAX_ARGUMENTS] = {(char *)program, "--root=/run/crun", "--cgroup-manager=cgroupfs", "--log-format=text", log};
+  int theirs[3] = {-1, -1, -1};
   snprintf(log, sizeof(log), "--log=/run/skiff/%s.log", child->name);
-  all[count++] = log;
-  while (*arguments != NULL && count + 1 < MAX_ARGUMENTS) all[count++] = (char *)*arguments++;
-  pid_t pid = fork();
-  if (pid < 0) return fail(failure, errno, "cannot start %s", program);
-  if (pid == 0) become(all, stdio);
-  child->pid = pid;
+  for (size_t count = 5; *arguments != NULL && count + 1 < MAX_ARGUMENTS; count++) all[count] = (char *)*arguments++;
+  child->pid = open_all(child->process, no_input, theirs) ? fork() : -1;
+  if (child->pid == 0) become(all, theirs);
+  if (child->pid < 0) fail(failure, errno, "cannot start %s", program);
+  close_all(theirs);
+  if (child->pid < 0) return false;
   child->next = children;
   children = child;
   return true;
@@ -117,9 +111,8 @@ bool child_start(struct child *child, const char *program, struct stdio *stdio, 
 /* The last line that crun wrote, without the time before it. */
 static void read_log(const struct child *child, char *text, size_t room) {
   char path[MAX_PATH], all[4096];
-  snprintf(path, sizeof(path), "/run/skiff/%s.log", child->name);
+  child_file(child, "log", path, sizeof(path));
   ssize_t size = read_file(path, all, sizeof(all));
-  unlink(path);
   while (size > 0 && all[size - 1] == '\n') all[--size] = 0;
   const char *last = strrchr(all, '\n');
   last = last == NULL ? all : last + 1;
@@ -142,10 +135,10 @@ bool child_ended(pid_t pid, int status) {
   return false;
 }
 
-/* A socket that crun sends a terminal by; `path` is removed when it was taken. */
+/* A socket that crun sends a terminal by. */
 int console_listen(struct child *child, char *path, size_t size, struct failure *failure) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
-  snprintf(path, size, "/run/skiff/%s.sock", child->name);
+  child_file(child, "sock", path, size);
   snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 1) < 0) {
@@ -159,7 +152,7 @@ int console_listen(struct child *child, char *path, size_t size, struct failure 
 
 /* The terminal that was sent, or -1. crun has ended: it is there or never comes. */
 int console_take(struct child *child) {
-  char path[MAX_PATH], bytes[256];
+  char bytes[256];
   union {
     struct cmsghdr header;
     char room[CMSG_SPACE(sizeof(int))];
@@ -168,8 +161,6 @@ int console_take(struct child *child) {
   struct msghdr message = {
       .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
   int terminal = -1;
-  snprintf(path, sizeof(path), "/run/skiff/%s.sock", child->name);
-  unlink(path);
   int fd = accept4(child->console, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
   if (fd < 0) return -1;
   ssize_t size = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
@@ -180,10 +171,10 @@ int console_take(struct child *child) {
   return terminal;
 }
 
-/* Reads the file that crun wrote a process id into, and removes it; 0 if there is none. */
-pid_t pid_from_file(const char *path) {
-  char text[32];
+/* The process that crun says it started; 0 if it says none. */
+pid_t child_pid(const struct child *child) {
+  char path[MAX_PATH], text[32];
+  child_file(child, "pid", path, sizeof(path));
   ssize_t size = read_file(path, text, sizeof(text));
-  unlink(path);
   return size <= 0 ? 0 : (pid_t)strtol(text, NULL, 10);
 }

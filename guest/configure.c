@@ -1,18 +1,13 @@
 /* What a guest is told of its pod: names, network, sysctls, randomness, the time, a shared PID namespace. */
-#include <errno.h>
-#include <fcntl.h>
 #include <linux/random.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 #include "agent.h"
 
 #define MAX_ENTROPY 512
@@ -116,19 +111,20 @@ static bool load_group(struct span name, struct failure *failure) {
   return load_modules(group, failure);
 }
 
-void call_configure(uint32_t call, struct span body) {
+enum answer call_configure(struct call *call) {
   static struct configure wish;
-  struct failure failure = {0};
-  bool fine = READ(body, configure_rules, &wish) || fail(&failure, EINVAL, "not a configuration");
-  fine = fine && seed(wish.entropy, &failure) && set_clock(wish.time, &failure) && set_names(&wish, &failure) &&
-         (wish.links.count + wish.routes.count == 0 || configure_network(&wish.links, &wish.routes, &failure));
-  for (size_t i = 0; fine && i < wish.sysctls.count; i++) fine = set_sysctl(wish.sysctls.items[i], &failure);
-  for (size_t i = 0; fine && i < wish.modules.count; i++) fine = load_group(wish.modules.items[i], &failure);
-  if (fine && wish.shared_pids) share_pids(&failure);
-  reply(call, host_number, &failure, 0, NULL);
-  if (extra_at != 0) return;
-  extra_at = now_ms() + IDLE_MS;
-  tick_in(IDLE_MS);
+  struct failure *failure = &call->failure;
+  bool fine = READ(call->body, configure_rules, &wish) || fail(failure, EINVAL, "not a configuration");
+  fine = fine && seed(wish.entropy, failure) && set_clock(wish.time, failure) && set_names(&wish, failure) &&
+         (wish.links.count + wish.routes.count == 0 || configure_network(&wish.links, &wish.routes, failure));
+  for (size_t i = 0; fine && i < wish.sysctls.count; i++) fine = set_sysctl(wish.sysctls.items[i], failure);
+  for (size_t i = 0; fine && i < wish.modules.count; i++) fine = load_group(wish.modules.items[i], failure);
+  if (fine && wish.shared_pids) share_pids(failure);
+  if (extra_at == 0) {
+    extra_at = now_ms() + IDLE_MS;
+    tick_in(IDLE_MS);
+  }
+  return BY_FAILURE;
 }
 
 /* Devices that a VM may have or not, and that nobody waits for: once there is nothing else to do. */
@@ -141,14 +137,13 @@ void configure_tick(void) {
   load_modules("extra", &ignored);
 }
 
-void call_clock(uint32_t call, struct span body) {
+enum answer call_clock(struct call *call) {
   struct clock_call {
     uint64_t time;
     struct span entropy;
   } wish;
   static const struct rule rules[] = {RULE(clock_call, 1, RULE_U64, time), RULE(clock_call, 2, RULE_SPAN, entropy)};
-  struct failure failure = {0};
-  if (!READ(body, rules, &wish)) fail(&failure, EINVAL, "not a time");
-  else if (seed(wish.entropy, &failure)) set_clock(wish.time, &failure);
-  reply(call, host_number, &failure, 0, NULL);
+  if (!READ(call->body, rules, &wish)) return fail(&call->failure, EINVAL, "not a time");
+  if (seed(wish.entropy, &call->failure)) set_clock(wish.time, &call->failure);
+  return BY_FAILURE;
 }

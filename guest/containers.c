@@ -1,13 +1,8 @@
 /* A container's life: creating -> created -> running <-> paused -> stopped; delete leads out of every state but the first. */
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <unistd.h>
 #include "agent.h"
 
 #define BUNDLES "/run/skiff/bundles"
@@ -32,15 +27,6 @@ void container_put(struct buffer *out, const struct container *container) {
     put_number(out, 4, container->main->handle);
   }
   put_number(out, 5, container->oom_kills);
-}
-
-static void refuse(uint32_t call, const struct failure *failure) { reply(call, host_number, failure, 0, NULL); }
-
-static void reply_process(const struct child *child) {
-  struct buffer body = {.limit = MAX_PAYLOAD};
-  process_put(&body, child->process);
-  reply(child->call, child->host, NULL, 7, &body);
-  buffer_free(&body);
 }
 
 /* Forgets a container, its processes and its files; its processes in the kernel are gone. */
@@ -70,21 +56,20 @@ static int errno_of(const char *text) {
   return EIO;
 }
 
-void crun_failed(const struct child *child, int status, const char *text) {
-  struct failure failure = {.number = errno_of(text)};
+static void crun_failed(struct child *child, int status, const char *text) {
+  struct failure *failure = &child->call.failure;
+  failure->number = errno_of(text);
   if (text[0] != 0)
-    snprintf(failure.text, sizeof(failure.text), "%s", text);
+    snprintf(failure->text, sizeof(failure->text), "%s", text);
   else
-    snprintf(failure.text, sizeof(failure.text), "the runtime in the guest ended with status 0x%x", status);
-  reply(child->call, child->host, &failure, 0, NULL);
+    snprintf(failure->text, sizeof(failure->text), "the runtime in the guest ended with status 0x%x", status);
+  reply(&child->call);
 }
 
 /* After crun has started a process: finds out which, and opens its terminal. */
 static bool take_process(struct child *child, const char **problem) {
-  char path[MAX_PATH];
   struct process *process = child->process;
-  snprintf(path, sizeof(path), "/run/skiff/%s.pid", child->name);
-  pid_t pid = pid_from_file(path);
+  pid_t pid = child_pid(child);
   int terminal = process->terminal ? console_take(child) : -1;
   if (terminal >= 0) {
     stream_open(&process->streams[0], process, 0, fcntl(terminal, F_DUPFD_CLOEXEC, 3), false);
@@ -99,21 +84,26 @@ static bool take_process(struct child *child, const char **problem) {
   return !process->terminal || terminal >= 0;
 }
 
-static void created(struct child *child, int status, const char *text) {
+/* crun has ended: the process of a new container, or one more in an old one, is there or is not. */
+static void started(struct child *child, int status, const char *text) {
   const char *problem = text;
-  struct container *container = child->process->container;
-  bool fine = status == 0 && take_process(child, &problem);
-  if (!fine) {
-    if (child->process->pid > 0 && !child->process->exited) kill(child->process->pid, SIGKILL);
+  struct process *process = child->process;
+  struct container *container = process->container;
+  struct buffer body = {.limit = MAX_PAYLOAD};
+  bool creates = container->main == process;
+  if (status != 0 || !take_process(child, &problem)) {
+    if (process->pid > 0 && !process->exited) kill(process->pid, SIGKILL);
     crun_failed(child, status, problem);
-    forget(container);
+    if (creates) forget(container);
+    else process_free(process);
     return;
   }
-  if (!child->process->exited) {
+  if (creates && !process->exited) {
     container->status = CREATED;
     cgroup_learn(container);
   }
-  reply_process(child);
+  process_put(&body, process);
+  reply_with(&child->call, 7, &body);
 }
 
 struct start {
@@ -149,11 +139,11 @@ static struct container *container_new(const char *id, struct failure *failure) 
 static bool run_crun(struct child *child, const struct start *start, const char *const *first, struct failure *failure) {
   char pid_file[MAX_PATH], console[MAX_PATH];
   const char *arguments[16];
-  struct stdio stdio;
   size_t count = 0;
   for (; first[count] != NULL; count++) arguments[count] = first[count];
   snprintf(pid_file, sizeof(pid_file), "--pid-file=/run/skiff/%s.pid", child->name);
   arguments[count++] = pid_file;
+  child->process->terminal = start->terminal;
   if (start->terminal) {
     if (console_listen(child, console, sizeof(console), failure) < 0) return false;
     arguments[count++] = "--console-socket";
@@ -161,107 +151,69 @@ static bool run_crun(struct child *child, const struct start *start, const char 
   }
   arguments[count++] = start->id;
   arguments[count] = NULL;
-  if (!stdio_open(child->process, start->terminal, start->no_input, &stdio, failure)) return false;
-  const char *program = child->process->container->launched ? LAUNCH : CRUN;
-  bool fine = child_start(child, program, &stdio, arguments, failure);
-  stdio_close(&stdio);
-  return fine;
+  return child_start(child, child->process->container->launched ? LAUNCH : CRUN, arguments, start->no_input, failure);
 }
 
-static bool begin_create(uint32_t call, const struct start *start, struct container *container, struct failure *failure) {
-  char bundle[MAX_PATH], config[MAX_PATH + 16];
-  struct process *process = process_new(start->handle, container, failure);
-  if (process == NULL) return false;
-  container->main = process;
+/* Has the process of a new container started, or one more in an old one; what goes wrong, the caller undoes. */
+static bool begin(struct call *call, const struct start *start, struct container *container, struct process *process) {
+  char bundle[MAX_PATH], file[MAX_PATH + 16], init[32];
+  bool creates = container->status == CREATING;
+  struct child *child = child_new(call, start->id, process, creates ? "create" : "exec");
+  if (child == NULL) return fail(&call->failure, EBUSY, "too many calls at once");
+  child->done = started;
   snprintf(bundle, sizeof(bundle), BUNDLES "/%s", start->id);
-  container->launched = start->program.size > 0;
-  snprintf(config, sizeof(config), "%s/%s", bundle, container->launched ? "program" : "config.json");
-  if (!make_directories(bundle) || !write_whole(config, container->launched ? start->program : start->json, 0600))
-    return fail(failure, errno, "cannot keep the configuration");
-  struct child *child = child_new(call, start->id, process, "create");
-  if (child == NULL) return fail(failure, EBUSY, "too many calls at once");
-  child->done = created;
-  const char *const first[] = {"create", "--bundle", bundle, NULL};
-  if (run_crun(child, start, first, failure)) return true;
+  snprintf(init, sizeof(init), "--init=%d", creates ? 0 : container->main->pid);
+  if (creates)
+    snprintf(file, sizeof(file), "%s/%s", bundle, container->launched ? "program" : "config.json");
+  else
+    child_file(child, "json", file, sizeof(file));
+  const char *const create[] = {"create", "--bundle", bundle, NULL};
+  const char *const exec[] = {"exec", "--detach", "--process", file, container->launched ? init : NULL, NULL};
+  bool kept = (!creates || make_directories(bundle)) &&
+              write_whole(file, container->launched ? start->program : start->json, 0600);
+  if (!kept) fail(&call->failure, errno, "cannot keep what is to be started");
+  if (kept && run_crun(child, start, creates ? create : exec, &call->failure)) return true;
   child_free(child);
   return false;
 }
 
-void call_create(uint32_t call, struct span body) {
+enum answer call_create(struct call *call) {
   struct start start;
-  struct failure failure = {0};
-  if (!READ(body, start_rules, &start) || !id_is_sound(start.id)) {
-    fail(&failure, EINVAL, "not a container that can be created");
-    return refuse(call, &failure);
-  }
-  if (container_find(start.id) != NULL) {
-    fail(&failure, EEXIST, "container %s", start.id);
-    return refuse(call, &failure);
-  }
-  struct container *container = container_new(start.id, &failure);
-  if (container != NULL && begin_create(call, &start, container, &failure)) return;
-  refuse(call, &failure);
-  if (container != NULL) forget(container);
+  if (!READ(call->body, start_rules, &start) || !id_is_sound(start.id))
+    return fail(&call->failure, EINVAL, "not a container that can be created");
+  if (container_find(start.id) != NULL) return fail(&call->failure, EEXIST, "container %s", start.id);
+  struct container *container = container_new(start.id, &call->failure);
+  if (container == NULL) return BY_FAILURE;
+  container->launched = start.program.size > 0;
+  container->main = process_new(start.handle, container, &call->failure);
+  if (container->main != NULL && begin(call, &start, container, container->main)) return BY_ITSELF;
+  forget(container);
+  return BY_FAILURE;
 }
 
-static void executed(struct child *child, int status, const char *text) {
-  char path[MAX_PATH];
-  const char *problem = text;
-  snprintf(path, sizeof(path), "/run/skiff/%s.json", child->name);
-  unlink(path);
-  if (status == 0 && take_process(child, &problem)) return reply_process(child);
-  if (child->process->pid > 0 && !child->process->exited) kill(child->process->pid, SIGKILL);
-  crun_failed(child, status, problem);
-  process_free(child->process);
-}
-
-static bool begin_exec(uint32_t call, const struct start *start, struct container *container, struct failure *failure) {
-  char path[MAX_PATH], init[32];
-  struct process *process = process_new(start->handle, container, failure);
-  if (process == NULL) return false;
-  struct child *child = child_new(call, start->id, process, "exec");
-  bool fine = child != NULL || fail(failure, EBUSY, "too many calls at once");
-  if (fine) {
-    child->done = executed;
-    snprintf(path, sizeof(path), "/run/skiff/%s.json", child->name);
-    snprintf(init, sizeof(init), "--init=%d", container->main->pid);
-    const char *const first[] = {"exec", "--detach", "--process", path, container->launched ? init : NULL, NULL};
-    struct span text = container->launched ? start->program : start->json;
-    fine = write_whole(path, text, 0600) || fail(failure, errno, "cannot keep the process");
-    fine = fine && run_crun(child, start, first, failure);
-  }
-  if (fine) return true;
-  child_free(child);
+enum answer call_exec(struct call *call) {
+  struct start start;
+  if (!READ(call->body, start_rules, &start)) return fail(&call->failure, EINVAL, "not a process that can be run");
+  struct container *container = container_find(start.id);
+  if (container == NULL) return fail(&call->failure, ENOENT, "container %s", start.id);
+  if (container->status != RUNNING || container->wait == WAIT_GONE)
+    return fail(&call->failure, EBUSY, "container %s does not run", start.id);
+  struct process *process = process_new(start.handle, container, &call->failure);
+  if (process == NULL) return BY_FAILURE;
+  if (begin(call, &start, container, process)) return BY_ITSELF;
   process_free(process);
-  return false;
+  return BY_FAILURE;
 }
 
-void call_exec(uint32_t call, struct span body) {
-  struct start start;
-  struct failure failure = {0};
-  struct container *container = NULL;
-  if (!READ(body, start_rules, &start))
-    fail(&failure, EINVAL, "not a process that can be run");
-  else if ((container = container_find(start.id)) == NULL)
-    fail(&failure, ENOENT, "container %s", start.id);
-  else if (container->status != RUNNING || container->wait == WAIT_GONE)
-    fail(&failure, EBUSY, "container %s does not run", start.id);
-  else if (begin_exec(call, &start, container, &failure))
-    return;
-  refuse(call, &failure);
-}
-
-bool container_named(uint32_t call, struct span body, struct container **container) {
+/* The container that a call names; NULL, with the failure, if there is none. */
+struct container *container_named(struct call *call) {
   struct named {
     char id[MAX_ID];
   } named;
   const struct rule rules[] = {RULE(named, 1, RULE_TEXT, id)};
-  struct failure failure = {0};
-  *container = READ(body, rules, &named) ? container_find(named.id) : NULL;
-  if (*container != NULL) return true;
-  fail(&failure, ENOENT, "container %s", named.id);
-  refuse(call, &failure);
-  return false;
+  struct container *container = READ(call->body, rules, &named) ? container_find(named.id) : NULL;
+  if (container == NULL) fail(&call->failure, ENOENT, "container %s", named.id);
+  return container;
 }
 
 /* What `crun start` does: a byte into the FIFO that the created process reads. */
@@ -280,25 +232,22 @@ static bool pass_fifo(const struct container *container) {
   return false;
 }
 
-void call_start(uint32_t call, struct span body) {
-  struct container *container;
-  struct failure failure = {0};
-  if (!container_named(call, body, &container)) return;
+enum answer call_start(struct call *call) {
+  struct container *container = container_named(call);
+  if (container == NULL) return BY_FAILURE;
   if (container->status != CREATED)
-    fail(&failure, EBUSY, "container %s is not waiting to be started", container->id);
-  else if (!pass_fifo(container))
-    fail(&failure, errno, "cannot start container %s", container->id);
-  else
-    container->status = RUNNING;
-  reply(call, host_number, &failure, 0, NULL);
+    return fail(&call->failure, EBUSY, "container %s is not waiting to be started", container->id);
+  if (!pass_fifo(container)) return fail(&call->failure, errno, "cannot start container %s", container->id);
+  container->status = RUNNING;
+  return BY_FAILURE;
 }
 
-static void wait_for(uint32_t call, struct container *container, enum container_wait wait, uint64_t ms) {
+static enum answer wait_for(const struct call *call, struct container *container, enum container_wait wait, uint64_t ms) {
   container->wait = wait;
-  container->wait_call = call;
-  container->wait_host = host_number;
+  container->wait_call = *call;
   container->wait_until = now_ms() + ms;
   tick_in(LOOK_MS);
+  return BY_ITSELF;
 }
 
 static void kill_all(struct container *container) {
@@ -307,33 +256,27 @@ static void kill_all(struct container *container) {
   if (main != NULL && main->pid > 0 && !main->exited) kill(main->pid, SIGKILL);
 }
 
-void call_delete(uint32_t call, struct span body) {
-  struct container *container;
-  struct failure failure = {0};
-  if (!container_named(call, body, &container)) return;
-  if (container->status == CREATING || container->wait != WAIT_NONE) {
-    fail(&failure, EBUSY, "container %s is being changed", container->id);
-    return refuse(call, &failure);
-  }
+enum answer call_delete(struct call *call) {
+  struct container *container = container_named(call);
+  if (container == NULL) return BY_FAILURE;
+  if (container->status == CREATING || container->wait != WAIT_NONE)
+    return fail(&call->failure, EBUSY, "container %s is being changed", container->id);
   kill_all(container);
-  wait_for(call, container, WAIT_GONE, DELETE_MS);
+  return wait_for(call, container, WAIT_GONE, DELETE_MS);
 }
 
-static void freeze(uint32_t call, struct span body, bool frozen) {
-  struct container *container;
-  struct failure failure = {0};
-  if (!container_named(call, body, &container)) return;
+static enum answer freeze(struct call *call, bool frozen) {
+  struct container *container = container_named(call);
+  if (container == NULL) return BY_FAILURE;
   if (container->status != (frozen ? RUNNING : PAUSED) || container->wait != WAIT_NONE)
-    fail(&failure, EBUSY, "container %s %s", container->id, frozen ? "does not run" : "is not paused");
-  else if (!cgroup_write(container, "cgroup.freeze", frozen ? "1" : "0"))
-    fail(&failure, errno, "cannot freeze container %s", container->id);
-  else
-    return wait_for(call, container, frozen ? WAIT_FROZEN : WAIT_THAWED, FREEZE_MS);
-  refuse(call, &failure);
+    return fail(&call->failure, EBUSY, "container %s %s", container->id, frozen ? "does not run" : "is not paused");
+  if (!cgroup_write(container, "cgroup.freeze", frozen ? "1" : "0"))
+    return fail(&call->failure, errno, "cannot freeze container %s", container->id);
+  return wait_for(call, container, frozen ? WAIT_FROZEN : WAIT_THAWED, FREEZE_MS);
 }
 
-void call_pause(uint32_t call, struct span body) { freeze(call, body, true); }
-void call_resume(uint32_t call, struct span body) { freeze(call, body, false); }
+enum answer call_pause(struct call *call) { return freeze(call, true); }
+enum answer call_resume(struct call *call) { return freeze(call, false); }
 
 static bool is_reached(const struct container *container) {
   const struct process *main = container->main;
@@ -344,9 +287,8 @@ static bool is_reached(const struct container *container) {
 }
 
 static void look(struct container *container) {
-  struct failure failure = {0};
   enum container_wait wait = container->wait;
-  uint32_t call = container->wait_call, host = container->wait_host;
+  struct call call = container->wait_call;
   bool reached = is_reached(container);
   if (!reached && now_ms() < container->wait_until) {
     if (wait == WAIT_GONE) kill_all(container);
@@ -355,12 +297,12 @@ static void look(struct container *container) {
   }
   container->wait = WAIT_NONE;
   if (!reached)
-    fail(&failure, EBUSY, "processes of container %s do not react", container->id);
+    fail(&call.failure, EBUSY, "processes of container %s do not react", container->id);
   else if (wait == WAIT_GONE)
     forget(container);
   else if (container->status != STOPPED)
     container->status = wait == WAIT_FROZEN ? PAUSED : RUNNING;
-  reply(call, host, &failure, 0, NULL);
+  reply(&call);
 }
 
 void containers_tick(void) {

@@ -1,11 +1,7 @@
 /* Files, and the words of failures. */
-#include <errno.h>
-#include <fcntl.h>
 #include <ftw.h>
 #include <stdarg.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 #include "agent.h"
 
 bool fail(struct failure *failure, int number, const char *format, ...) {
@@ -20,32 +16,26 @@ bool fail(struct failure *failure, int number, const char *format, ...) {
   return false;
 }
 
-bool make_directories(const char *path) {
+/* Makes the directories of the first `size` bytes of a path. */
+static bool make_way(const char *path, size_t size) {
   char part[MAX_PATH];
-  if (strlen(path) >= sizeof(part)) {
+  if (size >= sizeof(part)) {
     errno = ENAMETOOLONG;
     return false;
   }
-  for (size_t i = 0;; i++) {
-    part[i] = path[i];
-    if (i > 0 && (path[i] == '/' || path[i] == 0)) {
-      part[i] = 0;
-      if (mkdir(part, 0755) < 0 && errno != EEXIST) return false;
-      part[i] = path[i];
-    }
-    if (path[i] == 0) return true;
+  for (size_t i = 1; i <= size; i++) {
+    if (i < size && path[i] != '/') continue;
+    snprintf(part, sizeof(part), "%.*s", (int)i, path);
+    if (mkdir(part, 0755) < 0 && errno != EEXIST) return false;
   }
+  return true;
 }
 
+bool make_directories(const char *path) { return make_way(path, strlen(path)); }
+
 bool make_parents(const char *path) {
-  char parent[MAX_PATH];
   const char *slash = strrchr(path, '/');
-  if (slash == NULL || slash == path) return true;
-  if (snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path) >= (int)sizeof(parent)) {
-    errno = ENAMETOOLONG;
-    return false;
-  }
-  return make_directories(parent);
+  return make_way(path, slash == NULL ? 0 : (size_t)(slash - path));
 }
 
 /* Reads at most `room` - 1 bytes, and ends them with a zero. */
@@ -109,8 +99,7 @@ bool id_is_sound(const char *id) {
   return id[0] != 0 && id[0] != '.' && id[0] != '-' && id[strspn(id, letters)] == 0;
 }
 
-
-void call_write_file(uint32_t call, struct span body) {
+enum answer call_write_file(struct call *call) {
   struct write_file {
     char path[MAX_PATH];
     struct span data;
@@ -120,16 +109,13 @@ void call_write_file(uint32_t call, struct span body) {
       RULE(write_file, 1, RULE_TEXT, path), RULE(write_file, 2, RULE_SPAN, data), RULE(write_file, 3, RULE_U32, mode),
       RULE(write_file, 4, RULE_U32, uid),   RULE(write_file, 5, RULE_U32, gid),
   };
-  struct failure failure = {0};
   char draft[MAX_PATH + 8];
-  if (!READ(body, rules, &file) || file.path[0] != '/') {
-    fail(&failure, EINVAL, "no absolute path to write to");
-  } else {
-    snprintf(draft, sizeof(draft), "%s.draft", file.path);
-    unlink(draft);
-    if (!make_parents(file.path) || !write_whole(draft, file.data, file.mode & 07777) ||
-        chown(draft, file.uid, file.gid) < 0 || chmod(draft, file.mode & 07777) < 0 || rename(draft, file.path) < 0)
-      fail(&failure, errno, "cannot write %s", file.path);
-  }
-  reply(call, host_number, &failure, 0, NULL);
+  if (!READ(call->body, rules, &file) || file.path[0] != '/')
+    return fail(&call->failure, EINVAL, "no absolute path to write to");
+  snprintf(draft, sizeof(draft), "%s.draft", file.path);
+  unlink(draft);
+  if (!make_parents(file.path) || !write_whole(draft, file.data, file.mode & 07777) ||
+      chown(draft, file.uid, file.gid) < 0 || chmod(draft, file.mode & 07777) < 0 || rename(draft, file.path) < 0)
+    fail(&call->failure, errno, "cannot write %s", file.path);
+  return BY_FAILURE;
 }

@@ -1,12 +1,8 @@
 /* Begins, and turns events of the kernel into calls. If this process ends, the kernel panics and the VM with it. */
-#include <errno.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <time.h>
-#include <unistd.h>
 #include "agent.h"
 
 static int poller;

@@ -1,12 +1,7 @@
 /* Shares, disks, tmpfs, binds and overlays; what has to be waited for is looked for now and then. */
 #include <dirent.h>
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-#include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <unistd.h>
 #include "agent.h"
 
 #define LOOK_MS 2
@@ -28,7 +23,7 @@ static const struct rule mount_rules[] = {
 /* A mount whose disk or share is not there yet. It keeps the call's bytes and reads them again. */
 struct waiting {
   struct waiting *next;
-  uint32_t call, host;
+  struct call call;
   uint64_t until;
   size_t size;
   uint8_t bytes[];
@@ -85,11 +80,10 @@ static bool mount_steps(const struct mount_call *call, const char *source) {
   return spread == 0 || mount(NULL, call->target, NULL, spread | recursive, NULL) == 0;
 }
 
+/* A group of modules has the name of the file system that it is for. */
 static void load_what_it_needs(const struct mount_call *call) {
-  static const char *const groups[] = {"virtiofs", "overlay", "erofs", "squashfs"};
   struct failure ignored;
-  for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
-    if (strcmp(call->type, groups[i]) == 0) load_modules(groups[i], &ignored);
+  load_modules(call->type, &ignored);
   if (call->serial[0] != 0) load_modules("block", &ignored);
 }
 
@@ -116,53 +110,49 @@ static bool try_mount(struct span body, bool last, struct failure *failure) {
   return last || !may_come;
 }
 
-void call_mount(uint32_t call, struct span body) {
+enum answer call_mount(struct call *call) {
   static struct mount_call wanted;
-  struct failure failure = {0};
+  struct span body = call->body;
   if (READ(body, mount_rules, &wanted)) load_what_it_needs(&wanted);
   /* Disks come by SCSI, which says so itself; shares may be behind a bridge. */
   if (strcmp(wanted.type, "virtiofs") == 0) find_new_devices();
-  bool decided = try_mount(body, wanted.wait_ms == 0, &failure);
+  bool decided = try_mount(body, wanted.wait_ms == 0, &call->failure);
   struct waiting *one = decided ? NULL : malloc(sizeof(*one) + body.size);
-  if (one == NULL) {
-    reply(call, host_number, &failure, 0, NULL);
-    return;
-  }
-  *one = (struct waiting){waiting, call, host_number, now_ms() + wanted.wait_ms, body.size};
+  if (one == NULL) return BY_FAILURE;
+  *one = (struct waiting){waiting, *call, now_ms() + wanted.wait_ms, body.size};
   memcpy(one->bytes, body.at, body.size);
   waiting = one;
   tick_in(LOOK_MS);
+  return BY_ITSELF;
 }
 
 void mounts_tick(void) {
   for (struct waiting **each = &waiting; *each != NULL;) {
     struct waiting *one = *each;
-    struct failure failure = {0};
-    if (!try_mount((struct span){one->bytes, one->size}, now_ms() >= one->until, &failure)) {
+    if (!try_mount((struct span){one->bytes, one->size}, now_ms() >= one->until, &one->call.failure)) {
       each = &one->next;
       tick_in(LOOK_MS);
       continue;
     }
-    reply(one->call, one->host, &failure, 0, NULL);
+    reply(&one->call);
     *each = one->next;
     free(one);
   }
 }
 
-void call_unmount(uint32_t call, struct span body) {
+enum answer call_unmount(struct call *call) {
   struct unmount {
     char target[MAX_PATH];
     bool lazy, remove;
   } unmount;
   const struct rule rules[] = {RULE(unmount, 1, RULE_TEXT, target), RULE(unmount, 2, RULE_BOOL, lazy),
                                RULE(unmount, 3, RULE_BOOL, remove)};
-  struct failure failure = {0};
-  if (!READ(body, rules, &unmount) || unmount.target[0] != '/')
-    fail(&failure, EINVAL, "no absolute path to unmount");
-  else if (umount2(unmount.target, UMOUNT_NOFOLLOW | (unmount.lazy ? MNT_DETACH : 0)) < 0 && errno != EINVAL &&
+  if (!READ(call->body, rules, &unmount) || unmount.target[0] != '/')
+    return fail(&call->failure, EINVAL, "no absolute path to unmount");
+  if (umount2(unmount.target, UMOUNT_NOFOLLOW | (unmount.lazy ? MNT_DETACH : 0)) < 0 && errno != EINVAL &&
            errno != ENOENT)
-    fail(&failure, errno, "cannot unmount %s", unmount.target);
-  else if (unmount.remove && remove(unmount.target) < 0 && errno != ENOENT)
-    fail(&failure, errno, "cannot remove %s", unmount.target);
-  reply(call, host_number, &failure, 0, NULL);
+    return fail(&call->failure, errno, "cannot unmount %s", unmount.target);
+  if (unmount.remove && remove(unmount.target) < 0 && errno != ENOENT)
+    fail(&call->failure, errno, "cannot remove %s", unmount.target);
+  return BY_FAILURE;
 }

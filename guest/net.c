@@ -1,14 +1,10 @@
 /* The pod's interfaces, addresses and routes, by rtnetlink (7). */
 #include <arpa/inet.h>
 #include <dirent.h>
-#include <errno.h>
 #include <linux/if.h>
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 #include "agent.h"
 
 unsigned if_nametoindex(const char *name);

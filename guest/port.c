@@ -1,14 +1,9 @@
 /* The virtio-serial port: frames that came, frames that wait to go, and the greeting of a new host. */
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/utsname.h>
-#include <unistd.h>
 #include "agent.h"
 
 #define QUEUE_LIMIT (4 * 1024 * 1024)
@@ -118,27 +113,35 @@ void port_flush(void) {
   if (!(port.events & EPOLLET)) watch_set(&port, port_waiting() > 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
 
-void reply(uint32_t call, uint32_t host, const struct failure *failure, uint32_t field, const struct buffer *result) {
-  struct buffer body = {.limit = MAX_PAYLOAD};
-  if (!host_is_there || host != host_number) return;
-  if (failure != NULL && failure->number != 0) {
-    put_number(&body, 1, (uint64_t)failure->number);
-    put_text(&body, 2, failure->text);
-  } else if (result != NULL) {
-    put_bytes(&body, field, result->at, result->size);
-    if (body.failed || result->failed) {
-      buffer_free(&body);
-      body.failed = false;
-      put_number(&body, 1, EMSGSIZE);
-      put_text(&body, 2, "the result is too large for one reply");
-    }
-  }
-  frame_add(&port_queue, FRAME_REPLY, call, body.at, body.size);
-  buffer_free(&body);
+static void send_reply(const struct call *call, struct buffer *body) {
+  if (host_is_there && call->host == host_number) frame_add(&port_queue, FRAME_REPLY, call->number, body->at, body->size);
+  buffer_free(body);
   port_flush();
 }
 
-void reply_done(uint32_t call) { reply(call, host_number, NULL, 0, NULL); }
+/* Says that a call was done, or what its failure is. */
+void reply(const struct call *call) {
+  struct buffer body = {.limit = MAX_PAYLOAD};
+  put_number(&body, 1, (uint64_t)call->failure.number);
+  put_text(&body, 2, call->failure.number == 0 ? "" : call->failure.text);
+  send_reply(call, &body);
+}
+
+/* Replies with a result, which it frees. */
+enum answer reply_with(const struct call *call, uint32_t field, struct buffer *result) {
+  struct call too_large = *call;
+  struct buffer body = {.limit = MAX_PAYLOAD};
+  bool failed = result->failed;
+  put_message(&body, field, result);
+  if (!failed && !body.failed) {
+    send_reply(call, &body);
+    return BY_ITSELF;
+  }
+  buffer_free(&body);
+  fail(&too_large.failure, EMSGSIZE, "the result does not fit into one reply");
+  reply(&too_large);
+  return BY_ITSELF;
+}
 
 void event(uint32_t field, const struct buffer *body) {
   struct buffer whole = {.limit = MAX_PAYLOAD};
@@ -179,15 +182,14 @@ static void put_all(struct buffer *out) {
 }
 
 /* A new host: nothing that was meant for the one before is sent to it. */
-void greet(struct span nonce, uint32_t call) {
+void greet(struct span nonce, struct call *call) {
   struct buffer all = {.limit = MAX_PAYLOAD};
-  host_number++;
+  call->host = ++host_number;
   host_is_there = true;
   port_queue.size = queue_sent = 0;
   buffer_add(&port_queue, "SKIFFVM1", 8);
   buffer_add(&port_queue, nonce.at, nonce.size);
   streams_rewind();
   put_all(&all);
-  reply(call, host_number, NULL, 3, &all);
-  buffer_free(&all);
+  reply_with(call, 3, &all);
 }

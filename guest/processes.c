@@ -1,11 +1,7 @@
 /* Processes with streams, and connections, which are the same without a process. */
 #include <dirent.h>
-#include <errno.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
-#include <unistd.h>
 #include "agent.h"
 
 #define MAX_STRAYS 256

@@ -1,13 +1,8 @@
 /* Brings up the machine: mounts, modules, cgroups. What cannot be done without ends the process, and so the VM. */
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 #include "agent.h"
 
 static void must(bool fine, const char *what) {

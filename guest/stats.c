@@ -1,9 +1,5 @@
 /* Figures and processes: files of the kernel as they are; the host makes sense of them. */
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 #include "agent.h"
 
 #define FILE_ROOM (16 * 1024)
@@ -22,28 +18,23 @@ static void put_file(struct buffer *out, const char *directory, const char *name
   put_message(out, 1, &one);
 }
 
-void call_container_stats(uint32_t call, struct span body) {
+enum answer call_container_stats(struct call *call) {
   static const char *const names[] = {"cpu.stat",    "memory.current", "memory.max", "memory.stat", "memory.swap.current",
                                       "memory.events", "pids.current",   "pids.max",   "io.stat"};
-  struct container *container;
-  struct failure failure = {0};
+  struct container *container = container_named(call);
   struct buffer out = {.limit = MAX_PAYLOAD};
-  if (!container_named(call, body, &container)) return;
+  if (container == NULL) return BY_FAILURE;
   if (container->cgroup[0] == 0 || access(container->cgroup, F_OK) < 0)
-    fail(&failure, ENOENT, "container %s has no cgroup", container->id);
-  for (size_t i = 0; failure.number == 0 && i < sizeof(names) / sizeof(names[0]); i++)
-    put_file(&out, container->cgroup, names[i]);
-  reply(call, host_number, &failure, 5, &out);
-  buffer_free(&out);
+    return fail(&call->failure, ENOENT, "container %s has no cgroup", container->id);
+  for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) put_file(&out, container->cgroup, names[i]);
+  return reply_with(call, 5, &out);
 }
 
-void call_guest_stats(uint32_t call, struct span body) {
+enum answer call_guest_stats(struct call *call) {
   static const char *const names[] = {"uptime", "stat", "meminfo", "loadavg", "net/dev", "pressure/memory"};
   struct buffer out = {.limit = MAX_PAYLOAD};
-  (void)body;
   for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) put_file(&out, "/proc", names[i]);
-  reply(call, host_number, NULL, 5, &out);
-  buffer_free(&out);
+  return reply_with(call, 5, &out);
 }
 
 static void put_process(struct buffer *out, pid_t pid) {
@@ -62,13 +53,12 @@ static void put_process(struct buffer *out, pid_t pid) {
   put_message(out, 1, &one);
 }
 
-void call_processes(uint32_t call, struct span body) {
+enum answer call_processes(struct call *call) {
   static pid_t pids[MAX_PIDS];
-  struct container *container;
+  struct container *container = container_named(call);
   struct buffer out = {.limit = MAX_PAYLOAD};
-  if (!container_named(call, body, &container)) return;
+  if (container == NULL) return BY_FAILURE;
   int count = cgroup_pids(container, pids, MAX_PIDS);
   for (int i = 0; i < count && out.size < MAX_PAYLOAD - 2 * COMMAND_ROOM; i++) put_process(&out, pids[i]);
-  reply(call, host_number, NULL, 6, &out);
-  buffer_free(&out);
+  return reply_with(call, 6, &out);
 }

@@ -1,12 +1,7 @@
 /* Bytes between the port and pipes, terminals and sockets. Nobody gets more than it allowed, nothing is lost. */
-#include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <unistd.h>
 #include "agent.h"
 
 #define QUEUE_ENOUGH (96 * 1024) /* what waits at the port; more data would only make replies late */
