@@ -28,3 +28,13 @@ test('nanoseconds are those of the wall clock; a sleep can be cut short', async 
   assert.ok(Math.abs(Number(nowNanos() / 1_000_000n) - Date.now()) < 1000);
   await assert.rejects(systemClock.sleep(10_000, AbortSignal.abort(new Error('up'))), /up/);
 });
+
+test('a sleep and a deadline of a month do not end at once', async () => {
+  const month = 31 * 24 * 3600 * 1000;
+  const stop = new AbortController();
+  const sleeps = [month, Number.POSITIVE_INFINITY].map((ms) => systemClock.sleep(ms, stop.signal));
+  const work = () => systemClock.sleep(50).then(() => 'done');
+  assert.equal(await withDeadline('Waiting', month, work), 'done');
+  stop.abort(new Error('enough'));
+  for (const sleep of sleeps) await assert.rejects(sleep, /enough/);
+});

@@ -12,13 +12,19 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
+/** Milliseconds that a timer of Node waits at the most: one that is asked for more fires at once. */
+export const longestTimerMs = 2 ** 31 - 1;
+
 /** The machine's clock. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   sleep: async (ms, signal) => {
     try {
-      await wait(ms, undefined, { signal });
+      for (let left = ms; ; left -= longestTimerMs) {
+        await wait(Math.min(left, longestTimerMs), undefined, { signal });
+        if (left <= longestTimerMs) return;
+      }
     } catch (error) {
       throw signal?.aborted ? signal.reason : error;
     }
@@ -34,6 +40,7 @@ export function nowNanos(): bigint {
  * Runs `work` with a signal that aborts after `ms` milliseconds or with the caller's.
  *
  * @param what what is being done, for the message.
+ * @param ms 24 days count as for ever.
  * @throws SkiffError DEADLINE_EXCEEDED when the time is over; CANCELLED by the caller's signal.
  */
 export async function withDeadline<T>(
@@ -50,7 +57,7 @@ export async function withDeadline<T>(
   };
   const late = () => end(new SkiffError('DEADLINE_EXCEEDED', `${what} took longer than ${ms} ms`));
   const cancel = () => end(new SkiffError('CANCELLED', `${what} was cancelled`, { cause: caller?.reason }));
-  const timer = setTimeout(late, ms);
+  const timer = ms < longestTimerMs ? setTimeout(late, ms) : undefined;
   caller?.addEventListener('abort', cancel, { once: true });
   try {
     if (caller?.aborted) cancel();

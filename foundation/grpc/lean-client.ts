@@ -4,6 +4,7 @@ import { type ClientHttp2Session, type ClientHttp2Stream, connect } from 'node:h
 import { connect as connectSocket } from 'node:net';
 import { create, type DescMethod, type DescService, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { errnoOf, SkiffError } from '#foundation/base/errors.ts';
+import { longestTimerMs } from '#foundation/base/time.ts';
 import type { CallOptions, Channel, Client } from './client.ts';
 import { frame, frameReader, statusError, timeoutHeader } from './lean-wire.ts';
 
@@ -75,7 +76,7 @@ async function* call(
   const cancel = () => fail(new SkiffError('CANCELLED', `${method.name} was cancelled`));
   const late = () =>
     fail(new SkiffError('DEADLINE_EXCEEDED', `${method.name} did not answer within ${timeoutMs} ms`));
-  const timer = timeoutMs === undefined ? undefined : setTimeout(late, Math.min(timeoutMs, 2 ** 31 - 1));
+  const timer = timeoutMs === undefined ? undefined : setTimeout(late, Math.min(timeoutMs, longestTimerMs));
   signal?.addEventListener('abort', cancel, { once: true });
   let ended: SkiffError | undefined | 'open' = 'open';
   stream.on('trailers', (trailers) => {

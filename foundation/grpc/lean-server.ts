@@ -8,6 +8,7 @@ import {
 } from 'node:http2';
 import { create, type DescMethod, type DescService, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { SkiffError } from '#foundation/base/errors.ts';
+import { longestTimerMs } from '#foundation/base/time.ts';
 import { frame, frameReader, maxMessageBytes, statusTrailers, timeoutOf } from './lean-wire.ts';
 import type { CallContext, Handlers, RpcServer } from './server.ts';
 
@@ -79,7 +80,7 @@ async function serve(
   const cancel = () => controller.abort(new SkiffError('CANCELLED', 'the client cancelled the call'));
   stream.once('close', cancel);
   const timeout = timeoutOf(headers['grpc-timeout']);
-  const timer = Number.isFinite(timeout) ? setTimeout(cancel, Math.min(timeout, 2 ** 31 - 1)) : undefined;
+  const timer = Number.isFinite(timeout) ? setTimeout(cancel, Math.min(timeout, longestTimerMs)) : undefined;
   let trailers: Record<string, string> = statusTrailers();
   // Trailers are asked for when the last byte of the answer has been passed on.
   stream.respond({ ':status': 200, 'content-type': 'application/grpc+proto' }, { waitForTrailers: true });

@@ -1,6 +1,7 @@
 /** ExecSync: a command in a running container, its output in memory, with a deadline that kills all of it. */
 import { closeSync } from 'node:fs';
 import { SkiffError, wrapError } from '#foundation/base/errors.ts';
+import { longestTimerMs } from '#foundation/base/time.ts';
 import { outputPipe } from '#foundation/linux/spawn-command.ts';
 import type { Core } from './deps.ts';
 import { startExec } from './exec-start.ts';
@@ -63,7 +64,7 @@ async function run(
     const cancel = () => end(new SkiffError('CANCELLED', 'the client cancelled the call'));
     const late = () =>
       end(new SkiffError('DEADLINE_EXCEEDED', `it took longer than ${timeoutMs / 1000} s and was killed`));
-    if (timeoutMs > 0) timer = setTimeout(late, Math.min(timeoutMs, 2 ** 31 - 1));
+    if (timeoutMs > 0) timer = setTimeout(late, Math.min(timeoutMs, longestTimerMs));
     signal.addEventListener('abort', cancel, { once: true });
     if (signal.aborted) cancel();
     const ended = await Promise.allSettled([exec.exited]);

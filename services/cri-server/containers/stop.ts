@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SkiffError, wrapError } from '#foundation/base/errors.ts';
-import { nowNanos } from '#foundation/base/time.ts';
+import { longestTimerMs, nowNanos } from '#foundation/base/time.ts';
 import { killCgroup } from '#foundation/linux/cgroups.ts';
 import { caughtSignals, programOf, signalProcess } from '#foundation/linux/process.ts';
 import type { Core } from './deps.ts';
@@ -112,7 +112,7 @@ async function endedWithin(
   signal?: AbortSignal,
 ): Promise<boolean> {
   const late = new AbortController();
-  const timer = setTimeout(() => late.abort(), Math.min(ms, 2 ** 31 - 1));
+  const timer = setTimeout(() => late.abort(), Math.min(ms, longestTimerMs));
   const look = setInterval(() => core.exits.check(container.id), 100);
   const either = signal === undefined ? late.signal : AbortSignal.any([late.signal, signal]);
   const aborted = Promise.withResolvers<boolean>();

@@ -2,6 +2,7 @@
 import type { CriClient } from '#contracts/cri/client.ts';
 import type { Probe } from '#contracts/kubernetes/types.ts';
 import { SkiffError } from '#foundation/base/errors.ts';
+import { longestTimerMs } from '#foundation/base/time.ts';
 import { expandWords } from '../container-config/environment.ts';
 import type { AnyContainer } from '../ports.ts';
 import { probeExec } from './exec.ts';
@@ -10,14 +11,18 @@ import { probeHttp } from './http.ts';
 import type { HttpTarget, Prober } from './outcome.ts';
 import { probeTcp } from './tcp.ts';
 
+/** Seconds that a probe may take, of which the API takes 68 years: what a timer can wait, less what a call gets beyond. */
+const mostSeconds = Math.floor(longestTimerMs / 1000) - 60;
+
 /** Makes the prober of a kubelet. */
 export function createProber(cri: Pick<CriClient['runtime'], 'execSync'>): Prober {
   return async (target, signal) => {
     const { probe, container, podIp } = target;
-    const timeoutMs = (probe.timeoutSeconds ?? 1) * 1000;
+    const timeoutSeconds = Math.min(probe.timeoutSeconds ?? 1, mostSeconds);
+    const timeoutMs = timeoutSeconds * 1000;
     if (probe.exec !== undefined) {
       const command = expandWords(probe.exec.command ?? [], literalVariables(container));
-      return probeExec(cri, target.containerId, command, probe.timeoutSeconds ?? 1, signal);
+      return probeExec(cri, target.containerId, command, timeoutSeconds, signal);
     }
     if (probe.httpGet !== undefined) {
       const port = portNumber(container, probe.httpGet.port);

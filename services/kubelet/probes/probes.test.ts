@@ -316,6 +316,8 @@ test('tcp probes', async () => {
   const server = net.createServer((socket) => socket.on('error', () => {}));
   const port = await listening(server);
   assert.equal((await probeOf({ tcpSocket: { port } })).result, 'success');
+  const patient = await probeOf({ tcpSocket: { port }, timeoutSeconds: 2 ** 31 - 1 });
+  assert.equal(patient.result, 'success');
   server.close();
   const refused = await probeOf({ tcpSocket: { port } });
   assert.equal(refused.result, 'failure');

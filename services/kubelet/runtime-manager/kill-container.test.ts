@@ -31,6 +31,12 @@ const rows: Row[] = [
   { rule: 'no hook without grace', how: { graceOverride: 0 }, hook: 5, wanted: ['Killing', 'stop 2'] },
   { rule: 'no hook with less than none', how: { graceOverride: -1 }, hook: 5, wanted: ['Killing', 'stop 2'] },
   {
+    rule: 'a grace of a year, hook and all',
+    spec: 31_536_000,
+    hook: 5,
+    wanted: ['Killing', 'hook', 'stop 31535995'],
+  },
+  {
     rule: 'no hook in a container that does not run',
     spec: 9,
     hook: 5,

@@ -1,6 +1,7 @@
 /** Ends one container: its grace period, its preStop hook, its turn, then StopContainer. */
 import type { Pod } from '#contracts/kubernetes/types.ts';
 import { messageOf } from '#foundation/base/errors.ts';
+import { longestTimerMs } from '#foundation/base/time.ts';
 import { gracePeriodOf } from '../pods/identity.ts';
 import type { AnyContainer } from '../ports.ts';
 import type { RuntimeManagerDeps } from './deps.ts';
@@ -80,7 +81,7 @@ async function preStop(
   container: AnyContainer,
   graceMs: number,
 ): Promise<void> {
-  const limit = AbortSignal.any([signal, AbortSignal.timeout(graceMs)]);
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(Math.min(graceMs, longestTimerMs))]);
   try {
     await deps.hooks.preStop({ pod, container, containerId: record.id, podIps }, limit);
   } catch (error) {

@@ -3,6 +3,7 @@
  * order of the spec, each within its own grace period (KEP-753).
  */
 import type { Pod } from '#contracts/kubernetes/types.ts';
+import { longestTimerMs } from '#foundation/base/time.ts';
 import { initContainers, isSidecar, sidecars } from '../pods/containers.ts';
 import { specOf } from '../pods/identity.ts';
 
@@ -29,7 +30,7 @@ export function createStopTurns(pod: Pod, running: readonly string[]): StopTurns
       const awaited = before(name).flatMap((each) => ends.get(each)?.promise ?? []);
       if (awaited.length === 0 || ms <= 0 || signal.aborted) return;
       const over = Promise.withResolvers<void>();
-      const timer = setTimeout(over.resolve, ms);
+      const timer = setTimeout(over.resolve, Math.min(ms, longestTimerMs));
       signal.addEventListener('abort', () => over.resolve(), { once: true });
       await Promise.race([Promise.all(awaited), over.promise]);
       clearTimeout(timer);
