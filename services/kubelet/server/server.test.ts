@@ -146,6 +146,7 @@ test('logs, commands and the node’s files', async () => {
   assert.match((await overSocket(served, '/logs/')).body, /<a href="syslog">/);
   assert.equal((await overSocket(served, '/logs/out')).status, 403);
   assert.notEqual((await overSocket(served, '/logs/..%2f..%2fetc/passwd')).status, 200);
+  assert.equal((await overSocket(served, '/logs/%zz')).status, 400);
   assert.equal((await overSocket(served, '/none')).status, 404);
   assert.match((await overSocket(served, '/logs/?query=syslog')).body, /<a href/, 'unless it is turned on');
 });

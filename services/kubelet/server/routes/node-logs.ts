@@ -13,8 +13,18 @@ export function nodeLogRoutes(root: string, journal?: Journal): Route[] {
   const handle = (exchange: Exchange) =>
     journal !== undefined && exchange.url.searchParams.has('query')
       ? answerQuery(root, journal, exchange)
-      : serve(root, decodeURIComponent(exchange.params['*'] ?? '') || '.', exchange);
+      : serve(root, pathOf(exchange), exchange);
   return [{ methods: ['GET'], path: '/logs/*', handle }];
+}
+
+/** @throws SkiffError INVALID_ARGUMENT for what cannot be decoded. */
+function pathOf({ params }: Exchange): string {
+  const encoded = params['*'] ?? '';
+  try {
+    return decodeURIComponent(encoded) || '.';
+  } catch {
+    throw new SkiffError('INVALID_ARGUMENT', `Cannot read the log: "${encoded}" is no encoded path`);
+  }
 }
 
 /**
