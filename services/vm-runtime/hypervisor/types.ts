@@ -178,8 +178,8 @@ export interface Hypervisor {
   /** Ends the keeper and removes the directory; clones go on. Idempotent. */
   removeTemplate(directory: string): Promise<void>;
   /**
-   * Starts a clone. Size and image are the template's; NICs and shares are the clone's own, added before it
-   * runs.
+   * Starts a clone. Size and image are the template's; NICs and shares are the clone's own, added while it
+   * wakes up.
    */
   restore(
     template: VmTemplate,

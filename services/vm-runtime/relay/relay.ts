@@ -45,8 +45,8 @@ export interface Relay {
   /** The connection for the hypervisor. */
   fd: number;
   /**
-   * Gives it the memory of the hypervisor's process, before the guest runs: root may open that of others, the relay gets
-   * what is open.
+   * Gives it the memory of the hypervisor's process, which the guest's first request waits for: root may open that, the
+   * relay gets what is open.
    *
    * @throws SkiffError NOT_FOUND if there is no such process; PERMISSION_DENIED where even root may not look into it.
    */

@@ -27,7 +27,7 @@ export async function plugNic(qmp: Qmp, place: number, nic: VmNic): Promise<void
   });
 }
 
-/** Adds a share to a clone before it runs. */
+/** Adds a share to a clone. */
 export async function plugShare(qmp: Qmp, place: number, share: VmShare): Promise<void> {
   const id = `share-p${place}`;
   const tag = checkedName(share.tag);

@@ -2,7 +2,7 @@
  * Clones of templates: QEMU with the template's memory, copy-on-write, and the state of its devices; then what is the
  * clone's alone.
  *
- *     relays started -> QEMU started -> devices' state loaded -> shares and NICs added -> guest goes on
+ *     relays started -> QEMU started -> devices' state loaded -> guest goes on -> shares and NICs added
  *
  * Guest memory that is the clone's alone no file server can map: hence a relay for each share (../../relay).
  */
@@ -56,8 +56,9 @@ export async function restoreVm(
       rmSync(directory, { recursive: true, force: true });
     });
     await loadDevices(vm.qmp, devicesFile(template.directory));
-    await addDevices(vm, spec, relays);
     await vm.resume();
+    // The guest looks for them when it is told to, and has to wake up until then.
+    await addDevices(vm, spec, relays);
     undo.commit();
     return vm;
   } catch (error) {
