@@ -1,7 +1,6 @@
 /**
  * Prepares a kernel for an emulated processor: the same kernel, with work done ahead that it does at each boot, and that
- * emulation makes a quarter of the boot. All of it is of this shape: the code of a function says what the kernel would do,
- * that is done in the file, and the call is left out. Machines with KVM boot the kernel as Debian made it.
+ * emulation makes a quarter of the boot. Machines with KVM boot the kernel as Debian made it.
  *
  * A change is made as a whole or not at all: whatever is not exactly as expected (another version, another compiler)
  * leaves the kernel as it was in that place, and it boots as ever, if slower.
@@ -35,7 +34,7 @@ interface Kernel {
   codeOf(name: string): { from: number; to: number };
 }
 
-const changes: Record<string, (kernel: Kernel) => Edit[]> = { timer, returns, tracing };
+const changes: Record<string, (kernel: Kernel) => Edit[]> = { timer, returns, tracing, freed };
 
 /** @returns a changed copy, and why each of the changes that could not be made was left out. */
 export function prepareForEmulation(
@@ -132,6 +131,21 @@ function tracing(kernel: Kernel): Edit[] {
   }
   const disabled = { address: symbol('ftrace_disabled'), bytes: Buffer.from([1, 0, 0, 0]) };
   return [...edits, disabled, leaveOut(kernel, 'start_kernel', 'ftrace_init')];
+}
+
+/**
+ * What is freed after the beginning. The kernel overwrites the code that it needs no more, so that mistakes show, and for
+ * each word of it an emulator forgets what it had translated (free_init_pages in arch/x86/mm/init.c):
+ *
+ *     mov $0xcc,%edx    the value to overwrite it with; free_reserved_area takes -1 for none
+ */
+function freed({ file, at, codeOf }: Kernel): Edit[] {
+  const { from, to } = codeOf('free_init_pages');
+  const value = Buffer.from([0xba, 0xcc, 0, 0, 0]);
+  const place = file.indexOf(value, at(from));
+  if (place < 0 || place > at(to) || file.indexOf(value, place + 1) < at(to))
+    throw unexpected('what is freed is not overwritten');
+  return [{ address: from + place - at(from), bytes: Buffer.from([0xba, 0xff, 0xff, 0xff, 0xff]) }];
 }
 
 function openKernel(file: Buffer, ticksPerSecond: number | undefined): Kernel {
