@@ -80,10 +80,7 @@ static void turn(void) {
 }
 
 int main(void) {
-  static const struct list none;
-  struct failure ignored;
   set_up_machine();
-  configure_network(&none, &none, &ignored);
   poller = epoll_create1(EPOLL_CLOEXEC);
   if (poller < 0) abort();
   open_signals();
