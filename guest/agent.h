@@ -23,7 +23,7 @@
 #include <unistd.h>
 #include "wire.h"
 
-#define PROTOCOL_VERSION 1
+#define PROTOCOL_VERSION 2
 #define PORT_NAME "skiff.agent"
 #define MAX_ID 128
 #define MAX_PATH 1024

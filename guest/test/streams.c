@@ -166,6 +166,7 @@ static void process_ends(void) {
   if (it.exited || (it.output >= 0 && chance(100) != 0)) return;
   it.exited = true;
   streams_drain(&it.process);
+  assert(it.process.written[1] == it.written);
 }
 
 /* What epoll would do: one that is ready is handled. */

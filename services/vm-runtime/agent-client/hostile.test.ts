@@ -18,13 +18,13 @@ import { encodeCredit, encodeFrame, frameReader, frameType } from './frames.ts';
 import { openLink } from './link.ts';
 import { containerStats, guestStats } from './stats.ts';
 import { openOutput } from './streams.ts';
-import type { AgentClient } from './types.ts';
+import { type AgentClient, agentProtocolVersion } from './types.ts';
 
 const helloReply: Partial<Reply>['result'] = {
   case: 'hello',
   value: {
     $typeName: 'skiff.vm.agent.v1.HelloReply',
-    version: 1,
+    version: agentProtocolVersion,
     bootId: '01234567-89ab-cdef-0123-456789abcdef',
     kernel: 'fake\u001b[31m',
     containers: [],

@@ -27,7 +27,7 @@ import type { Duplex, Readable, Writable } from 'node:stream';
 import type { SkiffError } from '#foundation/base/errors.ts';
 
 /** The protocol's version that this host speaks. */
-export const agentProtocolVersion = 1;
+export const agentProtocolVersion = 2;
 
 /** How to reach an agent. */
 export interface ConnectAgentOptions {
