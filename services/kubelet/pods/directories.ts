@@ -2,7 +2,7 @@
 import { mkdirSync, readdirSync } from 'node:fs';
 import { readdir, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errnoOf } from '#foundation/base/errors.ts';
+import { errnoOf, SkiffError } from '#foundation/base/errors.ts';
 
 export interface PodDirectories {
   /** Makes a pod's directories; success if they are there. */
@@ -51,7 +51,8 @@ async function removeEmpty(path: string): Promise<void> {
   });
   if (entries === undefined) return;
   for (const entry of entries) {
-    if (!entry.isDirectory()) throw new Error(`Cannot remove "${path}": "${entry.name}" is left in it`);
+    if (!entry.isDirectory())
+      throw new SkiffError('FAILED_PRECONDITION', `Cannot remove "${path}": "${entry.name}" is left in it`);
     await removeEmpty(join(path, entry.name));
   }
   await rmdir(path);

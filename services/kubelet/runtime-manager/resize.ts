@@ -5,7 +5,7 @@
  */
 import { parseQuantity } from '#contracts/kubernetes/quantity.ts';
 import type { Pod } from '#contracts/kubernetes/types.ts';
-import { messageOf } from '#foundation/base/errors.ts';
+import { messageOf, SkiffError } from '#foundation/base/errors.ts';
 import { podLevel } from '../pods/allocation.ts';
 import { allContainers } from '../pods/containers.ts';
 import { uidOf } from '../pods/identity.ts';
@@ -78,7 +78,7 @@ export function resizeDetails(pod: Pod): string {
   return JSON.stringify({ containers, podResources: resources, generation: pod.metadata.generation });
 }
 
-/** @throws Error when the pod uses more memory than its new limit. */
+/** @throws SkiffError FAILED_PRECONDITION when the pod uses more memory than its new limit. */
 function refusePodBelowUsage({ resources, actuated }: RuntimeManagerDeps, pod: Pod): void {
   const memory = pod.spec.resources?.limits?.memory;
   const before = actuated.actuated(uidOf(pod), podLevel)?.limits?.memory;
@@ -86,7 +86,10 @@ function refusePodBelowUsage({ resources, actuated }: RuntimeManagerDeps, pod: P
     return;
   const used = resources.memoryUsage(uidOf(pod)) ?? 0;
   if (used > parseQuantity(memory))
-    throw new Error(`memory limit ${memory} is below what is in use (${used} bytes)`);
+    throw new SkiffError(
+      'FAILED_PRECONDITION',
+      `memory limit ${memory} is below what is in use (${used} bytes)`,
+    );
 }
 
 function shrinksMemory(
@@ -101,7 +104,7 @@ function shrinksMemory(
   return before === undefined || parseQuantity(after) < parseQuantity(before);
 }
 
-/** @throws Error when the container uses more memory than its new limit. */
+/** @throws SkiffError FAILED_PRECONDITION when the container uses more memory than its new limit. */
 async function refuseBelowUsage(
   { runtime }: RuntimeManagerDeps,
   containerId: string,
@@ -111,6 +114,9 @@ async function refuseBelowUsage(
   const used = Number(stats?.memory?.usageBytes?.value ?? stats?.memory?.workingSetBytes?.value ?? 0n);
   const limit = parseQuantity(limits?.memory ?? '0');
   if (limit > 0 && used > limit) {
-    throw new Error(`memory limit ${limits?.memory} is below what is in use (${used} bytes)`);
+    throw new SkiffError(
+      'FAILED_PRECONDITION',
+      `memory limit ${limits?.memory} is below what is in use (${used} bytes)`,
+    );
   }
 }

@@ -61,7 +61,8 @@ export async function sandboxInUse(
   status: RuntimePodStatus,
 ): Promise<SandboxInUse> {
   const record = status.sandboxes[0];
-  if (record === undefined) throw new Error(`Pod ${title(pod)} has no sandbox to start containers in`);
+  if (record === undefined)
+    throw new SkiffError('INTERNAL', `Pod ${title(pod)} has no sandbox to start containers in`);
   const known = deps.sandboxes.get(uidOf(pod));
   if (known?.id === record.id) return known;
   // Made before the kubelet was restarted.

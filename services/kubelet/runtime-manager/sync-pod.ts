@@ -4,7 +4,7 @@
  * later one depends on it.
  */
 import type { Pod } from '#contracts/kubernetes/types.ts';
-import { messageOf, wrapError } from '#foundation/base/errors.ts';
+import { messageOf, SkiffError, wrapError } from '#foundation/base/errors.ts';
 import { podLevel } from '../pods/allocation.ts';
 import { type ContainerKind, isSidecar } from '../pods/containers.ts';
 import { specOf, title, uidOf } from '../pods/identity.ts';
@@ -153,7 +153,10 @@ async function killUnwanted(sync: Sync, actions: PodActions): Promise<void> {
   const failed = (await Promise.allSettled(kills)).filter((each) => each.status === 'rejected');
   for (const { reason } of failed) outcome.errors.push(reason);
   if (failed.length > 0)
-    throw new Error(`Cannot stop containers: ${failed.map((f) => messageOf(f.reason)).join('; ')}`);
+    throw new SkiffError(
+      'INTERNAL',
+      `Cannot stop containers: ${failed.map((f) => messageOf(f.reason)).join('; ')}`,
+    );
 }
 
 async function sandboxFor(sync: Sync, actions: PodActions): Promise<SandboxInUse> {

@@ -1,6 +1,6 @@
 /** The end of a pod: its containers, then everything it had (kubelet-facts 3). */
 import type { Pod, PodStatus } from '#contracts/kubernetes/types.ts';
-import { messageOf, wrapError } from '#foundation/base/errors.ts';
+import { messageOf, SkiffError, wrapError } from '#foundation/base/errors.ts';
 import { hasTerminalPhase, title, uidOf } from '../pods/identity.ts';
 import type { KillHow } from '../ports.ts';
 import { killPod } from '../runtime-manager/kill-pod.ts';
@@ -47,7 +47,7 @@ export async function terminatePod(
   const running = after.containers.filter((container) => mayRun(container.state));
   if (running.length > 0) {
     const names = running.map((container) => `${container.name} (${container.state})`).join(', ');
-    throw new Error(`Cannot end pod ${title(pod)}: still there after the stop: ${names}`);
+    throw new SkiffError('INTERNAL', `Cannot end pod ${title(pod)}: still there after the stop: ${names}`);
   }
   await deps.runtime.dynamicResources.unprepare(uid, signal);
   if (orphan) return;
