@@ -1,7 +1,6 @@
 /**
  * Templates: a booted VM, saved. Its memory is a file without a name, sealed so that no clone can change it, that a
- * keeper process holds; what the machine's devices are is a small file. A clone maps the memory copy-on-write, or
- * copies it.
+ * keeper process holds; what the machine's devices are is a small file. A clone maps the memory copy-on-write.
  *
  *     DIRECTORY/template.json   record: size, keeper's process     written last: without it there is no template
  *     DIRECTORY/devices         QEMU's migration stream without the memory ("x-ignore-shared")
