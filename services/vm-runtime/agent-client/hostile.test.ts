@@ -20,17 +20,17 @@ import { containerStats, guestStats } from './stats.ts';
 import { openOutput } from './streams.ts';
 import { type AgentClient, agentProtocolVersion } from './types.ts';
 
-const helloReply: Partial<Reply>['result'] = {
+const helloOf = (version: number): Partial<Reply>['result'] => ({
   case: 'hello',
   value: {
     $typeName: 'skiff.vm.agent.v1.HelloReply',
-    version: agentProtocolVersion,
+    version,
     bootId: '01234567-89ab-cdef-0123-456789abcdef',
     kernel: 'fake\u001b[31m',
     containers: [],
     processes: [],
   },
-};
+});
 
 function reply(id: number, result: Partial<Reply>['result'], errno = 0, message = ''): Buffer {
   return encodeFrame(
@@ -50,6 +50,7 @@ async function fakeAgent(
   t: TestContext,
   act: (socket: Socket, call: { id: number; kind: string | undefined }) => void,
   greeting = (nonce: Uint8Array) => Buffer.concat([Buffer.from('SKIFFVM1'), nonce]),
+  version: number = agentProtocolVersion,
 ): Promise<string> {
   const directory = mkdtempSync('/tmp/skiff-h');
   const server = createServer((socket) => {
@@ -57,7 +58,7 @@ async function fakeAgent(
     readCalls(socket, (id, kind, nonce) => {
       if (nonce === undefined) return act(socket, { id, kind });
       socket.write(greeting(nonce));
-      socket.write(reply(id, helloReply));
+      socket.write(reply(id, helloOf(version)));
       act(socket, { id, kind });
     });
   });
@@ -159,6 +160,11 @@ test('lineage 11: a guest that says nothing, hangs up or speaks another version 
   await assert.rejects(connectAgent({ socketPath: hangsUp, deadlineMs: 5_000 }), (error) =>
     isSkiffError(error),
   );
+  const old = await fakeAgent(t, () => {}, undefined, agentProtocolVersion - 1);
+  await assert.rejects(
+    connectAgent({ socketPath: old, deadlineMs: 20_000 }),
+    (error) => isSkiffError(error, 'FAILED_PRECONDITION') && /speaks version/.test(error.message),
+  );
   await assert.rejects(connectAgent({ socketPath: '/tmp/skiff-none', deadlineMs: 50 }), (error) =>
     isSkiffError(error, 'DEADLINE_EXCEEDED'),
   );
@@ -236,7 +242,7 @@ test('survives 100,000 mutated frames: each is taken, skipped, or ends the conne
   const chance = numbers(20261121);
   const samples = [
     log('a line'),
-    reply(1, helloReply),
+    reply(1, helloOf(agentProtocolVersion)),
     reply(2, undefined, 2, 'no such thing'),
     encodeFrame(frameType.data, 5, Buffer.alloc(300, 1)),
     encodeFrame(frameType.end, 5),
