@@ -36,6 +36,16 @@ const secret = (auths: object): Secret => ({
   data: { '.dockerconfigjson': Buffer.from(JSON.stringify({ auths })).toString('base64') },
 });
 
+for (const [type, key] of [
+  ['kubernetes.io/dockerconfigjson', '.dockerconfigjson'],
+  ['kubernetes.io/dockercfg', '.dockercfg'],
+] as const)
+  test(`of a pull secret that cannot be read nothing is told: ${type}`, () => {
+    const data = { [key]: Buffer.from('hunter2').toString('base64') };
+    const read = () => keyringOfSecret({ metadata: { name: 's' }, type, data });
+    assert.throws(read, { message: 'its credentials are no JSON' });
+  });
+
 test('credentials: hosts, globs, paths; the longest key first', () => {
   const auth = (user: string) => ({ auth: Buffer.from(`${user}:p`).toString('base64') });
   const keyring = keyringOfSecret(

@@ -1,6 +1,7 @@
 /** Credentials for registries: from pull secrets and from the node's docker configuration files. */
 import { readFileSync } from 'node:fs';
 import type { Secret } from '#contracts/kubernetes/types.ts';
+import { SkiffError } from '#foundation/base/errors.ts';
 import { registryPathOf } from './reference.ts';
 
 /** One credential, as CRI's AuthConfig takes it. */
@@ -25,7 +26,7 @@ interface DockerEntry {
 /**
  * The keyring in a pull secret.
  *
- * @throws Error when it has a wrong type or does not parse.
+ * @throws SkiffError INVALID_ARGUMENT when it has a wrong type or does not parse, saying nothing of what is in it.
  */
 export function keyringOfSecret(secret: Secret): Keyring {
   const json = secret.data?.['.dockerconfigjson'];
@@ -34,16 +35,26 @@ export function keyringOfSecret(secret: Secret): Keyring {
   }
   const legacy = secret.data?.['.dockercfg'];
   if (secret.type === 'kubernetes.io/dockercfg' && legacy !== undefined) {
-    return keyringOf(JSON.parse(Buffer.from(legacy, 'base64').toString()));
+    return keyringOf(parseJson(Buffer.from(legacy, 'base64').toString()) as Record<string, DockerEntry>);
   }
-  throw new Error(
+  throw new SkiffError(
+    'INVALID_ARGUMENT',
     `secret "${secret.metadata?.name}" is of type ${secret.type} and holds no registry credentials`,
   );
 }
 
-/** Parses a docker `config.json`. @throws SyntaxError */
+/** V8 quotes what it cannot parse, and this message is told in events. @throws SkiffError INVALID_ARGUMENT. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new SkiffError('INVALID_ARGUMENT', 'its credentials are no JSON');
+  }
+}
+
+/** Parses a docker `config.json`. @throws SkiffError INVALID_ARGUMENT. */
 function parseDockerConfig(text: string): Keyring {
-  const config = JSON.parse(text) as { auths?: Record<string, DockerEntry> };
+  const config = parseJson(text) as { auths?: Record<string, DockerEntry> };
   return keyringOf(config.auths ?? {});
 }
 
