@@ -10,6 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { afterEach, test } from 'node:test';
+import { inspect } from 'node:util';
 import type { Pod } from '#contracts/kubernetes/types.ts';
 import { fakeClock } from '#foundation/base/fake-clock.ts';
 import { silentLogger } from '#foundation/base/log.ts';
@@ -18,6 +19,7 @@ import { podOf } from '../../testing/pods.ts';
 import { createPodCredentials } from '../pod-credentials.ts';
 import { loadProviders } from './config.ts';
 import { createCredentialProviders } from './providers.ts';
+import { runProvider } from './run-provider.ts';
 import { createAccountAsker } from './service-account.ts';
 
 const roots: string[] = [];
@@ -236,4 +238,15 @@ test('a directory is read in the order of names', () => {
   assert.equal(load().length, 1);
   assert.equal(loadProviders(`${root}/conf`, `${root}/bin`)[0]?.name, 'prov');
   assert.throws(() => loadProviders(`${root}/none`, `${root}/bin`), /Cannot read the credential providers/);
+});
+
+test('of an answer that is not JSON nothing is told, in no cause either', async () => {
+  const { root, load } = setup();
+  writeFileSync(`${root}/answer`, 'hunter2');
+  const [provider = assert.fail('no provider')] = load();
+  await assert.rejects(
+    runProvider(provider, `${root}/bin`, { image: 'r.example.com/a' }),
+    (error) =>
+      error instanceof Error && /not JSON/.test(error.message) && !inspect(error).includes('hunter2'),
+  );
 });
