@@ -15,6 +15,8 @@ const facts: PodFacts = {
   guestPidOf: (pid) => (pid === 77 ? 1234 : undefined),
   sharedPid: false,
 };
+/** A socket of the host's. */
+const socket = `/tmp/skiff-tr-${process.pid}.sock`;
 
 function specWith(change: (spec: RuntimeSpec) => void): RuntimeSpec {
   const spec = testSpec(['true']);
@@ -231,7 +233,7 @@ const refusals: { what: string; change: (spec: RuntimeSpec) => void; message: Re
   },
   {
     what: 'sockets',
-    change: withMount(bind('/tmp/skiff-tr.sock', '/s')),
+    change: withMount(bind(socket, '/s')),
     message: /its server is on the host/,
   },
   {
@@ -275,7 +277,7 @@ const refusals: { what: string; change: (spec: RuntimeSpec) => void; message: Re
 
 for (const { what, change, message } of refusals)
   test(`${what}: refused, with what to do instead`, async (t) => {
-    const server = createServer().listen('/tmp/skiff-tr.sock');
+    const server = createServer().listen(socket);
     t.after(() => server.close());
     assert.throws(
       () => planContainer(specWith(change), facts),
